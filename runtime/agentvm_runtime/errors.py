@@ -1,0 +1,50 @@
+"""How a run can end badly, and conflicts over its state."""
+
+from __future__ import annotations
+
+from agentvm_compiler.errors import AgentVMError
+
+
+class RunFailed(AgentVMError):
+    """The agent raised; the original exception is `__cause__` and `error`."""
+
+    def __init__(self, message: str, *, run_id: str, error: BaseException | None = None) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.error = error
+
+
+class DeadlineExceeded(AgentVMError):
+    """The run's deadline passed before it was done."""
+
+
+class BudgetExceeded(AgentVMError):
+    """The run used up its budget of tokens, calls, seconds or money."""
+
+
+class RunCancelled(AgentVMError):
+    """The run was cancelled."""
+
+
+class UncertainWrite(AgentVMError):
+    """A write tool was started and its outcome is not known."""
+
+
+class StoreError(AgentVMError):
+    """The store could not be read or written (disk full, read-only, corrupt, ...)."""
+
+
+class StoreVersionError(StoreError):
+    """The database was written by another version of AgentVM."""
+
+
+class RunLeased(AgentVMError):
+    """Another process is driving the run."""
+
+
+class ReplayMismatch(AgentVMError):
+    """A traced region asked for other effects than its journal has."""
+
+
+class UnstorableValue(AgentVMError):
+    """A value has no codec; the message says which value and what to use instead."""

@@ -1,0 +1,135 @@
+"""The ports the runtime needs: a model backend, and a store.
+
+Each is a `Protocol`; `agentvm` joins the runtime to what fits them. The model
+backends live in the serving layer, the stores in `agentvm_runtime.store`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from agentvm_compiler.wire import ModelCall, ModelResult
+
+from .records import Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
+
+
+class ModelBackend(Protocol):
+    """Answers model calls. Many calls may be in flight at once."""
+
+    def identity(self, model: str | None) -> str:
+        """Name, revision and dtype of the model a call would reach.
+
+        Part of the execution key, so it must be known without starting an
+        engine and must change when the weights do.
+        """
+        ...
+
+    async def complete(
+        self, call: ModelCall, progress: Callable[[int], None] | None = None
+    ) -> ModelResult:
+        """Answer one call; starts the engine on the first.
+
+        Args:
+            progress: called with the number of output tokens so far, as they come.
+
+        Raises:
+            BackendError: the backend could not answer (`transient` tells whether
+                trying again may help). Cancelling frees the engine's slot.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Stop what the backend started. Idempotent."""
+        ...
+
+
+class Commit(Protocol):
+    """The promise that something appended will be durable."""
+
+    async def wait(self) -> None:
+        """Return once durable. Raises StoreError if it cannot be made so."""
+        ...
+
+    def block(self) -> None:
+        """The same for synchronous code, blocking the calling thread."""
+        ...
+
+
+class Store(Protocol):
+    """Keeps runs, their journals, values and the memo.
+
+    `append` is the hot path: it never blocks, keeps the order of its calls, and
+    what it takes becomes durable in groups. One `append` is one transaction:
+    event, values and memo row are all there after a crash, or none is. After a
+    failed commit every later one fails too (the journal has no holes).
+    """
+
+    async def open(self) -> None: ...
+
+    async def aclose(self) -> None:
+        """Make everything appended durable, then close. Idempotent."""
+        ...
+
+    async def create_run(self, run: RunRecord, values: Mapping[Digest, bytes]) -> None:
+        """Durably write a new run and the values it names. Raises InputError if the id exists."""
+        ...
+
+    async def get_run(self, run_id: str) -> RunRecord | None: ...
+
+    async def list_runs(
+        self, *, agent: str | None = None, status: RunStatus | None = None, limit: int = 100
+    ) -> list[RunRecord]:
+        """Newest first."""
+        ...
+
+    def set_status(
+        self,
+        run_id: str,
+        status: RunStatus,
+        *,
+        result: Digest | None = None,
+        error: Digest | None = None,
+        finished_at: float | None = None,
+        values: Mapping[Digest, bytes] | None = None,
+    ) -> Commit:
+        """Change a run's status, in order with `append`."""
+        ...
+
+    def append(
+        self,
+        run_id: str,
+        event: Event,
+        values: Mapping[Digest, bytes] | None = None,
+        memo: MemoEntry | None = None,
+    ) -> Commit:
+        """Journal one event with the values it names; the store numbers it (`Event.seq`)."""
+        ...
+
+    async def events(self, run_id: str) -> list[Event]:
+        """The whole journal of a run, in order, in one read."""
+        ...
+
+    async def values(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
+        """Encoded values by digest; absent ones are left out."""
+        ...
+
+    async def memo(self, key: str) -> MemoEntry | None: ...
+
+    async def acquire_lease(self, run_id: str, holder: str, ttl: float) -> Lease:
+        """Take the right to drive a run.
+
+        A lease whose holder is a dead process of this host is taken over at
+        once, any other when it has expired. Raises RunLeased otherwise.
+        """
+        ...
+
+    async def renew_lease(self, lease: Lease, ttl: float) -> Lease:
+        """Raises RunLeased if another process took it over."""
+        ...
+
+    async def release_lease(self, lease: Lease) -> None: ...
+
+    async def lease_of(self, run_id: str) -> Lease | None:
+        """The lease in force, or `None` if nobody drives the run now."""
+        ...

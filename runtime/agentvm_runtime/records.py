@@ -1,0 +1,125 @@
+"""The records of a run: what the store keeps and the executor writes.
+
+A *path* names a node's execution within a run (`map#1[2]/llm#1`); a *site*
+names the node in the program. An *execution key* is the hash of everything a
+result depends on; a *digest* is the hash of an encoded value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NewType
+
+Digest = NewType("Digest", str)
+
+
+class RunStatus(StrEnum):
+    """Where a run stands. `RUNNING` without a lease in force means interrupted."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SUSPENDED = "suspended"
+    UNCERTAIN = "uncertain"
+    CANCELLED = "cancelled"
+    DEADLINE_MISSED = "deadline_missed"
+
+
+class EventKind(StrEnum):
+    """What a journal event says."""
+
+    DONE = "done"
+    """A node finished; `value` is its result."""
+    FAILED = "failed"
+    """A node raised; `value` is the exception."""
+    INTENT = "intent"
+    """A write tool is about to start."""
+    RESUMED = "resumed"
+    """A process took the run over; what follows was written by it."""
+
+
+class Source(StrEnum):
+    """Where a node's result came from."""
+
+    EXECUTED = "executed"
+    MEMO = "memo"
+    """Recorded by another run, or elsewhere in this one."""
+    SHARED = "shared"
+    """The same work was in flight and its result was taken (single flight)."""
+    JOURNAL = "journal"
+    """Recorded earlier by this run; never journaled again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run of an agent."""
+
+    id: str
+    agent: str
+    """`module:qualname` of the agent."""
+    program: str
+    """Hash of the compiled program."""
+    inputs: Digest
+    """Encoded mapping of parameter name to value."""
+    created_at: float
+    """Unix seconds."""
+    status: RunStatus = RunStatus.RUNNING
+    deadline_at: float | None = None
+    """Unix seconds."""
+    finished_at: float | None = None
+    """Unix seconds."""
+    result: Digest | None = None
+    error: Digest | None = None
+    parent: str | None = None
+    """The run this one was forked from."""
+    meta: dict[str, Any] = field(default_factory=dict)
+    """JSON: `file` (where the agent's source is), `llm` (backend spec), and the like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a run's journal."""
+
+    kind: EventKind
+    path: str
+    site: str = ""
+    node: str = ""
+    """Node kind (`llm`, `tool`, ...)."""
+    key: str = ""
+    """Execution key; empty where the work has none."""
+    value: Digest | None = None
+    """`None` for a result that cannot be stored (see `agentvm_runtime.values`)."""
+    source: Source = Source.EXECUTED
+    started_at: float = 0.0
+    finished_at: float = 0.0
+    """Unix seconds."""
+    detail: dict[str, Any] = field(default_factory=dict)
+    """JSON: token usage, TTFT, deadline sent, idempotency key, and the like."""
+    seq: int = 0
+    """Position in the journal, from 1; 0 until the store has numbered it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoEntry:
+    """A result any run may reuse."""
+
+    key: str
+    value: Digest
+    run_id: str
+    """The run that computed it."""
+    path: str = ""
+    created_at: float = 0.0
+    expires_at: float | None = None
+    """Unix seconds; `None` never expires."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right of one process to drive one run until a moment."""
+
+    run_id: str
+    holder: str
+    """`host:pid:nonce` of the process."""
+    expires_at: float
+    """Unix seconds."""
