@@ -1,0 +1,5 @@
+"""`python -m agentvm`."""
+
+from agentvm.cli import main
+
+main()
