@@ -1,0 +1,96 @@
+"""Service-level objectives: hints on the wire, and the deadline a policy orders by.
+
+Hints reach the engine as one JSON string under the key `agentvm`, because both
+ways in (`SamplingParams.extra_args`, and `vllm_xargs` over HTTP) carry flat
+values only. Reading them never raises: the engine serves many clients, and one
+client's broken hints must not stop the others.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from agentvm_compiler.wire import Hints
+
+logger = logging.getLogger(__name__)
+
+EXTRA_KEY: Final = "agentvm"
+"""The name under which hints travel."""
+
+BEST_EFFORT_SECONDS: Final = 60.0
+"""Virtual deadline of a request without one, seconds after its arrival.
+
+Being relative to arrival it makes plain clients first come, first served among
+themselves, and ages them past any deadline later than it, so none starves.
+"""
+
+LATENCY_TTFT_SECONDS: Final = 2.0
+"""Time to first token assumed for a `latency` request that names none (JITServe, section 6)."""
+
+LATENCY_TBT_SECONDS: Final = 0.1
+"""Time between tokens assumed for a `latency` request that names none (JITServe, section 6)."""
+
+
+def to_extra_args(hints: Hints) -> dict[str, Any]:
+    """Flatten hints into what `extra_args` and `vllm_xargs` can carry."""
+    # The version always travels: it is what tells an engine with another default how to read the rest.
+    fields = {"version": hints.version, **hints.model_dump(mode="json", exclude_defaults=True)}
+    return {EXTRA_KEY: json.dumps(fields, separators=(",", ":"))}
+
+
+def from_extra_args(extra_args: Mapping[str, Any] | None, *, request: str = "?") -> Hints | None:
+    """Read the hints of one request.
+
+    Args:
+        request: name of the request, for the warning.
+
+    Returns:
+        `None` if the client sent none, or none that can be read (logged).
+    """
+    raw = extra_args.get(EXTRA_KEY) if extra_args else None
+    if raw is None:
+        return None
+    try:
+        return Hints.model_validate_json(raw) if isinstance(raw, str | bytes) else Hints.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole value"
+        logger.warning(
+            "request %s: hints under %r cannot be read (%s: %s); it is served best effort. "
+            "Send what agentvm_serving.slo.to_extra_args returns.",
+            request,
+            EXTRA_KEY,
+            where,
+            first["msg"],
+        )
+        return None
+
+
+def deadline_of(hints: Hints | None, arrival: float, output_tokens: int = 0) -> float:
+    """When a request is due: Unix seconds, always finite.
+
+    A `latency` request is due at its next token; any other at its own deadline,
+    else (class `deadline`) at its run's, else at the virtual one.
+
+    Args:
+        arrival: Unix seconds.
+        output_tokens: how many the request has already produced.
+    """
+    candidates: list[float] = []
+    if hints is not None:
+        if hints.deadline is not None:
+            candidates.append(hints.deadline)
+        elif hints.slo == "deadline" and hints.run_deadline is not None:
+            candidates.append(hints.run_deadline)
+        if hints.slo == "latency":
+            ttft = LATENCY_TTFT_SECONDS if hints.ttft is None else hints.ttft
+            tbt = LATENCY_TBT_SECONDS if hints.tbt is None else hints.tbt
+            candidates.append(arrival + ttft + output_tokens * tbt)
+    # A NaN compares false with everything and would scramble the whole queue, not only its sender's place.
+    return min(filter(math.isfinite, candidates), default=arrival + BEST_EFFORT_SECONDS)

@@ -1,0 +1,16 @@
+"""The vLLM plug-in: a scheduler class, and a server that loads it. vLLM itself is never patched.
+
+Importing this package imports no vLLM.
+"""
+
+SCHEDULER_CLS = "agentvm_serving.vllm.scheduler.create"
+"""What to give vLLM as `--scheduler-cls`."""
+
+SERVER_MODULE = "agentvm_serving.vllm.server"
+"""Run as `python -m` to serve a model."""
+
+POLICY_VARIABLE = "AGENTVM_SCHEDULER_POLICY"
+"""Environment variable that names the policy of the engine."""
+
+LOG_VARIABLE = "AGENTVM_SCHEDULER_LOG"
+"""Environment variable that names the file the scheduler writes its events to, as JSON lines."""
