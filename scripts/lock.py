@@ -45,6 +45,8 @@ class Lock:
     """The extra of pyproject.toml whose packages are locked with the project's own."""
     engine: str | None = None
     """The pinned distribution whose requirements are taken without `LEFT_OUT`."""
+    exactly: Mapping[str, str] = field(default_factory=dict)
+    """Versions that leave out a local build (`2.13.0+cpu`) which the resolving machine may prefer."""
     agree_with: str | None = None
     """Another lock whose versions are kept where both have a package."""
 
@@ -59,6 +61,7 @@ LOCKS: Mapping[str, Lock] = {
         about="AgentVM with vLLM built for CUDA. Resolved, but not yet installed and tried on a GPU machine.",
         extra="cuda",
         engine="vllm==0.32.0",
+        exactly={"torch": "2.13.0"},
     ),
     "dev": Lock(
         about="AgentVM without an engine, and the tools that test and check it.",
@@ -77,7 +80,9 @@ class Package:
     requires: list[Requirement] = field(default_factory=list)
 
 
-def pip_report(requirements: Iterable[str], constraint: Path | None, *, deps: bool = True) -> list[dict[str, Any]]:
+def pip_report(
+    requirements: Iterable[str], constraint: Path | None, *, deps: bool = True
+) -> list[dict[str, Any]]:
     """What pip would install for these requirements on this machine, as its own report says."""
     with tempfile.TemporaryDirectory() as folder:
         wanted, report = Path(folder, "in.txt"), Path(folder, "report.json")
@@ -103,15 +108,21 @@ def applies(requirement: Requirement, env: Env | None, extras: Iterable[str]) ->
     """Whether a requirement holds in an environment (`None`: this one) with these extras asked for."""
     if requirement.marker is None:
         return True
-    values = dict(default_environment())  # type: ignore[call-overload]
+    values = {key: str(value) for key, value in default_environment().items()}
     if env is not None:
         python, machine = env
-        values |= {"python_version": python, "python_full_version": f"{python}.0", "platform_machine": machine}
+        values |= {
+            "python_version": python,
+            "python_full_version": f"{python}.0",
+            "platform_machine": machine,
+        }
         values |= {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
     return any(requirement.marker.evaluate(values | {"extra": extra}) for extra in ("", *extras))
 
 
-def reachable(roots: Iterable[Requirement], packages: Mapping[str, Package], env: Env) -> dict[str, Requirement]:
+def reachable(
+    roots: Iterable[Requirement], packages: Mapping[str, Package], env: Env
+) -> dict[str, Requirement]:
     """Every requirement, by package name, that the roots lead to in one environment."""
     found: dict[str, Requirement] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
@@ -153,6 +164,7 @@ def lines(lock: Lock) -> list[str]:
         packages[engine.name] = engine
         roots = [r for r in roots if r.name != engine.name] + engine.requires
     constraint = ROOT / "requirements" / f"{lock.agree_with}.txt" if lock.agree_with else None
+    roots += [Requirement(f"{name}==={version}") for name, version in lock.exactly.items()]
     wanted = {str(root): None for root in roots if applies(root, None, ())}
     while True:
         packages |= {p.name: p for p in map(package, pip_report(wanted, constraint))}
@@ -167,7 +179,8 @@ def lines(lock: Lock) -> list[str]:
     for name in sorted(packages):
         envs = {env for env, found in by_env.items() if name in found}
         if envs:
-            pins.append(f"{name}=={packages[name].version}{marker(envs)}")
+            equals = "===" if name in lock.exactly else "=="
+            pins.append(f"{name}{equals}{packages[name].version}{marker(envs)}")
     return pins
 
 
@@ -177,7 +190,8 @@ def main(names: list[str]) -> None:
         lock = LOCKS[name]
         header = [
             f"# {lock.about}",
-            f"# Written by `python scripts/lock.py {name}`; do not edit. Install with `pip install --no-deps -r`.",
+            f"# Written by `python scripts/lock.py {name}`; do not edit.",
+            "# Install with `pip install --no-deps -r FILE`.",
         ]
         if lock.engine:
             header.append(f"# {', '.join(sorted(LEFT_OUT))} are left out on purpose (docs/install.md).")
