@@ -1,0 +1,170 @@
+"""Hashing: digests of stored bytes, and keys that only depend on what a value means.
+
+A *key digest* ignores the order of dicts and sets and which parts are the same
+object; it tells `1` from `1.0` and `True`, and 0.0 from -0.0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import types
+from collections.abc import Callable
+from typing import Any
+
+from agentvm_runtime.errors import UnstorableValue
+from agentvm_runtime.records import Digest
+
+from . import names
+from .kinds import kind_of
+from .refusal import Refused, explain, label
+from .writer import size
+
+_SIZE = 20
+
+
+def digest(data: bytes) -> Digest:
+    """The content address of encoded bytes: 40 hexadecimal digits of BLAKE2b."""
+    return Digest(hashlib.blake2b(data, digest_size=_SIZE).hexdigest())
+
+
+def key_digest(value: object, *, name: str = "value") -> str:
+    """A hash of what a value means; equal values have equal keys.
+
+    Raises:
+        UnstorableValue: as `encode` does.
+    """
+    try:
+        data = _Keys().token(value)
+    except Refused as refused:
+        raise UnstorableValue(f"{name}{refused.path}: {refused.reason}") from None
+    except RecursionError:
+        raise UnstorableValue(f"{name}: it is nested too deeply to be hashed; flatten it") from None
+    return hashlib.blake2b(data, digest_size=_SIZE, person=b"agentvm key").hexdigest()
+
+
+def token(value: object) -> bytes:
+    """Bytes that are equal for equal values; containers are already hashed, so they are short."""
+    return _Keys().token(value)
+
+
+class _Keys:
+    """One walk over a value: what was hashed already, and what is being hashed now."""
+
+    __slots__ = ("active", "done", "lowest")
+
+    def __init__(self) -> None:
+        self.done: dict[int, tuple[bytes, Any]] = {}
+        self.active: dict[int, int] = {}
+        self.lowest = 1 << 60
+        """The outermost active object that something just hashed points back to."""
+
+    def token(self, value: Any) -> bytes:
+        plain = _PLAIN.get(type(value))
+        if plain is not None:
+            return plain(value)
+        number = id(value)
+        if (known := self.done.get(number)) is not None:
+            return known[0]
+        if (depth := self.active.get(number)) is not None:
+            # A cycle: name the value by how far up it is, which no identity enters into.
+            self.lowest = min(self.lowest, depth)
+            return b"^" + size(len(self.active) - depth)
+        depth = self.active[number] = len(self.active)
+        outer, self.lowest = self.lowest, 1 << 60
+        try:
+            tag, parts = self._parts(value)
+        finally:
+            del self.active[number]
+        result = tag + hashlib.blake2b(b"".join(parts), digest_size=_SIZE).digest()
+        if self.lowest >= depth:  # does not depend on what is around it
+            self.done[number] = (result, value)
+        self.lowest = min(outer, self.lowest)
+        return result
+
+    def _parts(self, value: Any) -> tuple[bytes, list[bytes]]:
+        match value:
+            case list() if type(value) is list:
+                return b"l", self._items(value)
+            case tuple() if type(value) is tuple:
+                return b"t", self._items(value)
+            case dict() if type(value) is dict:
+                return b"d", sorted(self._pairs(value))
+            case set() | frozenset() if type(value) in (set, frozenset):
+                # Python's == makes no difference between the two; a key must (the code may).
+                return b"S" if type(value) is set else b"Z", sorted(self._items(value))
+        return self._other(value)
+
+    def _other(self, value: Any) -> tuple[bytes, list[bytes]]:
+        kind = kind_of(type(value))
+        if kind is None:
+            if isinstance(value, type) or names.is_named(value):
+                return b"c", [self._reference(value)]
+            raise Refused(explain(value))
+        if kind.refuse and (reason := kind.refuse(value)):
+            raise Refused(reason)
+        parts = [kind.name.encode() + b"\0"]
+        if kind.named:
+            parts.append(self.token(type(value)))
+        parts += self._items(kind.head(value))
+        parts.append(b"|")
+        body = kind.body(value) if kind.body else []
+        if isinstance(body, dict):
+            pairs = self._pairs(body, kind.attributes)
+            parts += pairs if kind.ordered else sorted(pairs)
+        else:
+            parts += self._items(body)
+        return b"o", parts
+
+    def _reference(self, value: Any) -> bytes:
+        generic = getattr(value, "__pydantic_generic_metadata__", None)
+        if isinstance(value, type) and generic and generic["origin"]:
+            return self.token(generic["origin"]) + self.token(generic["args"])
+        try:
+            module, qualname = names.reference(value)
+        except LookupError as error:
+            raise Refused(str(error)) from None
+        return f"{module}:{qualname}".encode()
+
+    def _items(self, values: Any) -> list[bytes]:
+        parts = []
+        index = 0
+        try:
+            for index, value in enumerate(values):  # noqa: B007
+                parts.append(self.token(value))
+        except Refused as refused:
+            refused.inside(f"[{index}]")
+            raise
+        return parts
+
+    def _pairs(self, values: dict[Any, Any], attributes: bool = False) -> list[bytes]:
+        parts = []
+        key: Any = None
+        try:
+            for key, value in values.items():
+                parts.append(self.token(key) + self.token(value))
+        except Refused as refused:
+            refused.inside(label(key, attributes))
+            raise
+        return parts
+
+
+def _text(value: str) -> bytes:
+    raw = value.encode("utf-8", "surrogatepass")
+    return b"s" + size(len(raw)) + raw
+
+
+def _int(value: int) -> bytes:
+    raw = b"%d" % value if -(1 << 64) < value < 1 << 64 else b"%x" % value
+    return b"i" + size(len(raw)) + raw
+
+
+_PLAIN: dict[type, Callable[[Any], bytes]] = {
+    types.NoneType: lambda _: b"N",
+    bool: lambda value: b"T" if value else b"F",
+    int: _int,
+    float: lambda value: b"f" + struct.pack(">d", value),
+    str: _text,
+    bytes: lambda value: b"b" + size(len(value)) + value,
+    bytearray: lambda value: b"B" + size(len(value)) + value,
+}
