@@ -143,6 +143,6 @@ def _cores() -> int:
 
 
 def _kv_cache_gib() -> int:
-    """A quarter of the memory, but 1 to 4 GiB: enough for small models, polite on a laptop."""
+    """A sixteenth of the memory, but 1 to 4 GiB: vLLM fills it with zeros while it starts."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(4, memory // 4 // 2**30))
+    return max(1, min(4, memory // 16 // 2**30))
