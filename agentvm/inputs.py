@@ -95,6 +95,15 @@ def validate_inputs(agent: Agent, args: Sequence[Any], kwargs: Mapping[str, Any]
     return dict(bound.arguments)
 
 
+def as_call(agent: Agent, inputs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Bound inputs as the arguments of a call, for agents with positional-only parameters."""
+    positional = {
+        name for name, each in agent.signature.parameters.items() if each.kind is each.POSITIONAL_ONLY
+    }
+    first = [inputs[name] for name in agent.signature.parameters if name in positional and name in inputs]
+    return first, {name: value for name, value in inputs.items() if name not in positional}
+
+
 def described(agent: Agent) -> str:
     """The agent as its signature: `research(question: str, breadth: int = 3) -> Report`."""
     parts = []

@@ -1,0 +1,87 @@
+"""The command line: `agentvm COMMAND`.
+
+Commands import what they need when they run, so that `agentvm --help` is quick.
+An `AgentVMError` is shown as its message; no traceback reaches the user unless
+`--traceback` or `AGENTVM_TRACEBACK=1` asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from . import compile, doctor, models, resume, run, runs, show
+from .exits import Exit, code_of, internal
+
+TRACEBACK = "AGENTVM_TRACEBACK"
+
+app = typer.Typer(
+    name="agentvm",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run.run)
+app.command()(resume.resume)
+app.command()(runs.runs)
+app.command()(show.show)
+app.command()(compile.compile)
+app.command()(compile.graph)
+app.add_typer(models.app, name="models")
+app.command()(doctor.doctor)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from agentvm import __version__
+
+        typer.echo(f"agentvm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show Python's traceback of an error.", envvar=TRACEBACK)
+    ] = False,
+) -> None:
+    """The virtual machine for LLM agents.
+
+    Exit codes: 0 done, 1 the run failed, 2 wrong usage or input, 3 suspended or
+    uncertain, 4 the deadline was missed, 130 interrupted (and resumable).
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    wanted = "--traceback" in arguments  # wherever it stands
+    arguments = [each for each in arguments if each != "--traceback"]
+    from agentvm_compiler.errors import AgentVMError
+
+    try:
+        app(arguments, prog_name="agentvm")
+    except Exception as error:
+        if wanted or os.environ.get(TRACEBACK, "") not in ("", "0"):
+            import traceback
+
+            traceback.print_exception(error)
+        elif isinstance(error, AgentVMError):
+            fail(str(error))
+        else:
+            fail(internal(error, arguments))
+        sys.exit(code_of(error) if isinstance(error, AgentVMError) else Exit.FAILED)
+
+
+def fail(message: str) -> None:
+    """Tell the user what went wrong, on standard error."""
+    sys.stdout.flush()
+    typer.echo(f"{typer.style('error:', fg='red', bold=True)} {message}", err=True)

@@ -1,0 +1,104 @@
+"""Progress while a run goes on: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from agentvm.durations import readable
+from agentvm_runtime.records import Event, EventKind, Source
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from agentvm.vm import Progress, Run
+
+REFRESH = 0.125
+"""Seconds between two looks at the progress."""
+MOST_PATHS = 6
+"""Running nodes named in the live view."""
+
+
+@asynccontextmanager
+async def watching(run: Run) -> AsyncIterator[None]:
+    """Show the run's progress on standard error while inside."""
+    show = _live if sys.stderr.isatty() else _lines
+    task = asyncio.create_task(show(run))
+    try:
+        yield
+    finally:
+        # The last events come with the end of the run; a viewer that is stuck must not hold it up.
+        await asyncio.wait([task], timeout=0 if show is _live else 1)
+        task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await task
+
+
+def line(event: Event, start: float) -> str:
+    """One event for a log: when, what, how long, how many tokens."""
+    parts = [f"[{max(event.finished_at - start, 0):7.2f}s]", f"{event.kind:<7}", event.path]
+    if event.node:
+        parts.append(f"({event.node})")
+    if event.kind in (EventKind.DONE, EventKind.FAILED):
+        if event.source is Source.EXECUTED:
+            parts.append(readable(event.finished_at - event.started_at))
+        else:
+            parts.append(f"from {event.source}")
+    if "output_tokens" in event.detail:
+        parts.append(f"{event.detail.get('input_tokens', 0)} in, {event.detail['output_tokens']} out")
+    return " ".join(parts)
+
+
+def table(progress: Progress, now: float) -> RenderableType:
+    """The live view: what is done, what runs, how fast, how long still."""
+    from rich.console import Group
+    from rich.text import Text
+
+    seconds = max(now - progress.started_at, 0.0)
+    speed = progress.output_tokens / seconds if seconds > 0.5 else 0.0
+    head = Text.assemble(
+        (f"{progress.done}", "bold green"),
+        f"/{max(progress.total_known, progress.done)} nodes done, ",
+        (f"{progress.running}", "bold cyan"),
+        f" running, {progress.reused} reused   ",
+        (f"{progress.output_tokens}", "bold"),
+        f" tokens ({speed:.1f}/s)   {readable(seconds)}   ",
+        _left(progress.deadline_at, now),
+    )
+    paths = progress.running_paths
+    rows = [Text(f"  {path}", style="dim", no_wrap=True, overflow="ellipsis") for path in paths[:MOST_PATHS]]
+    if len(paths) > MOST_PATHS:
+        rows.append(Text(f"  and {len(paths) - MOST_PATHS} more", style="dim"))
+    return Group(head, *rows)
+
+
+def _left(deadline_at: float | None, now: float) -> tuple[str, str]:
+    if deadline_at is None:
+        return ("no deadline", "dim")
+    left = deadline_at - now
+    if left < 0:
+        return (f"deadline missed by {readable(-left)}", "bold red")
+    return (f"{readable(left)} left", "yellow" if left < 10 else "green")
+
+
+async def _live(run: Run) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True)
+    with Live(
+        console=console, auto_refresh=False, transient=True, redirect_stdout=console.is_terminal
+    ) as live:
+        while True:
+            live.update(table(run.progress, time.time()), refresh=True)
+            await asyncio.sleep(REFRESH)
+
+
+async def _lines(run: Run) -> None:
+    start = run.record.created_at
+    async for event in run.events():
+        print(line(event, start), file=sys.stderr, flush=True)

@@ -1,0 +1,46 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+import typer
+
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE.py:AGENT", help="The agent: FILE.py:NAME or module:NAME.", show_default=False
+    ),
+]
+RunId = Annotated[
+    str, typer.Argument(metavar="RUN", help="The run's id, or its beginning if that is unique.")
+]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="Where runs are kept: an SQLAlchemy URL, such as sqlite+aiosqlite:///runs.db. "
+        "Default: AGENTVM_STORE, else a file in the user's data folder.",
+        show_default=False,
+    ),
+]
+Llm = Annotated[
+    str | None,
+    typer.Option(
+        "--llm",
+        metavar="SPEC",
+        help="The model: vllm:MODEL_OR_PATH, openai:BASE_URL#MODEL, or scripted:FILE.py:NAME for a test "
+        "double. Default: AGENTVM_LLM, else vllm:smollm2-135m.",
+        show_default=False,
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")
+]
+
+
+def resume_command(run_id: str, store: str | None) -> str:
+    """What the user types to go on with a run."""
+    return f"agentvm resume {run_id}" + (f" --store {shlex.quote(store)}" if store else "")

@@ -1,0 +1,109 @@
+"""The end of a run: the answer, and what it took."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+from agentvm.durations import readable
+from agentvm_runtime.records import RunStatus
+
+from .options import resume_command
+
+if TYPE_CHECKING:
+    from agentvm.vm import RunReport
+    from agentvm_compiler.errors import AgentVMError
+    from agentvm_runtime.records import RunRecord
+
+
+def print_report(
+    report: RunReport,
+    record: RunRecord,
+    result: Any,
+    failure: AgentVMError | None,
+    *,
+    as_json: bool,
+    out: TextIO,
+    store: str | None,
+) -> None:
+    """The JSON document, or the answer on `out` and a summary on standard error."""
+    if as_json:
+        print(json.dumps(document(report), ensure_ascii=False), file=out, flush=True)
+    elif failure is None and report.status == RunStatus.COMPLETED:
+        print(shown(result), file=out, flush=True)
+    if failure is not None:
+        from . import fail
+
+        fail(str(failure))
+    if not as_json:
+        print(summary(report, record), file=sys.stderr)
+    if report.status in (RunStatus.SUSPENDED, RunStatus.UNCERTAIN):
+        print(f"Look at it: agentvm show {report.run}", file=sys.stderr)
+    if report.status == RunStatus.FAILED:
+        retry = resume_command(report.run, store)
+        print(f"Try again from where it failed: {retry} --retry", file=sys.stderr)
+
+
+def document(report: RunReport) -> dict[str, Any]:
+    """The JSON document of `run` and `resume`."""
+    return {
+        "run": report.run,
+        "agent": report.agent,
+        "status": str(report.status),
+        "result": jsonable(report.result),
+        "error": error_text(report.error),
+        "nodes": jsonable(report.nodes),
+        "tokens": jsonable(report.tokens),
+        "seconds": round(report.seconds, 3),
+        "deadline_met": report.deadline_met,
+    }
+
+
+def summary(report: RunReport, record: RunRecord) -> str:
+    """What the run took, in a few lines."""
+    nodes, tokens = jsonable(report.nodes), jsonable(report.tokens)
+    speed = f", {tokens['output'] / report.seconds:.1f} tokens/s" if report.seconds > 0 else ""
+    lines = {
+        "run": f"{report.run}  {report.status}",
+        "nodes": f"{nodes['total']} ({nodes['executed']} executed, {nodes['reused']} reused)",
+        "tokens": f"{tokens['input']} in, {tokens['output']} out{speed}",
+        "time": readable(report.seconds),
+        "deadline": deadline(report.deadline_met, record),
+    }
+    return "\n".join(f"{name:<9}{text}" for name, text in lines.items())
+
+
+def deadline(met: bool | None, record: RunRecord) -> str:
+    """Whether the deadline was met, and by how much."""
+    if met is None or record.deadline_at is None:
+        return "none" if record.deadline_at is None else "open"
+    allowed = readable(record.deadline_at - record.created_at)
+    if record.finished_at is None:
+        return f"{'met' if met else 'missed'} ({allowed})"
+    slack = record.deadline_at - record.finished_at
+    return (
+        f"met ({readable(slack)} left of {allowed})" if met else f"missed ({allowed}) by {readable(-slack)}"
+    )
+
+
+def shown(value: Any) -> str:
+    """A result for people: text as it is, the rest as JSON."""
+    return value if isinstance(value, str) else json.dumps(jsonable(value), indent=2, ensure_ascii=False)
+
+
+def jsonable(value: Any) -> Any:
+    """The value as JSON types; what has no JSON form becomes its `repr`."""
+    from pydantic_core import to_jsonable_python
+
+    try:
+        return to_jsonable_python(value, fallback=repr, inf_nan_mode="strings", bytes_mode="base64")
+    except ValueError:  # a cycle
+        return repr(value)
+
+
+def error_text(error: object) -> str | None:
+    """`ValueError: too long`, or `None`."""
+    if isinstance(error, BaseException):
+        return f"{type(error).__name__}: {error}"
+    return None if error is None else str(error)

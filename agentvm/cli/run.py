@@ -1,0 +1,51 @@
+"""`agentvm run`: start an agent and see it through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import Json, Llm, StoreUrl, Target
+
+if TYPE_CHECKING:
+    from agentvm.vm import AgentVM, Run
+
+
+def run(
+    target: Target,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("-i", "--input", metavar="NAME=VALUE", help="An input; JSON where it is not text."),
+    ] = None,
+    input_json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A JSON object of inputs; - for standard input.")
+    ] = None,
+    deadline: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Time for the whole run: 30s, 5m.")
+    ] = None,
+    llm: Llm = None,
+    store: StoreUrl = None,
+    json: Json = False,
+) -> None:
+    """Run an agent; prints its answer.
+
+    Example: agentvm run research.py:research -i question="Why is the sky dark?" --deadline 30s
+    """
+    from agentvm.durations import optional_seconds
+    from agentvm.inputs import as_call
+    from agentvm.loading import bind_inputs, load_agent
+
+    from .driving import clean_stdout, drive
+
+    with clean_stdout(json) as out:
+        seconds = optional_seconds(deadline, what="--deadline")
+        agent = load_agent(target)
+        args, kwargs = as_call(agent, bind_inputs(agent, inputs or [], input_json))
+
+        async def begin(vm: AgentVM) -> Run:
+            return await vm.start(agent, *args, deadline=seconds, **kwargs)
+
+        code = drive(begin, store=store, llm=llm, as_json=json, out=out)
+    raise typer.Exit(code)

@@ -1,0 +1,108 @@
+"""`agentvm runs`: the runs of a store, newest first."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import Json, StoreUrl, resume_command
+
+if TYPE_CHECKING:
+    from agentvm_runtime.records import RunStatus
+
+
+def runs(
+    store: StoreUrl = None,
+    agent: Annotated[str | None, typer.Option(help="Only runs of this agent (module:name).")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only runs that stand so: completed, failed, interrupted, ...")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    found = asyncio.run(_rows(store, agent, status, limit))
+    if json:
+        import json as encoder
+
+        typer.echo(encoder.dumps(found, ensure_ascii=False))
+    elif not found:
+        typer.echo("No runs yet. Start one: agentvm run FILE.py:AGENT", err=True)
+    else:
+        _table(found)
+
+
+async def _rows(url: str | None, agent: str | None, status: str | None, limit: int) -> list[dict[str, Any]]:
+    from agentvm_runtime.records import EventKind
+
+    from .lookup import INTERRUPTED, opened, status_of
+
+    wanted = _wanted(status)
+    rows: list[dict[str, Any]] = []
+    async with opened(url) as store:
+        for record in await store.list_runs(agent=agent, status=wanted, limit=limit):
+            stands = await status_of(store, record)
+            if status is not None and stands != status:
+                continue
+            events = await store.events(record.id)
+            row: dict[str, Any] = {
+                "run": record.id,
+                "agent": record.agent,
+                "status": stands,
+                "nodes_done": sum(each.kind is EventKind.DONE for each in events),
+                "started_at": record.created_at,
+                "finished_at": record.finished_at,
+                "deadline_at": record.deadline_at,
+                "parent": record.parent,
+            }
+            if stands == INTERRUPTED:
+                row["resume"] = resume_command(record.id, url)
+            rows.append(row)
+    return rows
+
+
+def _wanted(status: str | None) -> RunStatus | None:
+    from agentvm_compiler.errors import InputError
+    from agentvm_runtime.records import RunStatus
+
+    from .lookup import INTERRUPTED
+
+    if status is None:
+        return None
+    if status == INTERRUPTED:
+        return RunStatus.RUNNING
+    try:
+        return RunStatus(status)
+    except ValueError:
+        known = ", ".join([*RunStatus, INTERRUPTED])
+        raise InputError(f"--status {status}: there is no such status. Use one of {known}.") from None
+
+
+def _table(found: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from agentvm.durations import readable
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("run", "agent", "status", "nodes done", "started", "time"):
+        table.add_column(name, no_wrap=name == "run", overflow="fold")
+    for row in found:
+        ended = row["finished_at"]
+        table.add_row(
+            row["run"],
+            row["agent"],
+            row["status"],
+            str(row["nodes_done"]),
+            datetime.fromtimestamp(row["started_at"]).strftime("%Y-%m-%d %H:%M:%S"),
+            readable(ended - row["started_at"]) if ended else "",
+        )
+    Console().print(table)
+    stopped = [row["resume"] for row in found if "resume" in row]
+    if stopped:
+        typer.echo("Interrupted runs go on with:", err=True)
+        for command in stopped:
+            typer.echo(f"  {command}", err=True)

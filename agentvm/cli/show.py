@@ -1,0 +1,216 @@
+"""`agentvm show`: one run, its nodes, and where each result came from."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import redirect_stdout
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+from .options import Json, RunId, StoreUrl, resume_command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agentvm_runtime.ports import Store
+    from agentvm_runtime.records import Digest, Event, RunRecord
+
+REUSED = "reused at resume"
+"""Source of a result that an earlier process recorded and a later one did not execute again."""
+
+
+def show(run: RunId, store: StoreUrl = None, json: Json = False) -> None:
+    """Show a run: what it was given, each node with its source and times, and the result."""
+    from .driving import clean_stdout
+
+    with clean_stdout(json) as out:
+        found = asyncio.run(_read(run, store))
+        if json:
+            import json as encoder
+
+            print(encoder.dumps(found, ensure_ascii=False), file=out)
+        else:
+            _print(found, out)
+
+
+async def _read(text: str, url: str | None) -> dict[str, Any]:
+    from .lookup import INTERRUPTED, find_run, opened, status_of
+    from .report import error_text, jsonable
+
+    async with opened(url) as store:
+        record = await find_run(store, text)
+        events = await store.events(record.id)
+        status = await status_of(store, record)
+        inputs, result, error = await _values(store, record)
+    nodes = nodes_of(events, record.created_at)
+    ended = record.finished_at or max((each.finished_at for each in events), default=record.created_at)
+    found: dict[str, Any] = {
+        "run": record.id,
+        "agent": record.agent,
+        "status": status,
+        "file": record.meta.get("file"),
+        "llm": record.meta.get("llm"),
+        "parent": record.parent,
+        "inputs": jsonable(inputs),
+        "started_at": record.created_at,
+        "finished_at": record.finished_at,
+        "deadline_at": record.deadline_at,
+        "deadline_met": _met(record),
+        "seconds": round(ended - record.created_at, 3),
+        "tokens": {name: _tokens(nodes, name) for name in ("input", "output")},
+        "nodes": nodes,
+        "result": jsonable(result),
+        "error": error_text(error),
+    }
+    if status == INTERRUPTED:
+        found["resume"] = resume_command(record.id, url)
+    return found
+
+
+def nodes_of(events: Sequence[Event], start: float) -> list[dict[str, Any]]:
+    """The nodes of a journal that have ended, in journal order.
+
+    What was recorded before the last time the run was taken over is *reused at
+    resume*: the process that went on did not execute it again.
+    """
+    from agentvm_runtime.records import EventKind
+
+    taken_over = max((at for at, each in enumerate(events) if each.kind is EventKind.RESUMED), default=-1)
+    return [
+        _node(each, start, reused=at < taken_over)
+        for at, each in enumerate(events)
+        if each.kind in (EventKind.DONE, EventKind.FAILED)
+    ]
+
+
+def _node(event: Event, start: float, *, reused: bool) -> dict[str, Any]:
+    detail = event.detail
+    tokens = None
+    if "output_tokens" in detail:
+        tokens = {"input": detail.get("input_tokens", 0), "output": detail["output_tokens"]}
+    deadline = detail.get("deadline")
+    return {
+        "path": event.path,
+        "kind": event.node,
+        "outcome": str(event.kind),
+        "source": REUSED if reused else str(event.source),
+        "started_at": event.started_at,
+        "offset": round(event.started_at - start, 3),
+        "seconds": round(event.finished_at - event.started_at, 3),
+        "tokens": tokens,
+        "deadline": deadline,
+        "slack": None if deadline is None else round(deadline - event.finished_at, 3),
+    }
+
+
+def _tokens(nodes: Sequence[dict[str, Any]], name: str) -> int:
+    """Tokens this run paid for: not those of results that other work had."""
+    paid = [each["tokens"] for each in nodes if each["source"] in ("executed", REUSED)]
+    return sum(each[name] for each in paid if each)
+
+
+def _met(record: RunRecord) -> bool | None:
+    if record.deadline_at is None or record.finished_at is None:
+        return None
+    return record.finished_at <= record.deadline_at
+
+
+async def _values(store: Store, record: RunRecord) -> tuple[Any, Any, Any]:
+    """Inputs, result and error, decoded where that can be."""
+    digests = [each for each in (record.inputs, record.result, record.error) if each]
+    data = await store.values(digests)
+    decoded = [_decoded(each, data, record) for each in (record.inputs, record.result, record.error)]
+    return decoded[0], decoded[1], decoded[2]
+
+
+def _decoded(digest: Digest | None, data: dict[Digest, bytes], record: RunRecord) -> Any:
+    """The value; the agent's file is loaded if its classes are needed."""
+    from agentvm_runtime.values import decode
+
+    if digest is None:
+        return None
+    if digest not in data:
+        return "(the value is no longer in the store)"
+    try:
+        return decode(data[digest])
+    except Exception as error:
+        from agentvm.loading import find_agent
+
+        try:
+            with redirect_stdout(sys.stderr):
+                find_agent(record.agent, record.meta.get("file"))
+            return decode(data[digest])
+        except Exception:
+            return f"(cannot be shown here: {error})"
+
+
+def _print(found: dict[str, Any], out: TextIO) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from agentvm.durations import readable
+
+    from .report import shown
+
+    for name, text in _header(found).items():
+        print(f"{name:<9}{text}", file=out)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("node", "kind", "source"):
+        table.add_column(name, overflow="fold")
+    for name in ("start", "time", "tokens", "slack"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for node in found["nodes"]:
+        tokens = node["tokens"]
+        failed = "" if node["outcome"] == "done" else f" ({node['outcome']})"
+        table.add_row(
+            escape(node["path"]),
+            node["kind"],
+            node["source"] + failed,
+            f"+{readable(max(node['offset'], 0))}",
+            readable(max(node["seconds"], 0)),
+            f"{tokens['input']} in, {tokens['output']} out" if tokens else "",
+            readable(node["slack"]) if node["slack"] is not None else "",
+        )
+    if found["nodes"]:
+        print(file=out)
+        Console(file=out, width=None if out.isatty() else 160).print(table)
+    if found["status"] == "completed":
+        print(f"\n{shown(found['result'])}", file=out)
+    if found["error"]:
+        print(f"\n{found['error']}", file=out)
+    if "resume" in found:
+        print(f"\nGo on with: {found['resume']}", file=out)
+
+
+def _header(found: dict[str, Any]) -> dict[str, str]:
+    from agentvm.durations import readable
+
+    nodes, tokens = found["nodes"], found["tokens"]
+    started = datetime.fromtimestamp(found["started_at"]).strftime("%Y-%m-%d %H:%M:%S")
+    executed = sum(each["source"] == "executed" for each in nodes)
+    verdict = {True: "met", False: "missed", None: "open"}[found["deadline_met"]]
+    header = {
+        "run": f"{found['run']}  {found['status']}",
+        "agent": found["agent"] + (f"  ({found['file']})" if found["file"] else ""),
+        "inputs": _inputs(found["inputs"]),
+        "model": found["llm"] or "",
+        "started": f"{started}, {readable(found['seconds'])}",
+        "deadline": "none" if found["deadline_at"] is None else _deadline(found, verdict),
+        "nodes": f"{len(nodes)} ({executed} executed, {len(nodes) - executed} reused)",
+        "tokens": f"{tokens['input']} in, {tokens['output']} out",
+    }
+    return {name: text for name, text in header.items() if text}
+
+
+def _deadline(found: dict[str, Any], verdict: str) -> str:
+    from agentvm.durations import readable
+
+    return f"{verdict} ({readable(found['deadline_at'] - found['started_at'])})"
+
+
+def _inputs(inputs: Any) -> str:
+    if not isinstance(inputs, dict):
+        return str(inputs)
+    return ", ".join(f"{name}={value!r:.60}" for name, value in inputs.items())
