@@ -1,0 +1,232 @@
+"""Group commit: one thread that writes all that has gathered in one transaction.
+
+*Work* is a function of the transaction. Works run in the order they were
+submitted. A group is durable as a whole or not at all; after a group has
+failed, every later work fails with the same error, so that the journal has no
+holes. A work may refuse (raise an `AgentVMError`) before it writes anything:
+that concerns only who waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from agentvm_compiler.errors import AgentVMError
+from agentvm_runtime.errors import StoreError
+from agentvm_runtime.records import Digest
+
+from . import statements as sql
+from .database import PATIENCE, explain, is_busy
+from .rows import pack
+
+_GROUP_MAX = 4096
+"""Works in one transaction at most: bounds how long the first waits for the last."""
+_KNOWN_MAX = 65_536
+"""Digests remembered as stored."""
+
+
+class Transaction:
+    """What a work sees: statements, and values that are only written once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.execute = connection.execute
+        self._known: OrderedDict[Digest, None] = OrderedDict()
+        self._new: dict[Digest, None] = {}
+        self._version: int | None = None
+
+    def begin(self) -> None:
+        self.execute("BEGIN IMMEDIATE")
+        self._new.clear()
+        # Another connection has written: it may have removed values nothing referred to yet.
+        (version,) = self.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._known.clear()
+            self._version = version
+
+    def put_values(self, values: Mapping[Digest, bytes] | None) -> None:
+        for digest, data in (values or {}).items():
+            if digest in self._known:
+                self._known.move_to_end(digest)
+            elif digest not in self._new:
+                coding, stored = pack(data)
+                self.execute(sql.ADD_VALUE, {"digest": digest, "coding": coding, "data": stored})
+                self._new[digest] = None
+
+    def commit(self) -> None:
+        self.execute("COMMIT")
+        self._known.update(self._new)
+        while len(self._known) > _KNOWN_MAX:
+            self._known.popitem(last=False)
+
+    def rollback(self) -> None:
+        if self.connection.in_transaction:
+            self.connection.rollback()
+
+
+Work = Callable[[Transaction], Any]
+
+
+class Pending:
+    """A work under way; the commit its submitter may wait for."""
+
+    __slots__ = ("_waiters", "_writer", "done", "error", "result", "work")
+
+    def __init__(self, writer: GroupWriter, work: Work) -> None:
+        self.work = work
+        self.done = False
+        self.result: Any = None
+        self.error: Exception | None = None
+        self._writer = writer
+        self._waiters: list[asyncio.Future[None] | threading.Event] = []
+
+    async def settled(self) -> None:
+        """Return once it is decided, well or badly."""
+        if self.done:
+            return
+        future = asyncio.get_running_loop().create_future()
+        if self._join(future):
+            await future
+
+    async def wait(self) -> None:
+        await self.settled()
+        self._raise()
+
+    def block(self) -> None:
+        event = threading.Event()
+        if self._join(event):
+            event.wait()
+        self._raise()
+
+    def _join(self, waiter: asyncio.Future[None] | threading.Event) -> bool:
+        with self._writer.lock:
+            if not self.done:
+                self._waiters.append(waiter)
+            return not self.done
+
+    def _raise(self) -> None:
+        error: Exception | None = self.error
+        if error is None:
+            return
+        if isinstance(error, StoreError) and error is self._writer.failure:
+            self._writer.reported = True
+            # One exception object raised by many waiters would gather all their tracebacks.
+            raise StoreError(*error.args) from error.__cause__
+        raise error
+
+    def finish(self) -> list[asyncio.Future[None] | threading.Event]:
+        """Under the writer's lock: mark as decided, give back who waits."""
+        self.done = True
+        self.work = _nothing  # let go of what it holds
+        return self._waiters
+
+
+def _nothing(_: Transaction) -> None:
+    return None
+
+
+class GroupWriter:
+    """The thread, its queue and its connection."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.lock = threading.Lock()
+        self.failure: StoreError | None = None
+        self.reported = False
+        """Whether anybody has been told of the failure."""
+        self.last: Pending | None = None
+        self._path = path
+        self._transaction = Transaction(connection)
+        self._queue: SimpleQueue[Pending | None] = SimpleQueue()
+        self._closed = False
+        # A daemon: a program that forgets to close its store must still be able to end.
+        self._thread = threading.Thread(target=self._run, name="agentvm-store", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work) -> Pending:
+        """Queue a work. Never blocks; the order of calls is the order of works."""
+        pending = Pending(self, work)
+        with self.lock:
+            if self._closed:
+                raise StoreError(f"store {self._path}: it is closed; open it first")
+            self.last = pending
+            self._queue.put(pending)
+        return pending
+
+    def close(self) -> None:
+        """Write what is queued, end the thread and close the connection. Blocks."""
+        with self.lock:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._thread.join()
+        self._transaction.connection.close()
+
+    def _run(self) -> None:
+        open_ = True
+        while open_:
+            group = [self._queue.get()]
+            try:
+                while len(group) < _GROUP_MAX:
+                    group.append(self._queue.get_nowait())
+            except Empty:
+                pass
+            works = [pending for pending in group if pending is not None]
+            open_ = len(works) == len(group)
+            if works:
+                self._write(works)
+                self._tell(works)
+
+    def _write(self, group: list[Pending]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while self.failure is None:
+            try:
+                self._transact(group)
+                return
+            except Exception as error:  # whatever it is, waiters must hear of it
+                with contextlib.suppress(sqlite3.Error):  # the first error says more
+                    self._transaction.rollback()
+                if is_busy(error) and time.monotonic() < deadline:
+                    continue
+                self.failure = explain(error, self._path, "write to it")
+                self.failure.__cause__ = error
+        for pending in group:
+            pending.error = self.failure
+
+    def _transact(self, group: list[Pending]) -> None:
+        transaction = self._transaction
+        transaction.begin()
+        for pending in group:
+            try:
+                pending.error = None
+                pending.result = pending.work(transaction)
+            except AgentVMError as refusal:
+                pending.error = refusal
+        transaction.commit()
+
+    def _tell(self, group: list[Pending]) -> None:
+        with self.lock:
+            waiters = [waiter for pending in group for waiter in pending.finish()]
+        futures: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        for waiter in waiters:
+            if isinstance(waiter, threading.Event):
+                waiter.set()
+            else:
+                futures.setdefault(waiter.get_loop(), []).append(waiter)
+        for loop, waiting in futures.items():
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(_wake, waiting)
+
+
+def _wake(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)

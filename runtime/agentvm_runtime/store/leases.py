@@ -1,0 +1,124 @@
+"""Leases: who may drive a run, and how to tell that a holder is dead.
+
+A *holder* is `host:pid:nonce`. The nonce says which boot, which pid namespace
+and when the process started, so that another process with the same pid, or
+another machine with the same name, is never mistaken for the holder. In doubt
+a holder counts as alive: its lease then ends by expiring.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import secrets
+import socket
+from pathlib import Path
+
+from agentvm_runtime.errors import RunLeased
+from agentvm_runtime.records import Lease
+
+_NONCE = re.compile(r"(?P<boot>[0-9a-f]*)-(?P<namespace>\d*)-(?P<started>\d*)-[0-9a-f]+")
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
+
+
+@functools.cache
+def _boot() -> str:
+    return _read("/proc/sys/kernel/random/boot_id").replace("-", "").strip()[:12]
+
+
+def _namespace() -> str:
+    try:
+        return re.sub(r"\D", "", str(Path("/proc/self/ns/pid").readlink()))
+    except OSError:
+        return ""
+
+
+def _stat(pid: int) -> list[str]:
+    # The command's name, in brackets, may itself hold brackets and spaces.
+    return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+
+
+def _started(pid: int) -> str:
+    """When a process started, in clock ticks since boot; empty where the system does not say."""
+    fields = _stat(pid)
+    return fields[19] if len(fields) > 19 else ""
+
+
+def this_holder() -> str:
+    """A new holder name for this process."""
+    pid = os.getpid()
+    nonce = f"{_boot()}-{_namespace()}-{_started(pid)}-{secrets.token_hex(4)}"
+    return f"{socket.gethostname()}:{pid}:{nonce}"
+
+
+def is_dead(holder: str) -> bool:
+    """Whether a holder is certainly a process of this host that has ended."""
+    process, _, nonce = holder.rpartition(":")
+    host, _, number = process.rpartition(":")
+    if host != socket.gethostname() or not number.isdecimal():
+        return False
+    pid = int(number)
+    known = _NONCE.fullmatch(nonce)
+    if known and (known["boot"], known["namespace"]) != (_boot(), _namespace()):
+        return False
+    if not _exists(pid):
+        return True
+    if _stat(pid)[:1] in (["Z"], ["X"]):  # ended, its parent has not asked yet
+        return True
+    return bool(known and known["started"] and known["started"] != _started(pid))
+
+
+def _exists(pid: int) -> bool:
+    if os.name == "nt":  # there os.kill would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def in_force(lease: Lease | None, now: float) -> bool:
+    """Whether a recorded lease still keeps others away."""
+    return lease is not None and lease.expires_at > now and not is_dead(lease.holder)
+
+
+def granted(recorded: Lease | None, run_id: str, holder: str, ttl: float, now: float) -> Lease:
+    """The lease a holder gets, given the one recorded.
+
+    Raises:
+        RunLeased: another holder's is in force.
+    """
+    if recorded is not None and recorded.holder != holder and in_force(recorded, now):
+        raise RunLeased(_busy(recorded, now))
+    return Lease(run_id, holder, now + ttl)
+
+
+def renewed(recorded: Lease | None, lease: Lease, ttl: float, now: float) -> Lease:
+    """The lease prolonged. One that ran out is renewed too, if nobody took the run meanwhile."""
+    if recorded is not None and recorded.holder != lease.holder:
+        raise RunLeased(
+            f"run {lease.run_id} was taken over by {_who(recorded.holder)}; this process must stop driving it"
+        )
+    return Lease(lease.run_id, lease.holder, now + ttl)
+
+
+def _who(holder: str) -> str:
+    host, _, pid = holder.rpartition(":")[0].rpartition(":")
+    return f"process {pid} on {host}" if host else holder
+
+
+def _busy(lease: Lease, now: float) -> str:
+    return (
+        f"run {lease.run_id} is driven by {_who(lease.holder)}; wait for it or stop it "
+        f"(its lease ends in {max(0.0, lease.expires_at - now):.0f} s unless renewed)"
+    )

@@ -1,0 +1,151 @@
+"""The in-memory store: the twin of the real ones, for tests and throw-away runs.
+
+What is appended is there at once and as durable as it will ever be. Closing
+keeps the content, so that one object can be opened again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from agentvm_compiler.errors import InputError
+from agentvm_runtime.errors import StoreError
+from agentvm_runtime.records import Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
+
+from . import leases
+
+
+class Done:
+    """A commit that is done, or has failed for good."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+
+    async def wait(self) -> None:
+        self.block()
+
+    def block(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+_DONE = Done()
+
+
+class MemoryStore:
+    """Everything in dicts. Used from one event loop; not thread-safe beyond the GIL's promises."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._open = False
+        self._runs: dict[str, RunRecord] = {}
+        self._events: dict[str, list[Event]] = {}
+        self._values: dict[Digest, bytes] = {}
+        self._memo: dict[str, MemoEntry] = {}
+        self._leases: dict[str, Lease] = {}
+
+    async def open(self) -> None:
+        self._open = True
+
+    async def aclose(self) -> None:
+        self._open = False
+
+    def _check(self) -> None:
+        if not self._open:
+            raise StoreError("the store is closed; open it first")
+
+    async def create_run(self, run: RunRecord, values: Mapping[Digest, bytes]) -> None:
+        self._check()
+        if run.id in self._runs:
+            raise InputError(f"run {run.id} exists already; choose another id")
+        self._values.update(values)
+        self._runs[run.id] = run
+
+    async def get_run(self, run_id: str) -> RunRecord | None:
+        self._check()
+        return self._runs.get(run_id)
+
+    async def list_runs(
+        self, *, agent: str | None = None, status: RunStatus | None = None, limit: int = 100
+    ) -> list[RunRecord]:
+        self._check()
+        runs = [r for r in self._runs.values() if agent in (None, r.agent) and status in (None, r.status)]
+        return sorted(runs, key=lambda r: (r.created_at, r.id), reverse=True)[:limit]
+
+    def set_status(
+        self,
+        run_id: str,
+        status: RunStatus,
+        *,
+        result: Digest | None = None,
+        error: Digest | None = None,
+        finished_at: float | None = None,
+        values: Mapping[Digest, bytes] | None = None,
+    ) -> Done:
+        self._check()
+        run = self._runs.get(run_id)
+        if run is None:
+            return Done(InputError(f"there is no run {run_id}"))
+        self._values.update(values or {})
+        self._runs[run_id] = replace(run, status=status, result=result, error=error, finished_at=finished_at)
+        return _DONE
+
+    def append(
+        self,
+        run_id: str,
+        event: Event,
+        values: Mapping[Digest, bytes] | None = None,
+        memo: MemoEntry | None = None,
+    ) -> Done:
+        self._check()
+        self._values.update(values or {})
+        journal = self._events.setdefault(run_id, [])
+        # Through JSON as in a real store: what would not survive it must not seem to.
+        detail = json.loads(json.dumps(event.detail)) if event.detail else {}
+        journal.append(replace(event, detail=detail, seq=len(journal) + 1))
+        if memo is not None:
+            self._memo[memo.key] = memo
+        return _DONE
+
+    async def events(self, run_id: str) -> list[Event]:
+        self._check()
+        return list(self._events.get(run_id, ()))
+
+    async def values(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
+        self._check()
+        return {d: self._values[d] for d in digests if d in self._values}
+
+    async def memo(self, key: str) -> MemoEntry | None:
+        self._check()
+        entry = self._memo.get(key)
+        if entry is not None and entry.expires_at is not None and entry.expires_at <= self._clock():
+            return None
+        return entry
+
+    async def acquire_lease(self, run_id: str, holder: str, ttl: float) -> Lease:
+        self._check()
+        lease = leases.granted(self._leases.get(run_id), run_id, holder, ttl, self._clock())
+        self._leases[run_id] = lease
+        return lease
+
+    async def renew_lease(self, lease: Lease, ttl: float) -> Lease:
+        self._check()
+        lease = leases.renewed(self._leases.get(lease.run_id), lease, ttl, self._clock())
+        self._leases[lease.run_id] = lease
+        return lease
+
+    async def release_lease(self, lease: Lease) -> None:
+        self._check()
+        recorded = self._leases.get(lease.run_id)
+        if recorded is not None and recorded.holder == lease.holder:
+            del self._leases[lease.run_id]
+
+    async def lease_of(self, run_id: str) -> Lease | None:
+        self._check()
+        lease = self._leases.get(run_id)
+        return lease if leases.in_force(lease, self._clock()) else None

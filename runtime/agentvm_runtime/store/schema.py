@@ -1,0 +1,97 @@
+"""The schema, once, for every database: SQLAlchemy Core tables.
+
+Nothing here is particular to SQLite. `SCHEMA_VERSION` grows with every change
+of a table; a store refuses databases newer than itself.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("agent", String, nullable=False),
+    Column("program", String, nullable=False),
+    Column("inputs", String, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("status", String, nullable=False),
+    Column("deadline_at", Double),
+    Column("finished_at", Double),
+    Column("result", String),
+    Column("error", String),
+    Column("parent", String),
+    Column("meta", Text, nullable=False),
+    Index("runs_by_time", "created_at", "id"),
+    Index("runs_by_agent", "agent", "created_at"),
+    Index("runs_by_parent", "parent"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("site", String, nullable=False),
+    Column("node", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("value", String),
+    Column("source", String, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("finished_at", Double, nullable=False),
+    Column("detail", Text),
+    # The journal is read by run, in order: keep it stored that way.
+    sqlite_with_rowid=False,
+)
+
+values = Table(
+    "values",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("coding", SmallInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+memo = Table(
+    "memo",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", String, nullable=False),
+    Column("run_id", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
