@@ -1,7 +1,7 @@
 """AgentVM: a virtual machine for LLM agents.
 
-This module holds the public names. What is heavy (the virtual machine, its
-store and backends) is imported when first used, so `import agentvm` is quick.
+This module holds the public names. Each is imported when first used, so that
+`import agentvm` and `agentvm --help` are quick and load no engine, driver or client.
 """
 
 from __future__ import annotations
@@ -9,33 +9,31 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from agentvm_compiler.calls import llm
-from agentvm_compiler.errors import (
-    AgentVMError,
-    BackendError,
-    CompileError,
-    ConfigError,
-    InputError,
-    InternalError,
-)
-from agentvm_runtime.errors import (
-    BudgetExceeded,
-    DeadlineExceeded,
-    ReplayMismatch,
-    RunCancelled,
-    RunFailed,
-    RunLeased,
-    StoreError,
-    StoreVersionError,
-    UncertainWrite,
-    UnstorableValue,
-)
-
-from .sdk import agent, current, now, random, tool
-
 if TYPE_CHECKING:
+    from agentvm_compiler.calls import llm
+    from agentvm_compiler.errors import (
+        AgentVMError,
+        BackendError,
+        CompileError,
+        ConfigError,
+        InputError,
+        InternalError,
+    )
+    from agentvm_runtime.errors import (
+        BudgetExceeded,
+        DeadlineExceeded,
+        ReplayMismatch,
+        RunCancelled,
+        RunFailed,
+        RunLeased,
+        StoreError,
+        StoreVersionError,
+        UncertainWrite,
+        UnstorableValue,
+    )
     from agentvm_runtime.structured import StructuredOutputError
 
+    from .sdk import agent, current, now, random, tool
     from .vm import AgentVM, Run, run
 
 __version__ = "0.1.0"
@@ -70,20 +68,41 @@ __all__ = [
     "tool",
 ]
 
-_LAZY = {
-    "AgentVM": "agentvm.vm",
-    "Run": "agentvm.vm",
-    "run": "agentvm.vm",
-    "StructuredOutputError": "agentvm_runtime.structured",
+_MODULES = {
+    "agentvm.sdk": ("agent", "current", "now", "random", "tool"),
+    "agentvm.vm": ("AgentVM", "Run", "run"),
+    "agentvm_compiler.calls": ("llm",),
+    "agentvm_compiler.errors": (
+        "AgentVMError",
+        "BackendError",
+        "CompileError",
+        "ConfigError",
+        "InputError",
+        "InternalError",
+    ),
+    "agentvm_runtime.errors": (
+        "BudgetExceeded",
+        "DeadlineExceeded",
+        "ReplayMismatch",
+        "RunCancelled",
+        "RunFailed",
+        "RunLeased",
+        "StoreError",
+        "StoreVersionError",
+        "UncertainWrite",
+        "UnstorableValue",
+    ),
+    "agentvm_runtime.structured": ("StructuredOutputError",),
 }
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        value = getattr(import_module(_LAZY[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'agentvm' has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'agentvm' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

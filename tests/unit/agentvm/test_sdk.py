@@ -171,14 +171,16 @@ async def test_outside_a_run_the_model_is_out_of_reach():
 def test_public_names_are_listed_and_unknown_ones_refused():
     """`dir` shows lazy names; a misspelt one is an AttributeError."""
     assert set(agentvm.__all__) <= set(dir(agentvm))
+    assert set(agentvm.__all__) == {*agentvm._HOME, "__version__"}
     with pytest.raises(AttributeError, match="no attribute 'agnet'"):
         agentvm.agnet  # noqa: B018
 
 
 def test_import_loads_nothing_heavy():
-    """`import agentvm` leaves drivers, clients and engines alone."""
+    """The import, and a program's first names, leave drivers, clients and engines alone."""
     code = (
-        "import sys, agentvm; heavy = {'torch','vllm','sqlalchemy','aiosqlite','openai','httpx',"
+        "import sys, agentvm; from agentvm import agent, llm; "
+        "heavy = {'torch','vllm','sqlalchemy','aiosqlite','openai','httpx',"
         "'networkx','typer','rich','anyio'}; print(sorted(heavy & set(sys.modules)))"
     )
     paths = [path for path in sys.path if path]
