@@ -16,6 +16,7 @@ from agentvm_runtime.errors import StoreError
 from agentvm_runtime.records import Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
 
 from . import leases
+from .checks import check_event
 
 
 class Done:
@@ -103,6 +104,7 @@ class MemoryStore:
         memo: MemoEntry | None = None,
     ) -> Done:
         self._check()
+        check_event(run_id, event)
         self._values.update(values or {})
         journal = self._events.setdefault(run_id, [])
         # Through JSON as in a real store: what would not survive it must not seem to.

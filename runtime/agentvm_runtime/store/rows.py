@@ -68,15 +68,7 @@ def run_of(row: tuple[Any, ...]) -> RunRecord:
 
 
 def event_row(run_id: str, event: Event) -> dict[str, Any]:
-    """All columns of `schema.events` but `seq`, which the database gives.
-
-    Raises:
-        StoreError: a text cannot be stored. Here, since in the writer it would fail a whole group.
-    """
-    try:
-        f"{run_id}{event.path}{event.site}{event.node}{event.key}".encode()
-    except UnicodeEncodeError as error:
-        raise StoreError(f"event {event.path!a}: its text is not valid Unicode ({error.reason})") from None
+    """All columns of `schema.events` but `seq`, which the database gives."""
     return {
         "run_id": run_id,
         "kind": event.kind.value,

@@ -23,6 +23,7 @@ from agentvm_runtime.records import Digest, Event, Lease, MemoEntry, RunRecord, 
 
 from . import leases, rows
 from . import statements as sql
+from .checks import check_event
 from .database import connect, explain, prepare
 from .group import GroupWriter, Pending, Transaction, Work
 
@@ -128,6 +129,7 @@ class SqliteStore:
         values: Mapping[Digest, bytes] | None = None,
         memo: MemoEntry | None = None,
     ) -> Pending:
+        check_event(run_id, event)
         row = rows.event_row(run_id, event)
         memo_row = None if memo is None else rows.memo_row(memo)
 

@@ -77,9 +77,10 @@ GET_EVENTS = compiled(
 def list_runs(agent: bool, status: bool) -> str:
     """Runs, newest first, by `agent` and `status` where asked for, at most `limit`."""
     runs = schema.runs
-    query = select(runs).order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(bindparam("limit"))
+    query = select(runs).order_by(runs.c.created_at.desc(), runs.c.id.desc())
     if agent:
         query = query.where(runs.c.agent == bindparam("agent"))
     if status:
         query = query.where(runs.c.status == bindparam("status"))
-    return compiled(query)
+    # By hand: SQLAlchemy would add an OFFSET with a parameter of its own.
+    return compiled(query) + " LIMIT :limit"

@@ -1,0 +1,318 @@
+"""What every store promises, asked of each of them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from agentvm_compiler.errors import ConfigError, InputError
+from agentvm_runtime.errors import RunLeased, StoreError
+from agentvm_runtime.ports import Store
+from agentvm_runtime.records import Digest, Event, EventKind, Lease, MemoEntry, RunRecord, RunStatus, Source
+from agentvm_runtime.store import open_store, this_holder
+
+ONE, TWO = Digest("1" * 40), Digest("2" * 40)
+RUN = RunRecord("run-1", "agents:main", "hash", ONE, 100.0, meta={"file": "agents.py"})
+EVENT = Event(
+    EventKind.DONE,
+    "map#1[2]/llm#1",
+    site="llm#1",
+    node="llm",
+    key="k1",
+    value=TWO,
+    source=Source.MEMO,
+    started_at=1.5,
+    finished_at=2.5,
+    detail={"tokens": {"input": 3}, "text": "\ud800"},
+)
+
+
+class Clock:
+    """Unix seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
+    url = "memory" if request.param == "memory" else f"sqlite+aiosqlite:///{tmp_path}/runs.db"
+    store = open_store(url, clock=clock)
+    await store.open()
+    yield store
+    await store.aclose()
+
+
+async def test_a_run_comes_back_as_it_was_written(store: Store) -> None:
+    """Every field of a run survives, and its values with it."""
+    run = replace(RUN, deadline_at=130.0, parent="run-0")
+    await store.create_run(run, {ONE: b"inputs"})
+    assert await store.get_run("run-1") == run
+    assert await store.values([ONE]) == {ONE: b"inputs"}
+
+
+async def test_an_unknown_run_is_none(store: Store) -> None:
+    """Asking for a run that does not exist is no error."""
+    assert await store.get_run("nobody") is None
+    assert await store.events("nobody") == []
+
+
+async def test_a_run_id_is_used_once(store: Store) -> None:
+    """A second run of the same id is refused and changes nothing; the store goes on."""
+    await store.create_run(RUN, {})
+    with pytest.raises(InputError, match="run-1 exists already"):
+        await store.create_run(replace(RUN, agent="other"), {TWO: b"x"})
+    assert await store.get_run("run-1") == RUN
+    assert await store.values([TWO]) == {}
+    await store.append("run-1", EVENT).wait()
+
+
+async def test_runs_are_listed_newest_first(store: Store) -> None:
+    """Listing filters by agent and status and keeps the newest."""
+    for number in range(5):
+        agent = "a" if number % 2 else "b"
+        await store.create_run(replace(RUN, id=f"r{number}", agent=agent, created_at=float(number)), {})
+    await store.set_status("r3", RunStatus.FAILED).wait()
+    assert [r.id for r in await store.list_runs()] == ["r4", "r3", "r2", "r1", "r0"]
+    assert [r.id for r in await store.list_runs(limit=2)] == ["r4", "r3"]
+    assert [r.id for r in await store.list_runs(agent="a")] == ["r3", "r1"]
+    assert [r.id for r in await store.list_runs(agent="a", status=RunStatus.RUNNING)] == ["r1"]
+
+
+async def test_status_comes_with_its_outcome(store: Store) -> None:
+    """Result, error and end belong to the status they came with: the next status replaces them."""
+    await store.create_run(RUN, {})
+    await store.set_status("run-1", RunStatus.FAILED, error=TWO, finished_at=5.0, values={TWO: b"e"}).wait()
+    assert await store.get_run("run-1") == replace(RUN, status=RunStatus.FAILED, error=TWO, finished_at=5.0)
+    assert await store.values([TWO]) == {TWO: b"e"}
+    store.set_status("run-1", RunStatus.RUNNING).block()
+    assert await store.get_run("run-1") == RUN
+
+
+async def test_status_of_an_unknown_run_is_refused(store: Store) -> None:
+    """Setting the status of nothing is an error for who did it, and for nobody else."""
+    with pytest.raises(InputError, match="no run nobody"):
+        await store.set_status("nobody", RunStatus.FAILED).wait()
+    await store.append("run-1", EVENT).wait()
+
+
+async def test_events_are_numbered_in_the_order_appended(store: Store) -> None:
+    """Each journal counts from 1 without holes, and events come back whole."""
+    for path in ("a", "b", "c"):
+        store.append("run-1", replace(EVENT, path=path))
+    store.append("run-2", EVENT)
+    assert await store.events("run-1") == [
+        replace(EVENT, path=path, seq=seq) for seq, path in enumerate("abc", start=1)
+    ]
+    assert await store.events("run-2") == [replace(EVENT, seq=1)]
+
+
+async def test_an_event_brings_its_values_and_memo(store: Store) -> None:
+    """What an event names is there once it is."""
+    memo = MemoEntry("k1", TWO, "run-1", "llm#1", 1.0)
+    await store.append("run-1", EVENT, {TWO: b"two"}, memo).wait()
+    assert await store.values([ONE, TWO]) == {TWO: b"two"}
+    assert await store.memo("k1") == memo
+    assert await store.memo("k2") is None
+
+
+async def test_a_memo_entry_is_seen_before_it_is_durable(store: Store) -> None:
+    """A lookup right after the append finds the entry, without waiting."""
+    memo = MemoEntry("k1", TWO, "run-1")
+    commit = store.append("run-1", EVENT, {TWO: b"two"}, memo)
+    assert await store.memo("k1") == memo
+    await commit.wait()
+    assert await store.memo("k1") == memo
+
+
+async def test_a_memo_entry_expires(store: Store, clock: Clock) -> None:
+    """From its moment of expiry on an entry is not found, and a new one takes its place."""
+    await store.append("run-1", EVENT, None, MemoEntry("k1", ONE, "run-1", expires_at=1010.0)).wait()
+    clock.now = 1009.9
+    assert await store.memo("k1") is not None
+    clock.now = 1010.0
+    assert await store.memo("k1") is None
+    fresh = MemoEntry("k1", TWO, "run-2")
+    await store.append("run-2", EVENT, None, fresh).wait()
+    assert await store.memo("k1") == fresh
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 4097, 300_000])
+async def test_values_of_any_size_come_back(store: Store, size: int) -> None:
+    """Compressible and incompressible values come back byte for byte."""
+    values = {ONE: b"x" * size, TWO: os.urandom(size)}
+    await store.append("run-1", EVENT, values).wait()
+    assert await store.values([ONE, TWO]) == values
+
+
+async def test_many_waiters_are_all_told(store: Store) -> None:
+    """A thousand commits awaited at once are all acknowledged, in one journal without holes."""
+    async with anyio.create_task_group() as group:
+        for number in range(1000):
+            group.start_soon(store.append("run-1", replace(EVENT, path=str(number))).wait)
+    assert [(e.seq, e.path) for e in await store.events("run-1")] == [(n + 1, str(n)) for n in range(1000)]
+
+
+async def test_a_commit_can_be_awaited_twice(store: Store) -> None:
+    """Waiting for what is done returns at once, from code of either colour."""
+    commit = store.append("run-1", EVENT)
+    await commit.wait()
+    await commit.wait()
+    commit.block()
+
+
+async def test_a_waiter_that_is_cancelled_disturbs_nobody(store: Store) -> None:
+    """The append stays, and the next one is acknowledged."""
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await store.append("run-1", EVENT).wait()
+    await store.append("run-1", EVENT).wait()
+    assert [e.seq for e in await store.events("run-1")] == [1, 2]
+
+
+async def test_text_that_is_no_unicode_is_refused_where_it_is_given(store: Store) -> None:
+    """One odd event cannot fail the group it would have been in."""
+    with pytest.raises(StoreError, match="not valid Unicode"):
+        store.append("run-1", replace(EVENT, path="\ud800"))
+    await store.append("run-1", EVENT).wait()
+
+
+async def test_a_lease_keeps_others_away_until_it_expires(store: Store, clock: Clock) -> None:
+    """Another holder is refused, told who holds the run, and gets it later."""
+    lease = await store.acquire_lease("run-1", "elsewhere:7:x", 15.0)
+    assert lease == Lease("run-1", "elsewhere:7:x", 1015.0)
+    with pytest.raises(RunLeased, match="process 7 on elsewhere"):
+        await store.acquire_lease("run-1", "other:8:y", 15.0)
+    assert await store.lease_of("run-1") == lease
+    clock.now = 1015.0
+    assert await store.lease_of("run-1") is None
+    assert (await store.acquire_lease("run-1", "other:8:y", 15.0)).holder == "other:8:y"
+
+
+async def test_a_renewed_lease_lasts_longer(store: Store, clock: Clock) -> None:
+    """Renewing moves the end, also of a lease that ran out unnoticed."""
+    lease = await store.acquire_lease("run-1", "elsewhere:7:x", 15.0)
+    clock.now = 1020.0
+    assert (await store.renew_lease(lease, 15.0)).expires_at == 1035.0
+
+
+async def test_a_lease_taken_over_cannot_be_renewed(store: Store, clock: Clock) -> None:
+    """Who lost the run learns so at the next heartbeat."""
+    lease = await store.acquire_lease("run-1", "elsewhere:7:x", 15.0)
+    clock.now = 1015.0
+    other = await store.acquire_lease("run-1", "other:8:y", 15.0)
+    with pytest.raises(RunLeased, match="taken over by process 8 on other"):
+        await store.renew_lease(lease, 15.0)
+    await store.release_lease(lease)
+    assert await store.lease_of("run-1") == other
+
+
+async def test_a_released_lease_is_free(store: Store) -> None:
+    """After release anybody may take the run; releasing twice is harmless."""
+    lease = await store.acquire_lease("run-1", "elsewhere:7:x", 15.0)
+    await store.release_lease(lease)
+    await store.release_lease(lease)
+    assert await store.lease_of("run-1") is None
+    await store.acquire_lease("run-1", "other:8:y", 15.0)
+
+
+async def test_a_dead_process_of_this_host_loses_its_lease_at_once(store: Store) -> None:
+    """No waiting for the expiry of a holder that has certainly ended."""
+    program = "from agentvm_runtime.store import this_holder; print(this_holder())"
+    paths = os.pathsep.join(path for path in sys.path if path)
+    ended = await anyio.run_process([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": paths})
+    await store.acquire_lease("run-1", ended.stdout.decode().strip(), 15.0)
+    assert await store.lease_of("run-1") is None
+    mine = this_holder()
+    assert (await store.acquire_lease("run-1", mine, 15.0)).holder == mine
+
+
+async def test_a_reused_pid_is_not_mistaken_for_the_holder(store: Store) -> None:
+    """A process with the holder's pid that started at another time is another process."""
+    host, pid, nonce = this_holder().split(":")
+    boot, namespace, started, random = nonce.split("-")
+    if not started:
+        pytest.skip("this system does not tell when a process started")
+    await store.acquire_lease("run-1", f"{host}:{pid}:{boot}-{namespace}-{int(started) - 1}-{random}", 15.0)
+    assert await store.lease_of("run-1") is None
+
+
+@pytest.mark.parametrize("nonce", ["000000000000-1-1-aa", "{boot}-1-1-aa"])
+async def test_a_namesake_host_is_not_this_host(store: Store, nonce: str) -> None:
+    """A holder of another boot or pid namespace counts as alive: its pids are not ours to judge."""
+    boot = this_holder().split(":")[2].split("-")[0]
+    holder = f"{socket.gethostname()}:{2**22 + 1}:{nonce.format(boot=boot)}"
+    await store.acquire_lease("run-1", holder, 15.0)
+    with pytest.raises(RunLeased):
+        await store.acquire_lease("run-1", this_holder(), 15.0)
+
+
+async def test_two_holders_in_one_process_exclude_each_other(store: Store) -> None:
+    """Each `this_holder()` is a holder of its own."""
+    await store.acquire_lease("run-1", this_holder(), 15.0)
+    with pytest.raises(RunLeased):
+        await store.acquire_lease("run-1", this_holder(), 15.0)
+
+
+async def test_a_closed_store_says_so_and_opens_again(store: Store) -> None:
+    """Closing twice is harmless; what was appended is there after opening again."""
+    store.append("run-1", EVENT)
+    await store.aclose()
+    await store.aclose()
+    with pytest.raises(StoreError, match="closed"):
+        store.append("run-1", EVENT)
+    with pytest.raises(StoreError, match="closed"):
+        await store.events("run-1")
+    await store.open()
+    assert [e.seq for e in await store.events("run-1")] == [1]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("postgresql+asyncpg://host/db", "PostgreSQL is not in this version"),
+        ("mysql://host/db", "no such kind of store.*sqlite.*memory"),
+        ("sqlite:/runs.db/x://", "no such kind of store"),
+        ("sqlite://host/runs.db", "three slashes"),
+        ("sqlite:///", "three slashes"),
+        ("sqlite:///runs.db?mode=ro", "only option is synchronous"),
+        ("", "empty path"),
+    ],
+)
+def test_an_odd_url_is_refused_with_what_is_accepted(url: str, says: str) -> None:
+    """A mistake in the URL is a configuration error, before anything is opened."""
+    with pytest.raises(ConfigError, match=says):
+        open_store(url)
+
+
+def test_naming_a_store_imports_no_driver() -> None:
+    """`import agentvm_runtime.store` stays cheap."""
+    program = (
+        "import sys, agentvm_runtime.store, agentvm_runtime.values;"
+        "print([m for m in ('sqlalchemy', 'aiosqlite', 'sqlite3', 'numpy') if m in sys.modules])"
+    )
+    paths = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
+    assert done.stdout.strip() == "[]"
