@@ -1,0 +1,119 @@
+"""Compile an agent: source -> IR -> verified -> passes -> verified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from .calls import Agent, Effect, joined
+from .codegen import Namespace
+from .explain import explain
+from .frontend.alias import Analysis
+from .frontend.fingerprint import fingerprint
+from .frontend.lower import Decision, Lowering
+from .frontend.scope import Scope
+from .frontend.source import Source, source_of
+from .ir import Kind, Module, Node, Program, Region
+from .passes import optimise
+
+
+@dataclass(eq=False)
+class Compiled:
+    """An agent's program, ready to run."""
+
+    agent: Agent
+    program: Program
+    namespace: Namespace
+    source: Source | None
+    decisions: tuple[Decision, ...]
+    callees: tuple[Agent, ...]
+    """The agents its code calls by name."""
+
+    @cached_property
+    def effect(self) -> Effect:
+        """The effect of the whole program."""
+        return joined(node.effect for node in self.program.body.nodes)
+
+    @cached_property
+    def hash(self) -> str:
+        return self.program.hash
+
+    @cached_property
+    def module(self) -> Module:
+        """This program and those of all agents it may call."""
+        return Module(tuple(each.program for each in self._reachable()))
+
+    def _reachable(self) -> Iterator[Compiled]:
+        seen: dict[str, Compiled] = {}
+        pending = [self]
+        while pending:
+            here = pending.pop(0)
+            if here.program.name not in seen:
+                seen[here.program.name] = here
+                pending += [compile_agent(each) for each in here.callees]
+        yield from seen.values()
+
+    def explain(self) -> str:
+        """What was compiled, what is traced and why, with file, line and caret."""
+        return explain(self.program, self.source, self.decisions)
+
+
+_CACHE = "_agentvm_compiled"
+_compiling: set[int] = set()
+
+
+def compile_agent(agent: Agent) -> Compiled:
+    """Compile an agent, or return what was compiled before.
+
+    Raises:
+        InternalError: a bug of the compiler; nothing a program says is an error here.
+    """
+    cached: Compiled | None = agent.__dict__.get(_CACHE)
+    if cached is not None:
+        return cached
+    _compiling.add(id(agent))
+    try:
+        compiled = _compile(agent)
+    finally:
+        _compiling.discard(id(agent))
+    agent.__dict__[_CACHE] = compiled
+    return compiled
+
+
+def _compile(agent: Agent) -> Compiled:
+    source = source_of(agent.fn)
+    if source is None:
+        return _without_source(agent)
+    scope = Scope(source)
+    lowering = Lowering(Analysis(scope), _effect_of)
+    program = lowering.program(agent.ref)
+    program = optimise(Module((program,))).main
+    namespace = Namespace(agent.fn, scope.globals, scope.cells, source.file)
+    return Compiled(
+        agent, program, namespace, source, tuple(lowering.decisions), tuple(dict.fromkeys(lowering.callees))
+    )
+
+
+def _effect_of(agent: Agent) -> Effect:
+    """The effect of a called agent; of one that is being compiled (recursion), the worst."""
+    return Effect.WRITE if id(agent) in _compiling else compile_agent(agent).effect
+
+
+def _without_source(agent: Agent) -> Compiled:
+    """A program of one traced node that calls the function itself."""
+    fn = agent.fn
+    params = tuple(agent.signature.parameters)
+    values = tuple(f"{each}.0" for each in params)
+    node = Node(
+        Kind.TRACED,
+        "traced#1",
+        values,
+        ("_value.0",),
+        effect=Effect.WRITE,
+        attrs={"whole": True, "reason": "its source is not to be had"},
+        code_hash=fingerprint(fn),
+    )
+    program = Program(agent.ref, params, Region(values, (node,), ("_value.0",)))
+    namespace = Namespace(fn, fn.__globals__, {}, fn.__code__.co_filename)
+    return Compiled(agent, program, namespace, None, (), ())

@@ -1,0 +1,5 @@
+"""The front end: from the source of an `async def` to IR.
+
+`source` finds the syntax tree, `scope` what its names mean, `infer` the types
+it can, `alias` what may be mutated under which names, `lower` writes the nodes.
+"""

@@ -1,0 +1,74 @@
+"""A region under construction: its nodes, and which version each name has now."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from agentvm_compiler.ir import LITERALS, Node, Region
+
+
+class Names:
+    """Gives out SSA names and sites; one for a whole function."""
+
+    def __init__(self) -> None:
+        self._versions: Counter[str] = Counter()
+        self._ordinals: Counter[str] = Counter()
+
+    def fresh(self, name: str) -> str:
+        """The next version of a name."""
+        version = self._versions[name]
+        self._versions[name] += 1
+        return f"{name}.{version}"
+
+    def site(self, label: str) -> str:
+        """The next site with this label: its ordinal does not depend on other labels."""
+        self._ordinals[label] += 1
+        return f"{label}#{self._ordinals[label]}"
+
+
+class Block:
+    """The nodes of a region so far.
+
+    Reading a name that the block does not define captures it from the block
+    around; the same SSA name then stands for the region's parameter.
+    """
+
+    def __init__(self, names: Names, parent: Block | None = None) -> None:
+        self.names = names
+        self.parent = parent
+        self.nodes: list[Node] = []
+        self.captures: dict[str, None] = {}
+        self.written: dict[str, None] = {}
+        """Names assigned in this block, in order of the first assignment."""
+        self._env: dict[str, str] = {}
+
+    def read(self, name: str) -> str | None:
+        """The SSA name a name stands for here; None if it is not bound."""
+        if name not in self._env and self.parent is not None:
+            found = self.parent.read(name)
+            if found is None:
+                return None
+            if found not in LITERALS:
+                self.captures[found] = None
+            self._env[name] = found
+        return self._env.get(name)
+
+    def capture(self, value: str) -> str:
+        """Use an SSA value of the block around."""
+        if value not in LITERALS:
+            self.captures[value] = None
+        return value
+
+    def bind(self, name: str) -> str:
+        """A new version of a name that is given to the block, not assigned by it."""
+        value = self.names.fresh(name)
+        self._env[name] = value
+        return value
+
+    def write(self, name: str) -> str:
+        """A new version of a name that the block assigns."""
+        self.written[name] = None
+        return self.bind(name)
+
+    def region(self, params: tuple[str, ...], results: tuple[str, ...]) -> Region:
+        return Region(params, tuple(self.nodes), results)

@@ -1,0 +1,138 @@
+"""What cannot be lowered, and why: the reasons for tracing.
+
+A *traced* function runs as ordinary Python with its effects recorded. That is
+always right, so every doubt ends here.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from . import known
+from .alias import Analysis
+from .callees import is_async_call, is_gather
+from .infer import plain
+from .scope import NESTED_SCOPES, Scope
+
+_FRAME_BUILTINS = frozenset({locals, globals, vars, dir, eval, exec, super})
+_EAGER = known.PURE_BUILTINS - known.ITERATORS - {getattr, type, slice, object}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something is traced."""
+
+    node: ast.AST
+    what: str
+    """What stands there."""
+    advice: str = ""
+    """What to do for it to be compiled."""
+
+
+class Unsupported(Exception):
+    """This statement cannot be lowered; it becomes a traced region."""
+
+    def __init__(self, node: ast.AST, what: str, advice: str = "") -> None:
+        super().__init__(what)
+        self.reason = Reason(node, what, advice)
+
+
+def why_whole(analysis: Analysis) -> Reason | None:
+    """Why the whole function must be traced; None if it need not be."""
+    scope = analysis.scope
+    tree = scope.source.tree
+    reason = next(_structural(tree, scope), None) or next(_closures(tree, analysis), None)
+    if reason is not None:
+        return reason
+    for node, names in analysis.conflicts:
+        if len(names) > 1:
+            listed = " and ".join(f"`{name}`" for name in names)
+            return Reason(
+                node,
+                f"this may change what {listed} both refer to",
+                "copy one of them first (`list(...)`, `copy.deepcopy(...)`), or build a new value",
+            )
+        return Reason(
+            node,
+            f"this changes a module-level object that `{names[0]}` may refer to",
+            "pass the object in, or keep it out of the agent",
+        )
+    return None
+
+
+def _structural(tree: ast.AST, scope: Scope) -> Iterator[Reason]:
+    awaited = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Await)}
+    gathered = {
+        id(part)
+        for node in ast.walk(tree)
+        if is_gather(node, scope) and id(node) in awaited
+        for argument in node.args  # type: ignore[attr-defined]
+        for part in ([argument, *_elements(argument)])
+    }
+    for node in ast.walk(tree):
+        if node is tree:
+            continue
+        match node:
+            case ast.Yield() | ast.YieldFrom():
+                yield Reason(node, "a generator gives values one at a time", "return a list instead")
+            case ast.Global() | ast.Nonlocal():
+                yield Reason(node, "a name outside the function is rebound", "return the value instead")
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield Reason(node, f"`{node.name}` is defined inside the agent", "move it to the module")
+            case ast.Name() if _is_frame_builtin(node, scope):
+                yield Reason(node, f"`{node.id}` looks at the function's own frame")
+            case ast.Call() if is_async_call(node, scope) and id(node) not in awaited | gathered:
+                what = f"the coroutine `{ast.unparse(node.func)}(...)` is kept instead of awaited"
+                yield Reason(node, what, "await it where it is called, or inside asyncio.gather(...)")
+
+
+def _elements(argument: ast.expr) -> list[ast.AST]:
+    """The element expression of a starred comprehension in a gather."""
+    if isinstance(argument, ast.Starred) and isinstance(argument.value, ast.ListComp | ast.GeneratorExp):
+        return [argument.value.elt]
+    return []
+
+
+def _is_frame_builtin(node: ast.Name, scope: Scope) -> bool:
+    found = scope.lookup(node.id)
+    return (
+        callable(found) and isinstance(node.ctx, ast.Load) and any(found is each for each in _FRAME_BUILTINS)
+    )
+
+
+def _closures(tree: ast.AST, analysis: Analysis) -> Iterator[Reason]:
+    """Functions and generators made in an expression that may outlive it: they see later assignments."""
+    scope = analysis.scope
+
+    def visit(node: ast.AST, eager: bool) -> Iterator[Reason]:
+        if isinstance(node, ast.Lambda | ast.GeneratorExp) and not eager:
+            kind = "lambda" if isinstance(node, ast.Lambda) else "generator"
+            yield Reason(
+                node, f"a {kind} may be used after the names it reads have changed", "use it where it is made"
+            )
+        if isinstance(node, ast.Call):
+            eager = eager or _is_eager(node, analysis)
+        elif isinstance(node, ast.stmt):
+            eager = False
+        for child in ast.iter_child_nodes(node):
+            if not isinstance(child, NESTED_SCOPES) or isinstance(child, ast.Lambda):
+                gathered = isinstance(child, ast.Starred) and is_gather(node, scope)
+                yield from visit(child, eager or gathered)
+
+    yield from visit(tree, eager=False)
+
+
+def _is_eager(call: ast.Call, analysis: Analysis) -> bool:
+    """Whether the call is done with its arguments when it returns."""
+    callee = analysis.scope.resolve(call.func)
+    try:
+        if callee in _EAGER:
+            return True
+    except TypeError:
+        return False
+    if isinstance(call.func, ast.Attribute):
+        kind = plain(analysis.types.of(call.func.value))
+        return kind in (str, bytes) or (kind is list and call.func.attr in ("sort", "extend"))
+    return False

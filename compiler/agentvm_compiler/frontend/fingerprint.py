@@ -1,0 +1,128 @@
+"""Code hashes: what a piece of code depends on, and whether that changed.
+
+The hash of a node covers its own code, in a form that formatting, comments and
+docstrings do not change, and whatever of the user's project that code refers to,
+transitively: helper functions, classes, constants. Libraries count by name.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import enum
+import functools
+import inspect
+import sysconfig
+import textwrap
+import types
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from agentvm_compiler.calls import Agent, Tool
+from agentvm_compiler.ir import content_hash
+
+from .scope import UNKNOWN, Scope, walk_scope
+from .source import FunctionTree, source_of
+
+_LIBRARIES = tuple(
+    {
+        str(Path(path).resolve())
+        for key in ("stdlib", "purelib", "platlib")
+        if (path := sysconfig.get_path(key))
+    }
+)
+_OURS = ("agentvm", "agentvm_compiler", "agentvm_runtime", "agentvm_serving")
+
+
+def code_hash(code: str, used: Mapping[str, str], *more: Any) -> str:
+    """Hash of a node: its code and the fingerprints of what the code refers to."""
+    return content_hash([code, dict(used), *more])
+
+
+def used_objects(tree: ast.AST, scope: Scope) -> dict[str, str]:
+    """Fingerprints of the non-local names in the tree, by dotted name."""
+    return {name: fingerprint(value) for name, value in _references(tree, scope)}
+
+
+def fingerprint(value: Any) -> str:
+    """A string that changes when the object's code or value does."""
+    if isinstance(value, Tool):
+        return content_hash(["tool", value.name, value.effect.value, fingerprint(value.fn)])
+    if isinstance(value, Agent):
+        return content_hash(["agent", value.name, fingerprint(value.fn)])
+    if isinstance(value, types.FunctionType):
+        return _function(value)
+    if isinstance(value, type):
+        return _class(value)
+    if isinstance(value, enum.Enum):
+        return f"{type(value).__qualname__}.{value.name}"
+    if isinstance(value, str | bytes | int | float | complex | bool | None | range):
+        return f"{type(value).__name__}:{value!r}"
+    if isinstance(value, tuple):
+        return content_hash([fingerprint(each) for each in value])
+    if isinstance(value, frozenset):
+        return content_hash(sorted(fingerprint(each) for each in value))
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if name:
+        return f"{getattr(value, '__module__', '')}.{name}"
+    return f"a {type(value).__module__}.{type(value).__qualname__}"
+
+
+def _references(tree: ast.AST, scope: Scope) -> Iterator[tuple[str, Any]]:
+    """Dotted names in the tree that resolve to an object, longest first."""
+    for node in walk_scope(tree) if not isinstance(tree, FunctionTree) else ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute):
+            value = scope.resolve(node)
+            if value is not UNKNOWN and not isinstance(value, types.ModuleType):
+                yield ast.unparse(node), value
+        elif isinstance(node, ast.Lambda):
+            yield from _references(node.body, scope)
+
+
+@functools.lru_cache(maxsize=4096)
+def _function(fn: types.FunctionType) -> str:
+    name = f"{fn.__module__}.{fn.__qualname__}"
+    source = source_of(fn) if _of_the_user(fn.__module__, fn.__code__.co_filename) else None
+    if source is None:
+        return name
+    if fn in _in_progress:
+        return f"recursive {name}"
+    _in_progress.add(fn)
+    try:
+        used = used_objects(source.tree, Scope(source))
+    finally:
+        _in_progress.discard(fn)
+    return content_hash([ast.unparse(without_docstrings(source.tree)), used])
+
+
+@functools.lru_cache(maxsize=4096)
+def _class(cls: type) -> str:
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    try:
+        if not _of_the_user(cls.__module__, inspect.getfile(cls)):
+            return name
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError, SyntaxError):
+        return name
+    bases = [fingerprint(each) for each in cls.__bases__]
+    # A pydantic docstring is part of the JSON Schema the model sees, so docstrings count here.
+    return content_hash([ast.unparse(tree), bases])
+
+
+_in_progress: set[Callable[..., Any]] = set()
+
+
+def without_docstrings(tree: ast.AST) -> ast.AST:
+    """A copy of the tree without the docstrings of its functions."""
+    tree = copy.deepcopy(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, FunctionTree) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return tree
+
+
+def _of_the_user(module: str, file: str) -> bool:
+    if module.partition(".")[0] in _OURS:
+        return False
+    return not str(Path(file).resolve()).startswith(_LIBRARIES)

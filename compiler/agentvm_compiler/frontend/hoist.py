@@ -1,0 +1,293 @@
+"""Hoisting: cut an expression at its awaits, in Python's order of evaluation.
+
+Each call of the model, a tool or an agent becomes a node of its own and is
+replaced by a temporary name. What Python evaluates before it is evaluated
+before it here too, unless it is a bare name or a constant.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from agentvm_compiler.calls import Effect
+
+from .alias import effect_of, mutated_in
+from .block import Block
+from .callees import effect_call, is_async_call, is_gather, suspends
+from .decide import Unsupported
+from .infer import is_immutable
+from .scope import COMPREHENSIONS
+
+if TYPE_CHECKING:
+    from .lower import Lowering
+
+Place = tuple[str, int | None]
+"""A field of a syntax node, and an index if the field is a list."""
+
+
+def hoist(lowering: Lowering, expression: ast.expr, block: Block, into: str | None = None) -> ast.expr | None:
+    """Add nodes for all calls in the expression; return what is left of it.
+
+    Args:
+        into: a name for the value, if the whole expression is one call; then
+            nothing is left of it and None is returned.
+
+    Raises:
+        Unsupported: the expression awaits where lowering cannot follow.
+    """
+    name = _whole_call(lowering, expression, block, into)
+    if name is not None:
+        return None if name == into else ast.copy_location(ast.Name(name, ast.Load()), expression)
+    if into is not None and isinstance(expression, ast.ListComp) and suspends(expression, lowering.scope):
+        _Hoisting(lowering, block).comprehension(expression, into)
+        return None
+    return _Hoisting(lowering, block).of(expression)
+
+
+def _whole_call(lowering: Lowering, expression: ast.expr, block: Block, into: str | None) -> str | None:
+    call = _call_of(lowering, expression)
+    if call is None:
+        return None
+    ready = _Hoisting(lowering, block).arguments(call)
+    name = into or lowering.temporary()
+    lowering.call(ready, name, block)
+    return name
+
+
+def _call_of(lowering: Lowering, expression: ast.expr) -> ast.Call | None:
+    """The call of ours that an expression makes: awaited, or of a synchronous tool."""
+    if isinstance(expression, ast.Await) and is_async_call(expression.value, lowering.scope):
+        assert isinstance(expression.value, ast.Call)
+        return expression.value
+    if effect_call(expression, lowering.scope) and not is_async_call(expression, lowering.scope):
+        assert isinstance(expression, ast.Call)
+        return expression
+    return None
+
+
+class _Hoisting:
+    """Hoists from one expression into one block."""
+
+    def __init__(self, lowering: Lowering, block: Block) -> None:
+        self.lowering = lowering
+        self.scope = lowering.scope
+        self.block = block
+
+    def of(self, expression: ast.expr) -> ast.expr:
+        if not suspends(expression, self.scope):
+            return expression
+        if _call_of(self.lowering, expression) is not None:
+            name = _whole_call(self.lowering, expression, self.block, None)
+            assert name is not None
+            return ast.copy_location(ast.Name(name, ast.Load()), expression)
+        if isinstance(expression, ast.Await):
+            if is_gather(expression.value, self.scope):
+                return self._gather(expression.value)  # type: ignore[arg-type]
+            raise Unsupported(
+                expression,
+                f"nothing is known of what `{ast.unparse(expression.value)[:40]}` awaits",
+                "make it an @agent or a @tool",
+            )
+        if isinstance(expression, ast.ListComp | ast.SetComp | ast.DictComp):
+            return self.comprehension(expression)
+        return self._parts(expression)
+
+    def arguments(self, call: ast.Call) -> ast.Call:
+        """The call with its arguments hoisted, and evaluated before it if evaluating them has effects."""
+        made = copy.copy(call)
+        made.args = list(call.args)
+        made.keywords = [copy.copy(each) for each in call.keywords]
+        places = [(call, "args", index) for index in range(len(made.args))]
+        eager = any(
+            effect_of(each) is not Effect.PURE or mutated_in(each) for each in [*made.args, *made.keywords]
+        )
+        last = max(
+            (n for n, each in enumerate([*made.args, *made.keywords]) if suspends(each, self.scope)),
+            default=-1,
+        )
+        for index in range(len(places)):
+            made.args[index] = self._argument(made.args[index], eager or index < last, index <= last)
+        for index, keyword in enumerate(made.keywords, len(places)):
+            keyword.value = self._argument(keyword.value, eager or index < last, index <= last)
+        return made
+
+    def _argument(self, value: ast.expr, early: bool, hoisted: bool) -> ast.expr:
+        value = self.of(value) if hoisted else value
+        if early and not _trivial(value):
+            if isinstance(value, ast.Starred):
+                raise Unsupported(value, "a starred argument has effects", "assign it to a name first")
+            return self._temporary(value)
+        return value
+
+    def _temporary(self, value: ast.expr) -> ast.Name:
+        name = self.lowering.temporary()
+        self.lowering.assign(name, value, self.block)
+        return ast.copy_location(ast.Name(name, ast.Load()), value)
+
+    def _parts(self, expression: ast.expr) -> ast.expr:
+        """Hoist from the parts of a plain expression, in order of evaluation."""
+        places = list(_places(expression))
+        awaiting = [n for n, place in enumerate(places) if suspends(_get(expression, place), self.scope)]
+        covered = {id(_get(expression, place)) for place in places}
+        for child in ast.iter_child_nodes(expression):
+            if isinstance(child, ast.expr) and id(child) not in covered and suspends(child, self.scope):
+                raise Unsupported(
+                    expression,
+                    f"whether `{ast.unparse(child)[:40]}` is awaited depends on other parts of the expression",
+                    "use an if statement",
+                )
+        if not awaiting:
+            raise Unsupported(
+                expression, f"an await inside a {type(expression).__name__} is not compiled yet"
+            )
+        made = copy.copy(expression)
+        for number, place in enumerate(places[: awaiting[-1] + 1]):
+            part = _get(expression, place)
+            if suspends(part, self.scope):
+                _set(made, place, self.of(part))
+            elif isinstance(part, ast.FormattedValue):
+                if not _trivial(part.value):
+                    early = copy.copy(part)
+                    early.value = self._temporary(part.value)
+                    _set(made, place, early)
+            elif not _trivial(part) and number < awaiting[-1]:
+                if mutated_in(expression) and not is_immutable(self.lowering.analysis.types.of(part)):
+                    raise Unsupported(expression, "the expression changes a value while it is evaluated")
+                _set(made, place, self._temporary(part))
+        return made
+
+    def _gather(self, call: ast.Call) -> ast.expr:
+        if call.keywords:
+            raise Unsupported(call, "asyncio.gather with options is not compiled yet")
+        parts: list[ast.expr] = []
+        for argument in call.args:
+            if is_async_call(argument, self.scope):
+                parts.append(self.of(ast.copy_location(ast.Await(argument), argument)))
+                continue
+            inner = argument.value if isinstance(argument, ast.Starred) else None
+            if not isinstance(inner, ast.ListComp | ast.GeneratorExp) or not is_async_call(
+                inner.elt, self.scope
+            ):
+                raise Unsupported(argument, "asyncio.gather takes something that is not a call of ours")
+            element = ast.copy_location(ast.Await(inner.elt), inner.elt)
+            whole = ast.copy_location(ast.ListComp(element, inner.generators), inner)
+            parts.append(ast.Starred(self.comprehension(whole), ast.Load()))
+        if len(parts) == 1 and isinstance(parts[0], ast.Starred):
+            return parts[0].value
+        made = ast.copy_location(ast.List(parts, ast.Load()), call)
+        return ast.fix_missing_locations(made)
+
+    def comprehension(
+        self, node: ast.ListComp | ast.SetComp | ast.DictComp, into: str | None = None
+    ) -> ast.expr:
+        """A comprehension whose element awaits: a map over items computed beforehand."""
+        for number, each in enumerate(node.generators):
+            later = [*each.ifs, *([each.iter] if number else [])]
+            if each.is_async or any(suspends(part, self.scope) for part in later):
+                raise Unsupported(node, "a comprehension that awaits in a filter is not compiled yet")
+            if any(effect_of(part) is not Effect.PURE or mutated_in(part) for part in later):
+                raise Unsupported(node, "a comprehension's filter has effects", "use a for loop")
+        first = node.generators[0]
+        names = [
+            name.id
+            for each in node.generators
+            for name in ast.walk(each.target)
+            if isinstance(name, ast.Name)
+        ]
+        first_iter = self.of(first.iter)
+        if len(node.generators) > 1 or first.ifs or not isinstance(first.target, ast.Name):
+            items = self._temporary(self._items(node, first_iter, names)).id
+        elif isinstance(first_iter, ast.Name) and self.block.read(first_iter.id):
+            items = first_iter.id
+        else:
+            listed = ast.List([ast.Starred(first_iter, ast.Load())], ast.Load())
+            items = self._temporary(ast.copy_location(listed, first.iter)).id
+        if isinstance(node, ast.DictComp):
+            pair = ast.Tuple([node.key, node.value], ast.Load())
+            element: ast.expr = ast.copy_location(pair, node.key)
+        else:
+            element = node.elt
+        name = into or self.lowering.temporary()
+        self.lowering.map(items, names, element, name, self.block, node)
+        return self._collected(node, name)
+
+    def _items(self, node: ast.expr, first_iter: ast.expr, names: list[str]) -> ast.expr:
+        """The list of what the comprehension's targets take, as tuples."""
+        assert isinstance(node, COMPREHENSIONS)
+        generators = [copy.copy(each) for each in node.generators]
+        generators[0].iter = first_iter
+        loads: list[ast.expr] = [ast.Name(each, ast.Load()) for each in names]
+        targets = loads[0] if len(loads) == 1 else ast.Tuple(loads, ast.Load())
+        made = ast.ListComp(targets, generators)
+        return ast.fix_missing_locations(ast.copy_location(made, node))
+
+    def _collected(self, node: ast.expr, name: str) -> ast.expr:
+        mapped = ast.Name(name, ast.Load())
+        if isinstance(node, ast.ListComp):
+            return ast.copy_location(mapped, node)
+        kind = "{*%s}" if isinstance(node, ast.SetComp) else "{_key: _element for _key, _element in %s}"
+        made = ast.parse(kind % name, mode="eval").body
+        return ast.fix_missing_locations(ast.copy_location(made, node))
+
+
+def _trivial(expression: ast.expr) -> bool:
+    """Whether evaluating it later makes no difference."""
+    if isinstance(expression, ast.Attribute):
+        return _trivial(expression.value)
+    return isinstance(expression, ast.Name | ast.Constant)
+
+
+def _places(expression: ast.expr) -> Iterator[Place]:
+    """The parts that are certainly evaluated, in order."""
+    match expression:
+        case ast.BinOp():
+            yield from (("left", None), ("right", None))
+        case ast.Compare():
+            yield from (("left", None), ("comparators", 0))
+        case ast.BoolOp():
+            yield ("values", 0)
+        case ast.IfExp():
+            yield ("test", None)
+        case ast.UnaryOp():
+            yield ("operand", None)
+        case ast.Attribute() | ast.Starred() | ast.FormattedValue():
+            yield ("value", None)
+        case ast.Subscript():
+            yield from (("value", None), ("slice", None))
+        case ast.Slice():
+            yield from ((field, None) for field in ("lower", "upper", "step") if getattr(expression, field))
+        case ast.List() | ast.Tuple() | ast.Set():
+            yield from (("elts", index) for index in range(len(expression.elts)))
+        case ast.JoinedStr():
+            yield from (("values", index) for index in range(len(expression.values)))
+        case ast.Dict():
+            for index, key in enumerate(expression.keys):
+                if key is not None:
+                    yield ("keys", index)
+                yield ("values", index)
+        case ast.Call():
+            yield ("func", None)
+            yield from (("args", index) for index in range(len(expression.args)))
+            yield from (("keywords", index) for index in range(len(expression.keywords)))
+
+
+def _get(expression: ast.expr, place: Place) -> ast.expr:
+    field, index = place
+    found = getattr(expression, field)
+    found = found if index is None else found[index]
+    return found.value if isinstance(found, ast.keyword) else found  # type: ignore[no-any-return]
+
+
+def _set(expression: ast.expr, place: Place, value: ast.expr) -> None:
+    field, index = place
+    if index is None:
+        setattr(expression, field, value)
+        return
+    parts = list(getattr(expression, field))
+    if isinstance(parts[index], ast.keyword):
+        value = ast.keyword(parts[index].arg, value)
+    parts[index] = value
+    setattr(expression, field, parts)

@@ -1,0 +1,540 @@
+"""Lowering: statements of an `async def` to nodes.
+
+A statement without awaits is one `python` node, whatever is in it. One whose
+expressions await is cut at the awaits (`hoist`). `if`, `for` and `while` with
+awaits inside become regions. Anything else becomes one `traced` node.
+
+Leaving a block early is data: a node that may leave it defines an *exit* (why)
+and a *value* (what is returned), and what follows stands in a branch on the exit.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from agentvm_compiler.calls import Agent, Effect, Tool, joined, llm
+from agentvm_compiler.ir import LITERALS, Kind, Node, Program, Region, Span
+
+from .alias import Analysis, effect_of, mutated_in
+from .block import Block, Names
+from .callees import effect_call, suspends
+from .decide import Reason, Unsupported, why_whole
+from .fingerprint import code_hash, fingerprint, used_objects, without_docstrings
+from .hoist import hoist
+from .scope import loaded_names, stored_names
+
+EXIT, VALUE = "_exit", "_value"
+
+EffectOf = Callable[[Agent], Effect]
+"""The effect of a whole agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """That control may leave a block, and how to tell."""
+
+    exit: str
+    """SSA name: `$none` where control goes on."""
+    value: str
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a statement, for `--explain`."""
+
+    line: int
+    what: str
+    """`compiled` or `traced`."""
+    reason: Reason | None = None
+
+
+class Lowering:
+    """Lowers one function."""
+
+    def __init__(self, analysis: Analysis, effect_of_agent: EffectOf) -> None:
+        self.analysis = analysis
+        self.scope = analysis.scope
+        self.effect_of_agent = effect_of_agent
+        self.names = Names()
+        self.decisions: list[Decision] = []
+        self.temporaries = 0
+        self.callees: list[Agent] = []
+
+    def program(self, name: str) -> Program:
+        """Lower the whole function."""
+        tree = self.scope.source.tree
+        block = Block(self.names)
+        params = self.scope.params
+        values = tuple(block.bind(each) for each in params)
+        reason = why_whole(self.analysis)
+        if reason is not None:
+            self.decisions.append(Decision(tree.lineno, "traced", reason))
+            result = self._whole(block, params, reason)
+        else:
+            end = self.block(tree.body, block)
+            result = end.value if end else "$none"
+        return Program(name, params, block.region(values, (result,)), self.scope.source.file)
+
+    def _whole(self, block: Block, params: tuple[str, ...], reason: Reason) -> str:
+        tree = self.scope.source.tree
+        code = ast.unparse(without_docstrings(tree))
+        operands = tuple(value for each in params if (value := block.read(each)))
+        result = block.write(VALUE)
+        block.nodes.append(
+            Node(
+                Kind.TRACED,
+                self.names.site("traced"),
+                operands,
+                (result,),
+                code,
+                Effect.WRITE,
+                {"whole": True, "reason": reason.what},
+                code_hash=fingerprint(self.scope.source.fn),
+                span=_span(tree),
+            )
+        )
+        return result
+
+    # -- statements --------------------------------------------------------------------
+
+    def block(self, statements: list[ast.stmt], block: Block) -> Exit | None:
+        """Lower statements one after the other."""
+        for index, statement in enumerate(statements):
+            end = self.statement(statement, block)
+            if end is None:
+                continue
+            rest = statements[index + 1 :]
+            if end.always or not rest:
+                return end
+            return self._guarded(rest, end, block)
+        return None
+
+    def statement(self, statement: ast.stmt, block: Block) -> Exit | None:
+        self.temporaries = 0
+        if isinstance(statement, ast.Pass) or _is_text(statement):
+            return None
+        if not suspends(statement, self.scope):
+            return self.python(statement, block)
+        checkpoint = len(block.nodes)
+        try:
+            end = self._suspending(statement, block)
+        except Unsupported as unsupported:
+            del block.nodes[checkpoint:]
+            self.decisions.append(Decision(statement.lineno, "traced", unsupported.reason))
+            return self.python(statement, block, traced=unsupported.reason)
+        self.decisions.append(Decision(statement.lineno, "compiled"))
+        return end
+
+    def _suspending(self, statement: ast.stmt, block: Block) -> Exit | None:
+        match statement:
+            case ast.If():
+                return self._if(statement, block)
+            case ast.For(orelse=[]):
+                return self._for(statement, block)
+            case ast.While(orelse=[]):
+                return self._while(statement, block)
+            case ast.Assign(targets=[ast.Name(name)], value=value):
+                rest = hoist(self, value, block, into=name)
+                if rest is None:
+                    return None
+                return self._simple(_replaced(statement, value=rest), block)
+            case ast.Assign() | ast.AugAssign() | ast.AnnAssign(value=ast.expr()) | ast.Return() | ast.Expr():
+                if any(suspends(target, self.scope) for target in _targets(statement)):
+                    raise Unsupported(
+                        statement, "the target of the assignment awaits", "await it on a line before"
+                    )
+                assert statement.value is not None
+                left = hoist(self, statement.value, block)
+                return self._simple(_replaced(statement, value=left), block)
+            case ast.Assert(msg=message) if message is None or not suspends(message, self.scope):
+                test = hoist(self, statement.test, block)
+                return self._simple(_replaced(statement, test=test), block)
+            case ast.Raise(exc=ast.expr() as raised, cause=cause) if not (
+                cause and suspends(cause, self.scope)
+            ):
+                return self._simple(_replaced(statement, exc=hoist(self, raised, block)), block)
+        kind = type(statement).__name__.removeprefix("Async").lower()
+        raise Unsupported(statement, f"`{kind}` with an await inside is not compiled yet")
+
+    def _simple(self, statement: ast.stmt, block: Block) -> Exit | None:
+        """What is left of a statement whose awaits were hoisted."""
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Name):
+            return None
+        if isinstance(statement, ast.Return) and isinstance(statement.value, ast.Name):
+            value = block.read(statement.value.id)
+            if value is not None:
+                return Exit("$return", value, always=True)
+        return self.python(statement, block)
+
+    def python(self, statement: ast.stmt, block: Block, traced: Reason | None = None) -> Exit | None:
+        """Lower a statement to one node that runs it as it stands."""
+        if isinstance(statement, ast.Break | ast.Continue):
+            return Exit("$break" if isinstance(statement, ast.Break) else "$continue", "$none", always=True)
+        if isinstance(statement, ast.Return) and statement.value is None:
+            return Exit("$return", "$none", always=True)
+        exits = _may_exit(statement)
+        stored = dict.fromkeys([*stored_names(statement), *sorted(mutated_in(statement))])
+        needed = dict.fromkeys(loaded_names(statement))
+        if not _definite(statement):  # a name it may leave alone keeps the value it had
+            needed.update(stored)
+        operands, unbound = self._operands(needed, block)
+        results = tuple(block.write(each) for each in ([EXIT, VALUE] if exits else []))
+        results += tuple(block.write(each) for each in stored)
+        self._add(
+            block,
+            Kind.TRACED if traced else Kind.PYTHON,
+            _label(statement, traced),
+            operands,
+            results,
+            statement,
+            effect=self._effect(statement),
+            attrs={**({"reason": traced.what} if traced else {}), **_mutates(statement), **unbound},
+        )
+        if not exits:
+            return None
+        return Exit(results[0], results[1], always=isinstance(statement, ast.Return))
+
+    def _operands(self, names: Iterable[str], block: Block) -> tuple[tuple[str, ...], dict[str, object]]:
+        """What code that reads these names is given; as an attribute, those local names not bound."""
+        found = {name: block.read(name) for name in names}
+        bound = tuple(value for value in found.values() if value is not None and value not in LITERALS)
+        unbound = [
+            name for name, value in found.items() if value in ("$unbound", None) and name in self.scope.locals
+        ]
+        return tuple(dict.fromkeys(bound)), {"unbound": unbound} if unbound else {}
+
+    def _add(
+        self,
+        block: Block,
+        kind: Kind,
+        label: str,
+        operands: tuple[str, ...],
+        results: tuple[str, ...],
+        tree: ast.AST | None = None,
+        *,
+        effect: Effect = Effect.PURE,
+        attrs: dict[str, object] | None = None,
+        regions: tuple[Region, ...] = (),
+        place: ast.AST | None = None,
+    ) -> None:
+        code = ast.unparse(tree) if tree is not None else ""
+        used = used_objects(tree, self.scope) if tree is not None else {}
+        block.nodes.append(
+            Node(
+                kind,
+                self.names.site(label),
+                operands,
+                results,
+                code,
+                effect,
+                attrs or {},
+                regions,
+                code_hash=code_hash(code, used, kind.value),
+                span=_span(place or tree),
+            )
+        )
+
+    def _effect(self, tree: ast.AST) -> Effect:
+        """The effect of running the tree as it stands, calls included."""
+        calls = [self.effect_of_call(node) for node in ast.walk(tree) if effect_call(node, self.scope)]
+        return joined([effect_of(tree), *calls])
+
+    def effect_of_call(self, node: ast.AST) -> Effect:
+        assert isinstance(node, ast.Call)
+        callee = self.scope.resolve(node.func)
+        if isinstance(callee, Tool):
+            return callee.effect
+        return Effect.PURE if callee is llm else self.effect_of_agent(callee)
+
+    # -- calls, asked for by `hoist` ---------------------------------------------------
+
+    def temporary(self) -> str:
+        """A name for an intermediate value, numbered within its statement."""
+        self.temporaries += 1
+        name = f"_{self.temporaries}"
+        return name if name not in self.scope.shadowed else self.temporary()
+
+    def assign(self, name: str, value: ast.expr, block: Block) -> None:
+        """Add `name = value` as a node."""
+        target = ast.Assign([ast.Name(name, ast.Store())], value, lineno=getattr(value, "lineno", 0))
+        self.python(ast.copy_location(target, value), block)
+
+    def call(self, call: ast.Call, name: str, block: Block) -> None:
+        """Add `name = await call` as a node; the arguments hold no awaits any more."""
+        callee = self.scope.resolve(call.func)
+        kind = Kind.LLM if callee is llm else Kind.TOOL if isinstance(callee, Tool) else Kind.AGENT
+        label = "llm" if callee is llm else callee.name
+        if isinstance(callee, Agent):
+            self.callees.append(callee)
+        needed = loaded_names([*call.args, *call.keywords])  # type: ignore[list-item]
+        operands, unbound = self._operands(dict.fromkeys(needed), block)
+        result = block.write(name)
+        self._add(
+            block,
+            kind,
+            label,
+            operands,
+            (result,),
+            call,
+            effect=self.effect_of_call(call),
+            attrs={"callee": "agentvm:llm" if callee is llm else callee.ref, **unbound},
+        )
+
+    def map(
+        self, items: str, targets: list[str], element: ast.expr, name: str, block: Block, place: ast.AST
+    ) -> None:
+        """Add `name = [element for targets in items]`, all elements side by side.
+
+        Args:
+            targets: one name an item, or several that each item is unpacked to.
+        """
+        body = Block(self.names, block)
+        if len(targets) == 1:
+            item = body.bind(targets[0])
+        else:
+            item = body.bind("_item")
+            names = ast.Tuple([ast.Name(each, ast.Store()) for each in targets], ast.Store())
+            self._unpack(names, body, place)
+        rest = hoist(self, element, body)
+        assert rest is not None
+        if not isinstance(rest, ast.Name):
+            temporary = self.temporary()
+            self.assign(temporary, rest, body)
+            rest = ast.Name(temporary, ast.Load())
+        result = body.read(rest.id)
+        assert result is not None
+        source = block.read(items)
+        assert source is not None
+        captures = tuple(body.captures)
+        self._add(
+            block,
+            Kind.MAP,
+            "map",
+            (source, *captures),
+            (block.write(name),),
+            effect=_effect_of_nodes(body.nodes),
+            regions=(body.region((item, *captures), (result,)),),
+            place=place,
+        )
+
+    def _unpack(self, target: ast.expr, block: Block, place: ast.AST) -> None:
+        unpack = ast.Assign([target], ast.Name("_item", ast.Load()))
+        self.python(ast.fix_missing_locations(ast.copy_location(unpack, place)), block)
+
+    # -- control flow ------------------------------------------------------------------
+
+    def _if(self, statement: ast.If, block: Block) -> Exit | None:
+        condition = self._condition(statement.test, block)
+        return self._branch(
+            condition,
+            lambda then: self.block(statement.body, then),
+            lambda other: self.block(statement.orelse, other),
+            block,
+            "if",
+            statement,
+        )
+
+    def _condition(self, test: ast.expr, block: Block) -> str:
+        value = hoist(self, test, block)
+        assert value is not None
+        truth = ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), value))
+        self.assign("_if", ast.fix_missing_locations(ast.copy_location(truth, test)), block)
+        condition = block.read("_if")
+        assert condition is not None
+        return condition
+
+    def _guarded(self, rest: list[ast.stmt], end: Exit, block: Block) -> Exit | None:
+        """What follows a statement that may have left the block."""
+        return self._branch(
+            end.exit,
+            lambda then: self.block(rest, then),
+            lambda other: Exit(other.capture(end.exit), other.capture(end.value)),
+            block,
+            "rest",
+            rest[0],
+            {"on": "exit"},
+        )
+
+    def _branch(
+        self,
+        condition: str,
+        then: Callable[[Block], Exit | None],
+        otherwise: Callable[[Block], Exit | None],
+        block: Block,
+        label: str,
+        place: ast.AST,
+        attrs: dict[str, object] | None = None,
+    ) -> Exit | None:
+        sides = (Block(self.names, block), Block(self.names, block))
+        ends = (then(sides[0]), otherwise(sides[1]))
+        written = [
+            each for each in dict.fromkeys([*sides[0].written, *sides[1].written]) if not _temporary(each)
+        ]
+        exits = any(end is not None for end in ends)
+        results = []
+        for side, end in zip(sides, ends, strict=True):
+            left = [end.exit, end.value] if end else ["$none", "$none"]
+            results.append([*(left if exits else []), *(side.read(each) or "$unbound" for each in written)])
+        captures = tuple(dict.fromkeys([*sides[0].captures, *sides[1].captures]))
+        names = tuple(block.write(each) for each in [*([EXIT, VALUE] if exits else []), *written])
+        self._add(
+            block,
+            Kind.BRANCH,
+            label,
+            (condition, *captures),
+            names,
+            effect=joined(_effect_of_nodes(side.nodes) for side in sides),
+            attrs=attrs,
+            regions=tuple(
+                side.region(captures, tuple(given)) for side, given in zip(sides, results, strict=True)
+            ),
+            place=place,
+        )
+        if not exits:
+            return None
+        return Exit(names[0], names[1], always=all(end is not None and end.always for end in ends))
+
+    def _for(self, statement: ast.For, block: Block) -> Exit | None:
+        iterable = hoist(self, statement.iter, block)
+        assert iterable is not None
+        if not isinstance(iterable, ast.Name) or block.read(iterable.id) is None:
+            self.assign("_in", iterable, block)
+            iterable = ast.Name("_in", ast.Load())
+        items = block.read(iterable.id)
+        assert items is not None
+        return self._loop(items, statement.target, statement.body, block, "for", statement)
+
+    def _while(self, statement: ast.While, block: Block) -> Exit | None:
+        body = statement.body
+        if not (isinstance(statement.test, ast.Constant) and statement.test.value):
+            guard = ast.If(statement.test, [ast.Pass()], [ast.copy_location(ast.Break(), statement.test)])
+            body = [ast.copy_location(guard, statement.test), *body]
+        return self._loop("$none", None, body, block, "while", statement)
+
+    def _loop(
+        self,
+        items: str,
+        target: ast.expr | None,
+        statements: list[ast.stmt],
+        block: Block,
+        label: str,
+        place: ast.stmt,
+    ) -> Exit | None:
+        inside: list[ast.AST] = [*statements, *([target] if target is not None else [])]
+        carried = list(dict.fromkeys(name for each in inside for name in stored_names(each)))
+        carried += sorted(frozenset().union(*map(mutated_in, inside)) - set(carried))
+        before = tuple(block.read(each) or "$unbound" for each in carried)
+        body = Block(self.names, block)
+        versions = tuple(body.bind(each) for each in carried)
+        if isinstance(target, ast.Name):
+            item = body.write(target.id)
+        else:
+            item = body.bind("_item")
+            if target is not None:
+                self._unpack(target, body, target)
+        end = self.block(statements, body)
+        left = (end.exit, end.value) if end else ("$none", "$none")
+        given = tuple(body.read(each) or "$unbound" for each in carried)
+        captures = tuple(body.captures)
+        names = tuple(block.write(each) for each in [EXIT, VALUE, *carried])
+        self._add(
+            block,
+            Kind.LOOP,
+            label,
+            (items, *before, *captures),
+            names,
+            effect=_effect_of_nodes(body.nodes),
+            attrs={"carried": len(carried)},
+            regions=(body.region((item, *versions, *captures), (*left, *given)),),
+            place=place,
+        )
+        return Exit(names[0], names[1]) if _returns(statements) else None
+
+
+def _effect_of_nodes(nodes: list[Node]) -> Effect:
+    return joined(node.effect for node in nodes)
+
+
+def _mutates(tree: ast.AST) -> dict[str, object]:
+    names = mutated_in(tree)
+    return {"mutates": sorted(names)} if names else {}
+
+
+def _temporary(name: str) -> bool:
+    return name.startswith("_") and (name[1:].isdigit() or name in (EXIT, VALUE, "_if", "_in", "_item"))
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _definite(statement: ast.stmt) -> bool:
+    """Whether all names the statement binds are bound when it is done."""
+    return isinstance(statement, ast.Assign | ast.Expr | ast.Return | ast.Import | ast.ImportFrom) or (
+        isinstance(statement, ast.AnnAssign) and statement.value is not None
+    )
+
+
+def _targets(statement: ast.stmt) -> list[ast.expr]:
+    match statement:
+        case ast.Assign():
+            return statement.targets
+        case ast.AugAssign() | ast.AnnAssign():
+            return [statement.target]
+    return []
+
+
+def _may_exit(statement: ast.stmt) -> bool:
+    """Whether the statement may leave the block it stands in."""
+    return _returns([statement]) or _breaks([statement])
+
+
+def _returns(statements: list[ast.stmt]) -> bool:
+    return any(isinstance(node, ast.Return) for each in statements for node in ast.walk(each))
+
+
+def _breaks(statements: list[ast.stmt]) -> bool:
+    """Whether a break or continue in the statements belongs to a loop around them."""
+    for statement in statements:
+        if isinstance(statement, ast.Break | ast.Continue):
+            return True
+        if isinstance(statement, ast.For | ast.While | ast.AsyncFor):
+            if _breaks(statement.orelse):
+                return True
+            continue
+        bodies = [getattr(statement, field, []) for field in ("body", "orelse", "finalbody")]
+        bodies += [each.body for each in getattr(statement, "handlers", [])]
+        bodies += [each.body for each in getattr(statement, "cases", [])]
+        if any(_breaks(body) for body in bodies):
+            return True
+    return False
+
+
+def _label(statement: ast.stmt, traced: Reason | None) -> str:
+    """A site label that names what the node is for."""
+    if traced is not None:
+        return "traced"
+    if isinstance(statement, ast.Return):
+        return "return"
+    first = next(stored_names(statement), None)
+    return f"={first}" if first else "python"
+
+
+def _replaced(node: ast.stmt, **fields: ast.expr | None) -> ast.stmt:
+    """A copy of the statement with other expressions in it."""
+    values = {**dict(ast.iter_fields(node)), **fields}
+    made = ast.copy_location(type(node)(**values), node)
+    for mark in ("avm_effect", "avm_mutates"):
+        if hasattr(node, mark):
+            setattr(made, mark, getattr(node, mark))
+    return made
+
+
+def _span(tree: ast.AST | None) -> Span:
+    line = getattr(tree, "lineno", 0)
+    column = getattr(tree, "col_offset", 0)
+    end = getattr(tree, "end_lineno", None) or line
+    return Span(line, column, end, getattr(tree, "end_col_offset", None) or column)

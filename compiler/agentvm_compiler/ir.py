@@ -1,0 +1,234 @@
+"""The intermediate representation: a module of programs, each a region of nodes.
+
+A *region* is a list of nodes in program order in SSA form: every value is
+defined once, before it is used, so the graph of a region is acyclic. Regions
+are isolated: what they read comes in through `params`, what they give goes out
+through `results` (as in MLIR's `scf` dialect, but with explicit captures).
+
+An SSA name is `NAME.VERSION`; the code of a node sees it as `NAME`. Names that
+begin with `$` are literals (`LITERALS`).
+
+Everything here is an immutable value with a canonical JSON form and a hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from .calls import Effect
+
+FORMAT_VERSION = 1
+
+
+class Unbound:
+    """The value of a name that is not bound on the path taken."""
+
+    def __repr__(self) -> str:
+        return "UNBOUND"
+
+
+UNBOUND = Unbound()
+
+LITERALS: Mapping[str, object] = {
+    "$none": None,
+    "$unbound": UNBOUND,
+    "$return": "return",
+    "$break": "break",
+    "$continue": "continue",
+}
+"""Values every region has. The last three are *exits*: why a block was left early."""
+
+
+class Kind(StrEnum):
+    """What a node does."""
+
+    LLM = "llm"
+    TOOL = "tool"
+    AGENT = "agent"
+    PYTHON = "python"
+    BRANCH = "branch"
+    LOOP = "loop"
+    MAP = "map"
+    TRY = "try"
+    HUMAN = "human"
+    TRACED = "traced"
+
+
+CALLS = frozenset({Kind.LLM, Kind.TOOL, Kind.AGENT})
+"""Kinds whose code is a call expression and whose `callee` attribute names what is called."""
+
+CONTROL_OPERANDS: Mapping[Kind, int] = {Kind.BRANCH: 1, Kind.LOOP: 1, Kind.MAP: 1}
+"""Leading operands a region node must know before it unfolds; the rest may still be on their way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where in the source file: lines from 1, columns from 0."""
+
+    line: int = 0
+    column: int = 0
+    end_line: int = 0
+    end_column: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One step of a program.
+
+    Region nodes bind `operands` to the `params` of their regions:
+
+    - `branch`: operands `(condition, *captures)`; regions `(then, else)`, each with
+      the captures as params and the node's results as results. With attribute
+      `on: "exit"` the condition is an exit and `then` is taken when it is `$none`.
+    - `loop`: operands `(iterable, *carried, *captures)`; region params `(item, *carried,
+      *captures)`, region results `(exit, value, *carried)`; node results `(exit, value,
+      *carried)` where exit is `$return` or `$none`. An iterable `$none` loops until an exit.
+    - `map`: operands `(items, *captures)`; region params `(item, *captures)`, one region
+      result; the node's result is the list of them.
+    """
+
+    kind: Kind
+    site: str
+    """Unique within the program and stable under unrelated edits: `LABEL#ORDINAL`."""
+    operands: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
+    code: str = ""
+    """Python source: statements (`python`, `traced`) or a call expression (calls)."""
+    effect: Effect = Effect.PURE
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values."""
+    regions: tuple[Region, ...] = ()
+    after: tuple[str, ...] = ()
+    """Sites in the same region that must have succeeded before this node's effect starts."""
+    code_hash: str = ""
+    """Covers all the code the node runs, helpers and tools included."""
+    span: Span = Span()
+
+    def walk(self) -> Iterator[Node]:
+        """This node and all within it, in program order."""
+        yield self
+        for region in self.regions:
+            yield from region.walk()
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A block of nodes in program order."""
+
+    params: tuple[str, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    results: tuple[str, ...] = ()
+
+    def walk(self) -> Iterator[Node]:
+        for node in self.nodes:
+            yield from node.walk()
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One agent."""
+
+    name: str
+    """`module:qualname`."""
+    params: tuple[str, ...]
+    """Names of the agent's parameters, in order."""
+    body: Region
+    """Params are the agent's, version 0; the one result is what it returns."""
+    file: str = ""
+
+    @property
+    def hash(self) -> str:
+        """Hash of what the program does; source positions do not count."""
+        return content_hash(_program_json(self, positions=False))
+
+    def node(self, site: str) -> Node:
+        """The node at a site. Raises KeyError."""
+        for node in self.body.walk():
+            if node.site == site:
+                return node
+        raise KeyError(site)
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """An agent's program and those of the agents it calls."""
+
+    programs: tuple[Program, ...]
+
+    @property
+    def hash(self) -> str:
+        return content_hash([_program_json(each, positions=False) for each in self.programs])
+
+    @property
+    def main(self) -> Program:
+        """The program the module was compiled for."""
+        return self.programs[0]
+
+    def to_json(self) -> str:
+        """Canonical JSON."""
+        programs = [_program_json(each, positions=True) for each in self.programs]
+        return canonical({"format": FORMAT_VERSION, "hash": self.hash, "programs": programs})
+
+    def to_text(self) -> str:
+        """The readable form."""
+        from .text import print_module
+
+        return print_module(self)
+
+
+def base(name: str) -> str:
+    """The name a value has in source code: `notes.2` -> `notes`."""
+    return name.rpartition(".")[0] or name
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no blanks."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def content_hash(value: Any) -> str:
+    """Hash of a JSON value, 32 hex digits."""
+    return hashlib.blake2b(canonical(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _program_json(program: Program, *, positions: bool) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "name": program.name,
+        "params": list(program.params),
+        "body": _region_json(program.body, positions),
+    }
+    if positions:
+        data["file"] = program.file
+    return data
+
+
+def _region_json(region: Region, positions: bool) -> dict[str, Any]:
+    return {
+        "params": list(region.params),
+        "nodes": [_node_json(node, positions) for node in region.nodes],
+        "results": list(region.results),
+    }
+
+
+def _node_json(node: Node, positions: bool) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "kind": node.kind.value,
+        "site": node.site,
+        "operands": list(node.operands),
+        "results": list(node.results),
+        "code": node.code,
+        "effect": node.effect.value,
+        "attrs": dict(node.attrs),
+        "regions": [_region_json(each, positions) for each in node.regions],
+        "after": list(node.after),
+        "code_hash": node.code_hash,
+    }
+    if positions:
+        span = node.span
+        data["span"] = [span.line, span.column, span.end_line, span.end_column]
+    return data

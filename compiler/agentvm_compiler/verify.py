@@ -1,0 +1,77 @@
+"""The verifier: is this IR well formed?
+
+Run between all passes, so that a broken pass is found where it breaks. What it
+finds is a bug of ours, hence `InternalError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .errors import InternalError
+from .ir import CALLS, LITERALS, Kind, Module, Node, Program, Region
+
+_REGION_COUNT = {Kind.BRANCH: 2, Kind.LOOP: 1, Kind.MAP: 1}
+
+
+def verify(module: Module, stage: str = "input") -> Module:
+    """Return the module unchanged.
+
+    Raises:
+        InternalError: naming the stage, the node and what is wrong with it.
+    """
+    for program in module.programs:
+        problems = list(_program_problems(program))
+        if problems:
+            raise InternalError(
+                f"The compiler produced malformed IR for {program.name} after {stage}: {problems[0]}. "
+                "This is a bug in AgentVM: please report it with the source of the agent."
+            )
+    return module
+
+
+def _program_problems(program: Program) -> Iterator[str]:
+    sites = [node.site for node in program.body.walk()]
+    for site in {each for each in sites if sites.count(each) > 1} if len(set(sites)) < len(sites) else ():
+        yield f"site {site} stands twice"
+    if len(program.body.results) != 1:
+        yield f"the program has {len(program.body.results)} results instead of one"
+    yield from _region_problems(program.body, program.name)
+
+
+def _region_problems(region: Region, where: str) -> Iterator[str]:
+    known = set(LITERALS) | set(region.params)
+    if len(set(region.params)) < len(region.params):
+        yield f"{where}: a parameter stands twice"
+    before: set[str] = set()
+    for node in region.nodes:
+        for operand in node.operands:
+            if operand not in known:
+                yield f"{node.site} reads {operand} before it is defined"
+        for site in node.after:
+            if site not in before:
+                yield f"{node.site} comes after {site}, which is not before it in its region"
+        for result in node.results:
+            if result in known:
+                yield f"{node.site} defines {result} again"
+        yield from _node_problems(node)
+        known.update(node.results)
+        before.add(node.site)
+    for result in region.results:
+        if result not in known:
+            yield f"{where} yields {result}, which is not defined"
+
+
+def _node_problems(node: Node) -> Iterator[str]:
+    if len(node.regions) != _REGION_COUNT.get(node.kind, 0):
+        yield f"{node.site} has {len(node.regions)} regions"
+        return
+    if node.kind in CALLS and (not node.code or not node.attrs.get("callee") or len(node.results) != 1):
+        yield f"{node.site} is a call without code, callee or result"
+    for region in node.regions:
+        expected = len(node.operands) - (1 if node.kind is Kind.BRANCH else 0)
+        if len(region.params) != expected:
+            yield f"{node.site} has a region with {len(region.params)} parameters for {expected} values"
+        if len(region.results) != len(node.results):
+            yield f"{node.site} has a region with {len(region.results)} results for {len(node.results)}"
+        yield from _region_problems(region, node.site)
