@@ -43,7 +43,7 @@ def open_backend(spec: str, *, resolve_model: Callable[[str], str] | None = None
 
         return VllmBackend(rest, resolve_model=resolve_model)
     if kind == "openai" and rest:
-        url, _, model = rest.rpartition("#")
+        url, _, model = rest.partition("#")
         if not model or not url.startswith(("http://", "https://")):
             raise ConfigError(
                 f"llm spec {spec!r} lacks its {'URL' if model else 'model'}. "

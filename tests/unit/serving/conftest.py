@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+
 from agentvm_serving.backends import openai as backend_module
 from agentvm_serving.backends.http import client_module
 from agentvm_serving.backends.openai import OpenAIBackend
@@ -39,9 +40,8 @@ class Body:
 def chunk(text: str | None = None, finish: str | None = None, usage: tuple[int, int] | None = None) -> Any:
     """One event of a streamed chat completion."""
     event: dict[str, Any] = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "m"}
-    event["choices"] = (
-        [{"index": 0, "delta": {"content": text}, "finish_reason": finish}] if text is not None or finish else []
-    )
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+    event["choices"] = [choice] if text is not None or finish else []
     if usage is not None:
         prompt, completion = usage
         event["usage"] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from agentvm_compiler.errors import ConfigError
 from agentvm_compiler.wire import Hints
 from agentvm_serving.policy import POLICIES, RequestView, policy_named
@@ -48,7 +49,7 @@ def test_ranks_are_total(name):
 
 def test_unknown_policy_lists_the_known_ones():
     """The error names what exists."""
-    with pytest.raises(ConfigError, match="no scheduling policy is called 'x'. Choose one of: edf, fcfs"):
+    with pytest.raises(ConfigError, match=r"no scheduling policy is called 'x'\. Choose one of: edf, fcfs"):
         policy_named("x")
 
 

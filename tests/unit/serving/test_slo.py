@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+
 from agentvm_compiler.wire import Hints, Stage
 from agentvm_serving.slo import BEST_EFFORT_SECONDS, deadline_of, from_extra_args, to_extra_args
 
