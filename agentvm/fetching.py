@@ -7,6 +7,7 @@ or interruptible work runs in a child process, which never outlives its step.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -38,7 +39,7 @@ def download(requirement: str, size: int, work: Path, tell: Progress) -> Path:
     """
 
     def done() -> float:
-        return min(1.0, max((_size(path) for path in work.rglob("*")), default=0) / size)
+        return min(1.0, _largest(work) / size)
 
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--disable-pip-version-check", "--progress-bar=off", "--dest", str(work), requirement]
@@ -109,12 +110,14 @@ def _child(command: list[str], env: Mapping[str, str], watch: Callable[[str], No
     return process.returncode, text
 
 
-def _size(path: Path) -> int:
-    """Bytes of a file that another process may remove at any moment."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+def _largest(folder: Path) -> int:
+    """Bytes of the largest file below a folder in which another process makes and removes things."""
+    largest = 0
+    for parent, _, names in os.walk(folder):  # not Path.rglob, which fails when a folder goes away
+        for name in names:
+            with contextlib.suppress(OSError):
+                largest = max(largest, Path(parent, name).stat().st_size)
+    return largest
 
 
 def _reason(output: str) -> str:

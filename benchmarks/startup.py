@@ -66,7 +66,8 @@ def main() -> None:
         print(f"{name:18}{row['median_ms']:12.1f}{row['best_ms']:12.1f}{row['ratio']:10.2f}")
     found = [module for module, there in loaded().items() if there]
     print(
-        f"heavy modules loaded by `import agentvm`: {', '.join(found) or 'none'} (looked for {', '.join(HEAVY)})"
+        f"heavy modules loaded by `import agentvm`: {', '.join(found) or 'none'} "
+        f"(looked for {', '.join(HEAVY)})"
     )
 
 
