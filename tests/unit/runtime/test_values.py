@@ -406,7 +406,7 @@ UNSTORABLE: list[tuple[Callable[[], Any], str]] = [
     (lambda: {"items": [0, iter([])]}, r"result\['items'\]\[1\]: an iterator cannot.*; make it a list"),
     (lambda: Note("a", [object()]), r"result\.tags\[0\]: a bare object\(\) cannot"),  # type: ignore[list-item]
     (lambda: Model.model_construct(name=threading.Lock()), r"result\.name: a _thread\.lock cannot be stored"),
-    (lambda: HttpError(1, body={"r": re.match("a", "a")}), r"result\.body\['r'\]: a match object.*its groups"),
+    (lambda: HttpError(1, body={"r": re.match("a", "a")}), r"result\.body\['r'\]: a match object.*groups"),
     (lambda: (1, {2: {3: {}.keys()}}), r"result\[1\]\[2\]\[3\]: a dict_keys cannot.*make it a list"),
     (lambda: [Bare()], r"result\[0\]: a .*Bare cannot.*make its class a dataclass or a pydantic model"),
     (lambda: Words(), r"Words cannot be stored; make it a plain list"),
