@@ -25,11 +25,11 @@ def open_llm(spec: str) -> ModelBackend:
     """
     if spec.startswith(SCRIPTED):
         return _scripted(spec.removeprefix(SCRIPTED))
-    from agentvm_serving import open_backend
+    from agentvm_serving.backends import open_backend
 
     from .models import resolve
 
-    return open_backend(spec, resolve_model=resolve)
+    return open_backend(spec, resolve_model=lambda name: str(resolve(name)))
 
 
 def _scripted(target: str) -> ModelBackend:

@@ -55,13 +55,13 @@ def load_object(target: str, *, what: str = "object") -> tuple[Any, ModuleType]:
         place, name = target, ""
     module = load_file(Path(place)) if _is_path(place) else load_module(place)
     if not name:
-        raise InputError(f"{target!r} does not say which {what}. {_FORM} {_offer(module)}")
+        raise InputError(f"{target!r} does not say which {what}. {_FORM} {_offer(module, what=what)}")
     value: Any = module
     for part in name.split("."):
         try:
             value = getattr(value, part)
         except AttributeError:
-            raise InputError(f"{place} has no {what} named {name!r}. {_offer(module, name)}") from None
+            raise InputError(f"{place} has no {what} named {name!r}. {_offer(module, name, what)}") from None
     return value, module
 
 
@@ -191,7 +191,10 @@ def _walk(module: ModuleType, ref: str) -> Any:
     return value
 
 
-def _offer(module: ModuleType, name: str = "") -> str:
+def _offer(module: ModuleType, name: str = "", what: str = "agent") -> str:
+    if what != "agent":
+        public = [each for each in vars(module) if not each.startswith("_")]
+        return f"It has {', '.join(public) or 'no names'}."
     names = list(agents_of(module))
     if not names:
         return "It has no agents: put @agent (from agentvm import agent) above an `async def`."

@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
@@ -114,6 +115,7 @@ async def _follow(
     from .report import print_report
 
     async with AgentVM(store=store or default_store(), llm=llm or default_llm()) as vm:
+        began = time.monotonic()
         handle = await begin(vm)
         known.append(handle)
         print(f"run {handle.id}", file=sys.stderr, flush=True)
@@ -128,7 +130,10 @@ async def _follow(
             print(f"The run can go on: {resume_command(handle.id, store)}", file=sys.stderr)
             raise
         report = await handle.report()
-        print_report(report, handle.record, result, failure, as_json=as_json, out=out, store=store)
+        seconds = time.monotonic() - began
+        print_report(
+            report, handle.record, result, failure, as_json=as_json, out=out, store=store, seconds=seconds
+        )
         return code_of_status(report.status)
 
 

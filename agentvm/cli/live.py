@@ -89,10 +89,9 @@ async def _live(run: Run) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    console = Console(stderr=True)
-    with Live(
-        console=console, auto_refresh=False, transient=True, redirect_stdout=console.is_terminal
-    ) as live:
+    # What the user's code prints stays on standard output, unless that is the same terminal.
+    same = sys.stdout.isatty()
+    with Live(console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=same) as live:
         while True:
             live.update(table(run.progress, time.time()), refresh=True)
             await asyncio.sleep(REFRESH)

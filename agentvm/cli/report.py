@@ -26,8 +26,13 @@ def print_report(
     as_json: bool,
     out: TextIO,
     store: str | None,
+    seconds: float,
 ) -> None:
-    """The JSON document, or the answer on `out` and a summary on standard error."""
+    """The JSON document, or the answer on `out` and a summary on standard error.
+
+    Args:
+        seconds: time this process drove the run, which its tokens were made in.
+    """
     if as_json:
         print(json.dumps(document(report), ensure_ascii=False), file=out, flush=True)
     elif failure is None and report.status == RunStatus.COMPLETED:
@@ -37,7 +42,7 @@ def print_report(
 
         fail(str(failure))
     if not as_json:
-        print(summary(report, record), file=sys.stderr)
+        print(summary(report, record, seconds), file=sys.stderr)
     if report.status in (RunStatus.SUSPENDED, RunStatus.UNCERTAIN):
         print(f"Look at it: agentvm show {report.run}", file=sys.stderr)
     if report.status == RunStatus.FAILED:
@@ -60,10 +65,10 @@ def document(report: RunReport) -> dict[str, Any]:
     }
 
 
-def summary(report: RunReport, record: RunRecord) -> str:
+def summary(report: RunReport, record: RunRecord, seconds: float) -> str:
     """What the run took, in a few lines."""
     nodes, tokens = jsonable(report.nodes), jsonable(report.tokens)
-    speed = f", {tokens['output'] / report.seconds:.1f} tokens/s" if report.seconds > 0 else ""
+    speed = f", {tokens['output'] / seconds:.1f} tokens/s" if seconds > 0 else ""
     lines = {
         "run": f"{report.run}  {report.status}",
         "nodes": f"{nodes['total']} ({nodes['executed']} executed, {nodes['reused']} reused)",
@@ -80,11 +85,11 @@ def deadline(met: bool | None, record: RunRecord) -> str:
         return "none" if record.deadline_at is None else "open"
     allowed = readable(record.deadline_at - record.created_at)
     if record.finished_at is None:
-        return f"{'met' if met else 'missed'} ({allowed})"
+        return f"{'met' if met else 'missed'} ({allowed} allowed)"
     slack = record.deadline_at - record.finished_at
-    return (
-        f"met ({readable(slack)} left of {allowed})" if met else f"missed ({allowed}) by {readable(-slack)}"
-    )
+    if met:
+        return f"met, {readable(slack)} left of {allowed}"
+    return f"missed by {readable(-slack)} ({allowed} allowed)"
 
 
 def shown(value: Any) -> str:
