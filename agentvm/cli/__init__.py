@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from . import compile, doctor, models, resume, run, runs, show
-from .exits import Exit, code_of, internal
+from .exits import Exit, code_of, fail, internal
 
 TRACEBACK = "AGENTVM_TRACEBACK"
 
@@ -79,9 +79,3 @@ def main(argv: Sequence[str] | None = None) -> None:
         else:
             fail(internal(error, arguments))
         sys.exit(code_of(error) if isinstance(error, AgentVMError) else Exit.FAILED)
-
-
-def fail(message: str) -> None:
-    """Tell the user what went wrong, on standard error."""
-    sys.stdout.flush()
-    typer.echo(f"{typer.style('error:', fg='red', bold=True)} {message}", err=True)

@@ -1,10 +1,13 @@
-"""Exit codes (design, section 8), and what an unexpected error says."""
+"""Exit codes (design, section 8), and how an error is told to the user."""
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Sequence
 from enum import IntEnum
+
+import typer
 
 from agentvm_compiler.errors import CompileError, ConfigError, InputError
 from agentvm_runtime.errors import DeadlineExceeded, RunLeased, StoreVersionError, UncertainWrite
@@ -48,6 +51,12 @@ def code_of(error: Exception) -> Exit:
     if isinstance(error, UncertainWrite):
         return Exit.SUSPENDED
     return Exit.FAILED
+
+
+def fail(message: str) -> None:
+    """Tell the user what went wrong, on standard error."""
+    sys.stdout.flush()
+    typer.echo(f"{typer.style('error:', fg='red', bold=True)} {message}", err=True)
 
 
 def internal(error: Exception, arguments: Sequence[str]) -> str:

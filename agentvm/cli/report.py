@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from agentvm.durations import readable
 from agentvm_runtime.records import RunStatus
 
+from .exits import fail
 from .options import resume_command
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ def print_report(
     elif failure is None and report.status == RunStatus.COMPLETED:
         print(shown(result), file=out, flush=True)
     if failure is not None:
-        from . import fail
-
         fail(str(failure))
     if not as_json:
         print(summary(report, record, seconds), file=sys.stderr)
@@ -99,11 +98,12 @@ def shown(value: Any) -> str:
 
 def jsonable(value: Any) -> Any:
     """The value as JSON types; what has no JSON form becomes its `repr`."""
-    from pydantic_core import to_jsonable_python
+    from pydantic_core import to_json
 
     try:
-        return to_jsonable_python(value, fallback=repr, inf_nan_mode="strings", bytes_mode="base64")
-    except ValueError:  # a cycle
+        # by way of text: the direct conversion leaves NaN as it is, which is not JSON
+        return json.loads(to_json(value, fallback=repr, inf_nan_mode="strings", bytes_mode="base64"))
+    except ValueError:  # a cycle, or text that is not Unicode
         return repr(value)
 
 
