@@ -42,6 +42,7 @@ class SqliteStore:
         self._clock = clock
         self._writer: GroupWriter | None = None
         self._reader: sqlite3.Connection | None = None
+        self._opening = threading.Lock()
         self._reading = threading.Lock()
         self._fresh: dict[str, tuple[Pending, MemoEntry]] = {}
         """Memo entries on their way to the database."""
@@ -51,6 +52,11 @@ class SqliteStore:
             await anyio.to_thread.run_sync(self._open)
 
     def _open(self) -> None:
+        with self._opening:
+            if self._writer is None:
+                self._start()
+
+    def _start(self) -> None:
         connection = prepare(self.path, self._synchronous)
         try:
             self._reader = connect(self.path, self._synchronous)

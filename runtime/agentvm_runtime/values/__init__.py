@@ -6,7 +6,7 @@ and module-level functions by name. `decode(encode(v))` is `v` again, shared
 parts and cycles included. Never pickle: bytes cannot make anything run.
 """
 
-from . import array_kinds, builtin_kinds, instance_kinds  # noqa: F401  (they register their kinds)
+from . import array_kinds, builtin_kinds, instance_kinds, pydantic_kinds  # noqa: F401  (they register their kinds)
 from .copying import copy_value
 from .keys import digest, key_digest
 from .reader import decode

@@ -1,4 +1,4 @@
-"""Kinds of the user's own classes: dataclasses, pydantic models and exceptions.
+"""Kinds of the user's own classes: dataclasses and exceptions.
 
 Instances are made by `object.__new__` (or the builtin exception's) and get the
 attributes that were recorded. No `__init__`, `__post_init__`, validator,
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import sys
 import types
 from typing import Any
 
@@ -38,7 +37,7 @@ def slots_of(cls: type) -> dict[str, Any]:
     }
 
 
-def _is_cached(cls: type, name: str) -> bool:
+def is_cached(cls: type, name: str) -> bool:
     return isinstance(getattr(cls, name, None), functools.cached_property)
 
 
@@ -53,7 +52,7 @@ def state_of(obj: Any) -> dict[str, Any]:
             continue
     members = getattr(obj, "__dict__", None)
     if members:
-        state.update({k: v for k, v in members.items() if not _is_cached(cls, k)})
+        state.update({k: v for k, v in members.items() if not is_cached(cls, k)})
     return state
 
 
@@ -101,33 +100,14 @@ def _fill_dataclass(obj: Any, state: dict[str, Any]) -> None:
             )
 
 
-def _is_model(cls: type) -> bool:
-    pydantic = sys.modules.get("pydantic")
-    model = getattr(pydantic, "BaseModel", None)
-    return isinstance(model, type) and issubclass(cls, model) and cls is not model
-
-
-def _model_body(model: Any) -> dict[str, Any]:
-    cls: type = type(model)
-    return {
-        "#fields_set": sorted(model.__pydantic_fields_set__),
-        "#extra": model.__pydantic_extra__,
-        "#private": model.__pydantic_private__,
-        **{k: v for k, v in model.__dict__.items() if not _is_cached(cls, k)},
-    }
-
-
-def _fill_model(model: Any, body: dict[str, Any]) -> None:
-    fields = dict(body)
-    named, extra, private = fields.pop("#fields_set"), fields.pop("#extra"), fields.pop("#private")
-    model.__dict__.update(fields)
-    object.__setattr__(model, "__pydantic_fields_set__", set(named))
-    object.__setattr__(model, "__pydantic_extra__", extra)
-    object.__setattr__(model, "__pydantic_private__", private)
-
-
 def _is_exception(cls: type) -> bool:
-    return issubclass(cls, BaseException)
+    if not issubclass(cls, BaseException):
+        return False
+    try:
+        _make_exception(cls, ())
+    except TypeError:  # made in C or Rust, by its own constructor only
+        return False
+    return True
 
 
 def _is_group(cls: type) -> bool:
@@ -195,7 +175,8 @@ def _make_group(cls: type, head: tuple[Any, ...]) -> Any:
     return BaseExceptionGroup.__new__(cls, message, list(errors))
 
 
-def _instances(name: str, fits: Any, body: Any, fill: Any, **more: Any) -> None:
+def instances(name: str, fits: Any, body: Any, fill: Any, **more: Any) -> None:
+    """Register a kind of instances that are made empty and then given their attributes."""
     defaults: dict[str, Any] = {
         "head": lambda _: (),
         "make": lambda cls, _: object.__new__(cls),
@@ -206,9 +187,8 @@ def _instances(name: str, fits: Any, body: Any, fill: Any, **more: Any) -> None:
     family(fits, Kind(name=name, fits=fits, body=body, fill=fill, **(defaults | more)))
 
 
-_instances("model", _is_model, _model_body, _fill_model)
-_instances("dataclass", _is_dataclass, state_of, _fill_dataclass)
-_instances(
+instances("dataclass", _is_dataclass, state_of, _fill_dataclass)
+instances(
     "group",
     _is_group,
     _exception_body,
@@ -216,4 +196,4 @@ _instances(
     head=lambda g: (g.message, tuple(g.exceptions)),
     make=_make_group,
 )
-_instances("exception", _is_exception, _exception_body, _fill_exception, make=_make_exception)
+instances("exception", _is_exception, _exception_body, _fill_exception, make=_make_exception)

@@ -26,6 +26,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy
 import pydantic
+import pydantic_core
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -393,6 +394,28 @@ def test_a_model_is_rebuilt_without_validation() -> None:
     again = decode(encode(model))
     assert (again, again._secret, again.model_extra) == (model, 8, {"more": [1]})
     assert again.model_fields_set == {"name", "more"}
+
+
+class Picky(pydantic.BaseModel):
+    number: int
+    text: str = ""
+
+    @pydantic.field_validator("text")
+    def dislike(cls, text: str) -> str:
+        if text == "custom":
+            raise pydantic_core.PydanticCustomError("dislike", "not {what} {{", {"what": "this"})
+        raise ValueError(f"never {text}")
+
+
+@pytest.mark.parametrize("given", ['{"number": "x", "text": "y"}', '{"text": "custom"}', '{"number": 1'])
+def test_a_validation_error_comes_back(given: str) -> None:
+    """What pydantic says of a model's bad answer survives: message and details."""
+    with pytest.raises(pydantic.ValidationError) as caught:
+        Picky.model_validate_json(given)
+    again = decode(encode(caught.value))
+    assert type(again) is pydantic.ValidationError
+    assert (str(again), repr(again.errors())) == (str(caught.value), repr(caught.value.errors()))
+    assert key_digest(again) == key_digest(caught.value)
 
 
 def test_a_cached_property_is_computed_again() -> None:
