@@ -24,6 +24,7 @@ import anyio
 from agentvm_compiler.errors import BackendError, ConfigError
 from agentvm_serving.vllm import SERVER_MODULE
 from agentvm_serving.vllm.server import OWNER_FLAG
+from agentvm_serving.vllm.watchdog import FOLDER_PREFIX
 
 from .http import client_module
 
@@ -37,16 +38,26 @@ class EngineProcess:
 
     def __init__(self, arguments: Sequence[str], variables: Mapping[str, str], log: Path) -> None:
         # Not below the log: the path of a Unix socket must stay under 108 bytes.
-        self._folder = Path(tempfile.mkdtemp(prefix="agentvm-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
         self.socket = self._folder / "engine.sock"
         self.log = log
         self._ended = False
         log.parent.mkdir(parents=True, exist_ok=True)
         _forget_old_logs(log.parent)
-        command = [sys.executable, "-m", SERVER_MODULE, *arguments, "--uds", str(self.socket), OWNER_FLAG]
+        # -P: a file of the user's, next to where they stand, must not shadow a module of the engine's.
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            SERVER_MODULE,
+            *arguments,
+            "--uds",
+            str(self.socket),
+            OWNER_FLAG,
+        ]
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                command,
+                [*server, *arguments, "--uds", str(self.socket), OWNER_FLAG],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -76,7 +87,7 @@ class EngineProcess:
         async with http.AsyncClient(transport=self.transport(), base_url="http://engine") as client:
             while True:
                 if not self.alive:
-                    raise self.death("could not start")
+                    raise self.death(_failed_stage(self.log))
                 # A busy engine may answer late; its death is seen by the next round.
                 with contextlib.suppress(http.HTTPError):
                     if (await client.get("/health", timeout=5)).status_code == 200:
@@ -133,6 +144,13 @@ def last_words(log: Path, lines: int = 8) -> list[str]:
     return list(dict.fromkeys(telling or plain))[-lines:]
 
 
+def _failed_stage(log: Path) -> str:
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if "Starting to load model" in text and "Loading weights took" not in text:
+        return "could not load the model's weights; if its files are not whole, fetch it again"
+    return "could not start"
+
+
 _PREFIX = re.compile(r"^(\([^)]*pid=\d+\) )?((ERROR|WARNING|INFO) [\d-]+ [\d:]+ \[[^]]*\] ?)?")
 _TELLING = re.compile(
     r"^(\w+\.)*\w*(Error|Exception|Exit)\b:? |No space|Killed|out of memory|^error:|AgentVM"
@@ -148,8 +166,10 @@ def _forget_old_logs(folder: Path) -> None:
 def _python_path() -> str:
     import agentvm_compiler
 
-    ours = [str(Path(__file__).parents[2]), str(Path(next(iter(agentvm_compiler.__path__))).parent)]
-    return os.pathsep.join([*ours, *filter(None, [os.environ.get("PYTHONPATH")])])
+    ours = [Path(__file__).parents[2], Path(next(iter(agentvm_compiler.__path__))).parent]
+    # Installed, it is found anyway, and site-packages must not come before the standard library.
+    added = [str(folder) for folder in ours if folder.name not in ("site-packages", "dist-packages")]
+    return os.pathsep.join([*added, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def require_vllm() -> None:

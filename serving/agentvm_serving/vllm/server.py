@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if OWNER_FLAG in given:
         given.remove(OWNER_FLAG)
-        watchdog.guard()
+        watchdog.guard(_option(given, "--uds"))
     model = _option(given, "--model")
     if model is None:
         sys.exit("agentvm_serving.vllm.server: say which model to serve: --model PATH")

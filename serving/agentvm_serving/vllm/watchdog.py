@@ -14,23 +14,31 @@ import os
 import select
 import signal
 import sys
+from pathlib import Path
+
+FOLDER_PREFIX = "agentvm-engine-"
+"""How the folder of a socket is called that was made for it alone, and goes with it."""
 
 GRACE_SECONDS = 10.0
 """How long the group has to end by itself before it is killed."""
 
 
-def guard(grace: float = GRACE_SECONDS) -> None:
+def guard(socket: str | None = None, grace: float = GRACE_SECONDS) -> None:
     """Tie this process' group to whoever holds the other end of standard input.
 
     Makes this process the leader of its own session if it is not. Call it once,
     first thing, while the process has one thread.
+
+    Args:
+        socket: the server's Unix socket, to be removed in the end.
+        grace: seconds the group has to end by itself.
     """
     if os.getpgrp() != os.getpid():
         os.setsid()
     server, owner, pipe = os.getpid(), os.getppid(), os.dup(0)
     if os.fork() == 0:
         try:
-            _watch(server, owner, pipe, grace)
+            _watch(server, owner, pipe, socket, grace)
         finally:
             os._exit(0)
     os.close(pipe)
@@ -40,7 +48,7 @@ def guard(grace: float = GRACE_SECONDS) -> None:
     os.close(null)
 
 
-def _watch(server: int, owner: int, pipe: int, grace: float) -> None:
+def _watch(server: int, owner: int, pipe: int, socket: str | None, grace: float) -> None:
     for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(sign, signal.SIG_IGN)
     server_end = _end_of(server)
@@ -61,6 +69,12 @@ def _watch(server: int, owner: int, pipe: int, grace: float) -> None:
         "agentvm: the owner of this engine has ended, or the engine has; ending its processes",
         file=sys.stderr,
     )
+    if socket is not None:
+        with contextlib.suppress(OSError):
+            path = Path(socket)
+            path.unlink()
+            if path.parent.name.startswith(FOLDER_PREFIX):
+                path.parent.rmdir()
     os.killpg(os.getpgrp(), signal.SIGKILL)  # the watchdog included
 
 
