@@ -19,7 +19,7 @@ from agentvm_compiler.errors import ConfigError
 
 from .durations import Duration, optional_seconds
 
-__all__ = ["RUN_OPTIONS", "agent", "as_agent", "current", "now", "random", "tool"]
+__all__ = ["RUN_OPTIONS", "agent", "current", "now", "random", "tool"]
 
 RUN_OPTIONS = ("budget", "deadline", "durability", "llm", "run_id", "slo", "store")
 """Option names of `vm.run` and `agentvm.run`; no agent parameter may have one."""
@@ -120,17 +120,6 @@ def tool(
         )
 
     return decorate if fn is None else decorate(fn)
-
-
-def as_agent(value: object) -> Agent:
-    """The value as the `Agent` it is at run time (to a type checker it is a function).
-
-    Raises:
-        InputError: it is something else; the message says how to make it one.
-    """
-    from .loading import require_agent
-
-    return require_agent(value)
 
 
 def _check_agent(function: Any) -> None:

@@ -68,8 +68,11 @@ async def _read(text: str, url: str | None) -> dict[str, Any]:
     return found
 
 
+_OUTCOMES = {"failed": " (failed)", "intent": " (started, outcome not recorded)"}
+
+
 def nodes_of(events: Sequence[Event], start: float) -> list[dict[str, Any]]:
-    """The nodes of a journal that have ended, in journal order.
+    """The nodes of a journal that have ended, in journal order, and writes that have only started.
 
     What was recorded before the last time the run was taken over is *reused at
     resume*: the process that went on did not execute it again.
@@ -77,10 +80,12 @@ def nodes_of(events: Sequence[Event], start: float) -> list[dict[str, Any]]:
     from agentvm_runtime.records import EventKind
 
     taken_over = max((at for at, each in enumerate(events) if each.kind is EventKind.RESUMED), default=-1)
+    ended = {each.path for each in events if each.kind in (EventKind.DONE, EventKind.FAILED)}
     return [
-        _node(each, start, reused=at < taken_over)
+        _node(each, start, reused=at < taken_over and each.kind is not EventKind.INTENT)
         for at, each in enumerate(events)
         if each.kind in (EventKind.DONE, EventKind.FAILED)
+        or (each.kind is EventKind.INTENT and each.path not in ended)
     ]
 
 
@@ -97,7 +102,7 @@ def _node(event: Event, start: float, *, reused: bool) -> dict[str, Any]:
         "source": REUSED if reused else str(event.source),
         "started_at": event.started_at,
         "offset": round(event.started_at - start, 3),
-        "seconds": round(event.finished_at - event.started_at, 3),
+        "seconds": round(max(event.finished_at - event.started_at, 0.0), 3),
         "tokens": tokens,
         "deadline": deadline,
         "slack": None if deadline is None else round(deadline - event.finished_at, 3),
@@ -163,7 +168,7 @@ def _print(found: dict[str, Any], out: TextIO) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for node in found["nodes"]:
         tokens = node["tokens"]
-        failed = "" if node["outcome"] == "done" else f" ({node['outcome']})"
+        failed = _OUTCOMES.get(node["outcome"], "")
         table.add_row(
             escape(node["path"]),
             node["kind"],

@@ -186,6 +186,7 @@ def test_a_killed_run_resumes_without_asking_again(cli):
     """After kill -9 the recorded call is reused, and `show` says so; a finished run executes nothing."""
     run, _, code = cli.hold_then(signal.SIGKILL)
     assert code == -signal.SIGKILL
+    assert cli.json("runs")[0]["status"] == "interrupted"
     assert cli.json("resume", run[:8])["result"] == {"answer": "SECOND FIRST X"}
     assert cli.calls == ["first x", "second FIRST X", "second FIRST X"]
     shown = cli.json("show", run)

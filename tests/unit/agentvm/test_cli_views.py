@@ -178,7 +178,7 @@ def test_errors_are_shown_with_their_class():
 
 
 def test_nodes_before_the_last_take_over_were_reused():
-    """Intents and markers are not nodes; slack is what was left of the call's deadline."""
+    """An intent is shown while its outcome is not known; slack is what was left of the call's deadline."""
     events = [
         event(path="a"),
         event(EventKind.RESUMED, path=""),
@@ -187,6 +187,7 @@ def test_nodes_before_the_last_take_over_were_reused():
         event(EventKind.RESUMED, path=""),
         event(path="c", detail={"deadline": 104.5, "input_tokens": 1, "output_tokens": 2}),
         event(EventKind.FAILED, path="d"),
+        event(EventKind.INTENT, path="e", finished_at=0.0),
     ]
     nodes = nodes_of(events, 100.0)
     assert [(each["path"], each["source"], each["outcome"]) for each in nodes] == [
@@ -194,6 +195,7 @@ def test_nodes_before_the_last_take_over_were_reused():
         ("b", "reused at resume", "done"),
         ("c", "executed", "done"),
         ("d", "executed", "failed"),
+        ("e", "executed", "intent"),
     ]
     assert (nodes[2]["offset"], nodes[2]["seconds"], nodes[2]["slack"]) == (1.0, 2.0, 1.5)
     assert nodes[2]["tokens"] == {"input": 1, "output": 2}
