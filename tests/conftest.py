@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Speed is for benchmarks: a busy machine must not fail a test.
+settings.register_profile("agentvm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("agentvm")
 
 
 @pytest.fixture
