@@ -27,6 +27,7 @@ from agentvm_serving.vllm.server import OWNER_FLAG
 from agentvm_serving.vllm.watchdog import FOLDER_PREFIX
 
 from .http import client_module
+from .uds import unix_transport
 
 KEPT_LOGS = 10
 POLL_SECONDS = 0.2
@@ -45,16 +46,7 @@ class EngineProcess:
         log.parent.mkdir(parents=True, exist_ok=True)
         _forget_old_logs(log.parent)
         # -P: a file of the user's, next to where they stand, must not shadow a module of the engine's.
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            SERVER_MODULE,
-            *arguments,
-            "--uds",
-            str(self.socket),
-            OWNER_FLAG,
-        ]
+        server = [sys.executable, "-P", "-m", SERVER_MODULE]
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [*server, *arguments, "--uds", str(self.socket), OWNER_FLAG],
@@ -102,7 +94,7 @@ class EngineProcess:
 
     def transport(self) -> Any:
         """An HTTP transport to the server's socket."""
-        return client_module().AsyncHTTPTransport(uds=str(self.socket))
+        return unix_transport(str(self.socket))
 
     def death(self, what: str) -> BackendError:
         """The error that says why the server ended."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
         def add_request(self, request: Any) -> None: ...
         def schedule(self, *args: Any, **kwargs: Any) -> Any: ...
+        def _select_waiting_queue_for_scheduling(self) -> Any: ...
         def _free_request(self, request: Any, *args: Any, **kwargs: Any) -> Any: ...
         def shutdown(self) -> None: ...
 else:
@@ -80,6 +81,14 @@ class PolicyMixin(_Stock):
         output = super().schedule(*args, **kwargs)
         self._note_admissions(output)
         return output
+
+    def _select_waiting_queue_for_scheduling(self) -> Any:
+        """Take from whichever queue has the smaller rank at its head (vLLM before 0.32 has two)."""
+        stock = super()._select_waiting_queue_for_scheduling()
+        queues = [queue for name in ranked_queues(self) if (queue := getattr(self, name))]
+        if not self._ordering or stock is None or len(queues) < 2:
+            return stock
+        return min(queues, key=lambda queue: self._rank(queue.peek_request()))
 
     def _free_request(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Forget a finished or aborted request, after vLLM has freed it."""
