@@ -27,7 +27,7 @@ def compile(
     ] = False,
 ) -> None:
     """Compile an agent and print its IR."""
-    from agentvm_compiler import compile_agent
+    from agentvm_compiler.compile import compile_agent
 
     from .driving import clean_stdout
 
@@ -48,9 +48,8 @@ def graph(
     format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MERMAID,
 ) -> None:
     """Draw an agent's graph."""
+    from agentvm_compiler.compile import compile_agent
     from agentvm_compiler.graph import mermaid
-
-    from agentvm_compiler import compile_agent
 
     from .driving import clean_stdout
 

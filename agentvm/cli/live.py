@@ -15,7 +15,8 @@ from agentvm_runtime.records import Event, EventKind, Source
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from agentvm.vm import Progress, Run
+    from agentvm.vm import Run
+    from agentvm_runtime.progress import Progress
 
 REFRESH = 0.125
 """Seconds between two looks at the progress."""

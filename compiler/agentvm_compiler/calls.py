@@ -9,7 +9,8 @@ current context; without one, tools and agents are ordinary functions.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -174,6 +175,17 @@ _context: ContextVar[CallContext] = ContextVar("agentvm_context", default=CallCo
 def current() -> CallContext:
     """The call being served; empty outside a run."""
     return _context.get()
+
+
+@contextmanager
+def serving(context: CallContext, active: Dispatcher) -> Iterator[None]:
+    """Within it, `current()` is this context and calls go to this dispatcher."""
+    tokens = (_context.set(context), dispatcher.set(active))
+    try:
+        yield
+    finally:
+        _context.reset(tokens[0])
+        dispatcher.reset(tokens[1])
 
 
 def llm_request(

@@ -95,11 +95,19 @@ def _build(node: Node, namespace: Namespace, missing: frozenset[str]) -> Callabl
         decorator_list=[],
     )
     module = ast.fix_missing_locations(ast.Module([outer], []))
-    ast.increment_lineno(module, max(0, node.span.line - 1))
+    _place(module, max(0, node.span.line - 1))
     made: dict[str, Any] = {}
     exec(compile(module, namespace.file, "exec"), namespace.globals, made)
     function: Callable[..., Any] = made["__outer__"](**closure)
     return function
+
+
+def _place(tree: ast.AST, lines: int) -> None:
+    """Move the tree down to its lines in the file; columns are those of other text, so they go."""
+    for each in ast.walk(tree):
+        if hasattr(each, "lineno"):
+            each.lineno = each.end_lineno = each.lineno + lines  # type: ignore[attr-defined]
+            each.col_offset = each.end_col_offset = 0  # type: ignore[attr-defined]
 
 
 def _arguments(names: list[str]) -> ast.arguments:

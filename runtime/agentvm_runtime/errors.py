@@ -48,3 +48,11 @@ class ReplayMismatch(AgentVMError):
 
 class UnstorableValue(AgentVMError):
     """A value has no codec; the message says which value and what to use instead."""
+
+
+class Halt(BaseException):
+    """Stops a run from the inside; no `except Exception` of an agent can swallow it."""
+
+    def __init__(self, error: AgentVMError) -> None:
+        super().__init__(str(error))
+        self.error = error

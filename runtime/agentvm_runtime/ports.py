@@ -25,9 +25,7 @@ class ModelBackend(Protocol):
         """
         ...
 
-    async def complete(
-        self, call: ModelCall, progress: Callable[[int], None] | None = None
-    ) -> ModelResult:
+    async def complete(self, call: ModelCall, progress: Callable[[int], None] | None = None) -> ModelResult:
         """Answer one call; starts the engine on the first.
 
         Args:

@@ -85,7 +85,8 @@ class _Hoisting:
             return ast.copy_location(ast.Name(name, ast.Load()), expression)
         if isinstance(expression, ast.Await):
             if is_gather(expression.value, self.scope):
-                return self._gather(expression.value)  # type: ignore[arg-type]
+                assert isinstance(expression.value, ast.Call)
+                return self._gather(expression.value)
             raise Unsupported(
                 expression,
                 f"nothing is known of what `{ast.unparse(expression.value)[:40]}` awaits",
@@ -136,7 +137,7 @@ class _Hoisting:
             if isinstance(child, ast.expr) and id(child) not in covered and suspends(child, self.scope):
                 raise Unsupported(
                     expression,
-                    f"whether `{ast.unparse(child)[:40]}` is awaited depends on other parts of the expression",
+                    f"whether `{ast.unparse(child)[:40]}` is awaited depends on the rest",
                     "use an if statement",
                 )
         if not awaiting:
@@ -278,7 +279,7 @@ def _get(expression: ast.expr, place: Place) -> ast.expr:
     field, index = place
     found = getattr(expression, field)
     found = found if index is None else found[index]
-    return found.value if isinstance(found, ast.keyword) else found  # type: ignore[no-any-return]
+    return found.value if isinstance(found, ast.keyword) else found
 
 
 def _set(expression: ast.expr, place: Place, value: ast.expr) -> None:
@@ -287,7 +288,6 @@ def _set(expression: ast.expr, place: Place, value: ast.expr) -> None:
         setattr(expression, field, value)
         return
     parts = list(getattr(expression, field))
-    if isinstance(parts[index], ast.keyword):
-        value = ast.keyword(parts[index].arg, value)
-    parts[index] = value
+    here = parts[index]
+    parts[index] = ast.keyword(here.arg, value) if isinstance(here, ast.keyword) else value
     setattr(expression, field, parts)

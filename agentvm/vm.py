@@ -1,0 +1,404 @@
+"""`AgentVM`: runs agents, and finds, resumes and lists their runs.
+
+It joins the layers: the compiler's programs, the runtime's executor, a store
+and a model backend. Runs live in the task group of the machine they were
+started on, so leaving `async with AgentVM()` leaves none behind: those not
+done are stopped and can be resumed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.abc
+
+from agentvm_compiler.calls import Agent
+from agentvm_compiler.compile import compile_agent
+from agentvm_compiler.errors import InputError, InternalError
+from agentvm_runtime.driver import LEASE_SECONDS, drive, ended_result, open_session
+from agentvm_runtime.errors import RunCancelled, StoreError
+from agentvm_runtime.flights import Flights
+from agentvm_runtime.progress import Progress
+from agentvm_runtime.records import Event, EventKind, RunRecord, RunStatus
+from agentvm_runtime.session import Session
+from agentvm_runtime.slots import Slot
+from agentvm_runtime.values import digest, encode
+
+from .durations import Duration, optional_seconds
+from .inputs import validate_inputs
+from .loading import find_agent, require_agent
+
+if TYPE_CHECKING:
+    from agentvm_runtime.ports import ModelBackend, Store
+
+RESUMABLE = frozenset(
+    {RunStatus.RUNNING, RunStatus.SUSPENDED, RunStatus.UNCERTAIN, RunStatus.DEADLINE_MISSED}
+)
+"""Statuses of a run that `resume` goes on with; `retry` adds a failed one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """Nodes of a run, as this process saw them."""
+
+    total: int
+    executed: int
+    reused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens of the model calls this process made."""
+
+    input: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """How a run ended and what it took."""
+
+    run: str
+    agent: str
+    status: RunStatus
+    result: Any
+    error: str | None
+    nodes: Nodes
+    tokens: Tokens
+    seconds: float
+    """From the run's creation to its end."""
+    deadline_met: bool | None
+    """None without a deadline."""
+
+
+class Run:
+    """A run in the hands of this process."""
+
+    def __init__(self, record: RunRecord, session: Session | None, reused: int = 0) -> None:
+        self._record = record
+        self._session = session
+        self._scope = anyio.CancelScope()
+        self._cancelled = False
+        self._end = Slot()
+        self._progress = Progress(time.time(), record.deadline_at, reused=reused)
+
+    @property
+    def id(self) -> str:
+        return self._record.id
+
+    @property
+    def record(self) -> RunRecord:
+        """The run's row in the store, as this process knows it."""
+        return self._session.record if self._session is not None else self._record
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is; a live object."""
+        return self._session.progress if self._session is not None else self._progress
+
+    async def result(self) -> Any:
+        """The agent's result.
+
+        Raises:
+            RunFailed: the agent raised; its exception is `__cause__`.
+            DeadlineExceeded, RunCancelled, UncertainWrite: the run ended so.
+        """
+        value, error = await self._end.wait()
+        if error is not None:
+            raise error
+        return value
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Journal events from now on, as they are appended, until the run ends."""
+        if self._session is None or self._end.ready:
+            return
+        send, receive = anyio.create_memory_object_stream[Event](math.inf)
+        self._session.listeners.append(send.send_nowait)
+        self._end.then(send.close)
+        try:
+            async for event in receive:
+                yield event
+        finally:
+            if send.send_nowait in self._session.listeners:
+                self._session.listeners.remove(send.send_nowait)
+
+    async def cancel(self) -> None:
+        """Stop the run for good. Idempotent; returns when it has stopped."""
+        if not self._end.ready:
+            self._cancelled = True
+            self._scope.cancel()
+            await self._end.wait()
+
+    async def report(self) -> RunReport:
+        """How the run ended; waits for its end."""
+        value, error = await self._end.wait()
+        record, progress = self.record, self.progress
+        seconds = (record.finished_at or time.time()) - record.created_at
+        met = None
+        if record.deadline_at is not None:
+            met = (
+                record.status is RunStatus.COMPLETED
+                and (record.finished_at or math.inf) <= record.deadline_at
+            )
+        cause = error.__cause__ if error is not None and error.__cause__ is not None else error
+        return RunReport(
+            run=record.id,
+            agent=record.agent,
+            status=record.status,
+            result=value,
+            error=None if cause is None else f"{type(cause).__name__}: {cause}",
+            nodes=Nodes(progress.done, progress.executed, progress.reused),
+            tokens=Tokens(progress.input_tokens, progress.output_tokens),
+            seconds=seconds,
+            deadline_met=met,
+        )
+
+
+class AgentVM:
+    """A machine that runs agents. An async context manager.
+
+    Args:
+        store: where runs are kept: a SQLAlchemy URL, `memory`, or a store object.
+            By default the environment's `AGENTVM_STORE`, else a file of the user's.
+        llm: who answers model calls: a spec (`vllm:MODEL`, `openai:URL#MODEL`) or a
+            backend. By default `AGENTVM_LLM`, else the small model on a local engine.
+    """
+
+    def __init__(self, *, store: str | Store | None = None, llm: str | ModelBackend | None = None) -> None:
+        self._store_option = store
+        self._llm_option = llm
+        self._flights = Flights()
+        self._stack = AsyncExitStack()
+        self._tasks: anyio.abc.TaskGroup | None = None
+
+    async def __aenter__(self) -> AgentVM:
+        from agentvm_runtime.store import open_store
+
+        from .backends import open_llm
+        from .config import default_llm, default_store
+
+        llm = self._llm_option if self._llm_option is not None else default_llm()
+        self._backend = open_llm(llm) if isinstance(llm, str) else llm
+        store = self._store_option if self._store_option is not None else default_store()
+        self._spec = llm if isinstance(llm, str) else ""
+        async with AsyncExitStack() as stack:
+            if isinstance(llm, str):
+                stack.push_async_callback(self._backend.aclose)
+            self.store = open_store(store) if isinstance(store, str) else store
+            if isinstance(store, str):
+                stack.push_async_callback(self.store.aclose)
+            await self.store.open()
+            self._stack = stack.pop_all()
+        self._tasks = await anyio.create_task_group().__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._tasks is not None
+        self._tasks.cancel_scope.cancel()
+        try:
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            self._tasks = None
+            with anyio.CancelScope(shield=True):
+                await self._stack.aclose()
+
+    async def run(
+        self,
+        agent: Any,
+        /,
+        *args: Any,
+        deadline: Duration | None = None,
+        run_id: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Start a run and wait for its result; see `start` and `Run.result`."""
+        return await (await self.start(agent, *args, deadline=deadline, run_id=run_id, **kwargs)).result()
+
+    async def start(
+        self,
+        agent: Any,
+        /,
+        *args: Any,
+        deadline: Duration | None = None,
+        run_id: str | None = None,
+        **kwargs: Any,
+    ) -> Run:
+        """Start a run of an agent; returns once it is durably recorded.
+
+        Args:
+            deadline: time from now to the run's end, by default the agent's own.
+            run_id: a name for the run; by default a new one.
+
+        Raises:
+            InputError: the inputs do not fit the agent, or the id is taken.
+        """
+        program: Agent = require_agent(agent)
+        values = validate_inputs(program, args, kwargs)
+        data = encode(values, name="the agent's inputs")
+        seconds = optional_seconds(deadline, what="deadline")
+        seconds = program.deadline if seconds is None else seconds
+        now = time.time()
+        record = RunRecord(
+            id=run_id or _new_id(now),
+            agent=program.ref,
+            program=compile_agent(program).hash,
+            inputs=digest(data),
+            created_at=now,
+            deadline_at=None if seconds is None else now + seconds,
+            meta={"file": program.fn.__code__.co_filename, "llm": self._spec},
+        )
+        await self.store.create_run(record, {record.inputs: data})
+        return await self._begin(record, program)
+
+    async def resume(self, run_id: str, *, agent: Any = None, retry: bool = False) -> Run:
+        """Go on with a run; what its journal has is not executed again.
+
+        A run that has ended executes nothing: its result, or error, is that of the
+        first time, unless `retry` is given for a failed one.
+
+        Args:
+            agent: the agent, if its module or name has changed.
+
+        Raises:
+            InputError: no such run, or its agent cannot be found.
+            RunLeased: another process is driving it.
+        """
+        record = await self.get(run_id)
+        if not (record.status in RESUMABLE or (retry and record.status is RunStatus.FAILED)):
+            return await self._ended(record)
+        return await self._begin(record, self._agent_of(record, agent), resumed=True, retry=retry)
+
+    async def get(self, run_id: str) -> RunRecord:
+        """The record of a run. Raises InputError if there is none."""
+        record = await self.store.get_run(run_id)
+        if record is None:
+            raise InputError(
+                f"There is no run {run_id!r} in this store. `agentvm runs` lists those there are."
+            )
+        return record
+
+    async def list(
+        self, *, agent: str | None = None, status: RunStatus | None = None, limit: int = 100
+    ) -> list[RunRecord]:
+        """Runs, newest first."""
+        return await self.store.list_runs(agent=agent, status=status, limit=limit)
+
+    # -- internals ---------------------------------------------------------------------
+
+    def _agent_of(self, record: RunRecord, agent: Any) -> Agent:
+        if agent is not None:
+            return require_agent(agent)
+        return find_agent(record.agent, record.meta.get("file"))
+
+    async def _begin(
+        self, record: RunRecord, agent: Agent, *, resumed: bool = False, retry: bool = False
+    ) -> Run:
+        from agentvm_runtime.store import this_holder
+
+        if self._tasks is None:
+            raise InternalError("AgentVM was used outside `async with AgentVM() as vm:`; enter it first.")
+        lease = await self.store.acquire_lease(record.id, this_holder(), LEASE_SECONDS)
+        try:
+            session = await open_session(record, self.store, self._backend, self._flights, retry=retry)
+            if resumed:
+                now = time.time()
+                session.append(Event(EventKind.RESUMED, "", started_at=now, finished_at=now))
+                commit = self.store.set_status(record.id, RunStatus.RUNNING)
+                await commit.wait()
+                session.record = replace(record, status=RunStatus.RUNNING, error=None, finished_at=None)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.store.release_lease(lease)
+            raise
+        handle = Run(session.record, session)
+
+        async def work() -> None:
+            value, error = None, None
+            try:
+                with handle._scope:
+                    value = await drive(session, compile_agent(agent), lease)
+                if handle._scope.cancelled_caught:
+                    error = await self._cancelled(handle, session)
+            except Exception as raised:
+                error = raised
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._release(lease)
+                if not handle._end.ready:
+                    handle._end.set((value, error or _stopped(session, value)))
+
+        self._tasks.start_soon(work)
+        return handle
+
+    async def _cancelled(self, handle: Run, session: Session) -> Exception:
+        error = RunCancelled(f"Run {handle.id} was cancelled.")
+        data = encode(error)
+        finished = time.time()
+        commit = self.store.set_status(
+            handle.id,
+            RunStatus.CANCELLED,
+            error=digest(data),
+            finished_at=finished,
+            values={digest(data): data},
+        )
+        await commit.wait()
+        session.record = replace(session.record, status=RunStatus.CANCELLED, finished_at=finished)
+        return error
+
+    async def _release(self, lease: Any) -> None:
+        with suppress(StoreError):  # where the store cannot be written, the lease ends with the process
+            await self.store.release_lease(lease)
+
+    async def _ended(self, record: RunRecord) -> Run:
+        events = await self.store.events(record.id)
+        reused = sum(each.kind is EventKind.DONE for each in events)
+        handle = Run(record, None, reused)
+        try:
+            handle._end.set((await ended_result(self.store, record), None))
+        except Exception as error:
+            handle._end.set((None, error))
+        return handle
+
+
+def _stopped(session: Session, value: Any) -> Exception | None:
+    """What waiters learn of a run that was stopped with its machine."""
+    if session.record.status is RunStatus.COMPLETED:
+        return None
+    return RunCancelled(
+        f"Run {session.record.id} was stopped because its AgentVM was closed. "
+        f"It can go on: agentvm resume {session.record.id}"
+    )
+
+
+def _new_id(now: float) -> str:
+    """A run id: sorts by time, and is short enough to type."""
+    return time.strftime("%m%d-%H%M%S-", time.localtime(now)) + secrets.token_hex(3)
+
+
+def run(
+    agent: Any,
+    /,
+    *args: Any,
+    deadline: Duration | None = None,
+    store: str | Store | None = None,
+    llm: str | ModelBackend | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Run an agent to its result, from synchronous code; see `AgentVM.run`."""
+
+    async def main() -> Any:
+        async with AgentVM(store=store, llm=llm) as vm:
+            return await vm.run(agent, *args, deadline=deadline, **kwargs)
+
+    return asyncio.run(main())

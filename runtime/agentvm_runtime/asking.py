@@ -1,0 +1,130 @@
+"""Asking the model: from an `llm(...)` call to a backend's answer, journaled."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from agentvm_compiler.calls import LlmRequest, llm_request
+from agentvm_compiler.errors import BackendError
+from agentvm_compiler.wire import Hints, ModelCall, ModelResult
+
+from .keys import model_key
+from .session import Outcome, Session, Work
+from .structured import ask, schema_of
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the run and in the program a call stands."""
+
+    path: str
+    site: str
+    program: str = ""
+    """Hash of the program."""
+    name: str = ""
+    """`module:qualname` of the agent."""
+    siblings: int = 1
+
+
+async def ask_model(session: Session, place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Carry out an `llm(*args, **kwargs)` call, or use what is recorded of it."""
+    return await ask_request(session, place, llm_request(*args, **kwargs))
+
+
+async def ask_request(session: Session, place: Place, request: LlmRequest, *, traced: bool = False) -> Any:
+    """The same for a request that was checked already."""
+    key = model_key(request, session.backend.identity(request.model), place.path)
+    shared = request.sampling.deterministic or request.share
+    work = Work(place.path, place.site, "llm", key, shared=shared, traced=traced)
+
+    async def execute() -> Outcome:
+        return await _attempts(session, request, place)
+
+    return await session.perform(work, execute)
+
+
+async def _attempts(session: Session, request: LlmRequest, place: Place) -> Outcome:
+    for attempt in range(request.retries + 1):
+        try:
+            with anyio.fail_after(request.timeout):
+                return await complete(session, request, place)
+        except BackendError as error:
+            if attempt == request.retries or not error.transient:
+                raise
+    raise AssertionError("unreachable")
+
+
+async def complete(session: Session, request: LlmRequest, place: Place) -> Outcome:
+    """Ask the backend, with one repair attempt where the answer has a type."""
+    hints = hints_of(session, request, place)
+    call = ModelCall(
+        messages=request.messages,
+        model=request.model,
+        sampling=request.sampling,
+        schema=schema_of(request.returns),
+        returns=request.returns,
+        prompt=request.prompt,
+        path=place.path,
+        hints=hints,
+    )
+    counted = 0
+
+    def progress(tokens: int) -> None:
+        """Count tokens as they come; a repair attempt counts from the start again."""
+        nonlocal counted
+        session.progress.output_tokens += tokens - counted if tokens > counted else tokens
+        counted = tokens
+
+    async def once(one: ModelCall) -> ModelResult:
+        nonlocal counted
+        counted = 0
+        result = await session.backend.complete(one, progress)
+        session.progress.output_tokens += result.usage.output_tokens - counted
+        session.progress.input_tokens += result.usage.input_tokens
+        return result
+
+    value, results = await ask(once, call)
+    return Outcome(value, _account(results, hints))
+
+
+def hints_of(session: Session, request: LlmRequest, place: Place) -> Hints:
+    """What the scheduler is told with this call."""
+    deadline = session.record.deadline_at
+    if request.timeout is not None:
+        limit = time.time() + request.timeout
+        deadline = limit if deadline is None else min(deadline, limit)
+    slo = request.slo or ("deadline" if deadline is not None else "best_effort")
+    return Hints.model_validate(
+        {
+            "key": f"{session.record.id}/{place.path}",
+            "program": place.program,
+            "run": session.record.id,
+            "path": place.path,
+            "site": f"{place.name.rpartition(':')[2]}.{place.site}",
+            "slo": slo,
+            "deadline": deadline,
+            "run_deadline": session.record.deadline_at,
+            "siblings": place.siblings,
+        }
+    )
+
+
+def _account(results: tuple[ModelResult, ...], hints: Hints) -> dict[str, Any]:
+    """What the journal keeps of a call: tokens, times, and the deadline it was sent with."""
+    first, last = results[0], results[-1]
+    return {
+        "input_tokens": sum(each.usage.input_tokens for each in results),
+        "output_tokens": sum(each.usage.output_tokens for each in results),
+        "cached_tokens": sum(each.usage.cached_tokens for each in results),
+        "ttft": first.timing.ttft,
+        "ttlt": last.timing.finished_at - first.timing.sent_at,
+        "finish_reason": last.finish_reason,
+        "repaired": len(results) > 1,
+        "model": last.model,
+        "deadline": hints.deadline,
+        "key": hints.key,
+    }

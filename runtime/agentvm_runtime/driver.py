@@ -1,0 +1,173 @@
+"""Driving a run in this process: lease, deadline, journal, and how it ends.
+
+`drive` is one attempt at a run, from its journal to its end. However the
+attempt ends, what was journaled stands; only an end that the run itself
+reached (a result, an exception, a missed deadline) is recorded as such. A
+process that is stopped, or a store that fails, leaves the run resumable.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import anyio
+
+from agentvm_compiler.compile import Compiled
+
+from .errors import DeadlineExceeded, Halt, RunFailed, StoreError, UncertainWrite
+from .executor import run_program
+from .flights import Flights
+from .ports import ModelBackend, Store
+from .records import Digest, Event, EventKind, Lease, RunRecord, RunStatus
+from .session import Session, encoded_error
+from .values import decode, digest, encode
+
+LEASE_SECONDS = 15.0
+"""How long a lease holds without a heartbeat."""
+
+
+async def open_session(
+    record: RunRecord, store: Store, backend: ModelBackend, flights: Flights, *, retry: bool = False
+) -> Session:
+    """Read the run's journal, in one pass, into a session.
+
+    Args:
+        retry: forget the failure that ended the run, so that its work is done again.
+    """
+    journal = await store.events(record.id)
+    if retry and record.error is not None:
+        journal = _without_failure(journal, record.error)
+    wanted = [each.value for each in journal if each.value is not None]
+    values = await store.values([*dict.fromkeys(wanted), record.inputs])
+    return Session(record, store, backend, flights, journal, values)
+
+
+def _without_failure(journal: Sequence[Event], error: Digest) -> list[Event]:
+    """The journal without the failed work that ended the run."""
+    return [each for each in journal if not (each.kind is EventKind.FAILED and each.value == error)]
+
+
+async def drive(session: Session, compiled: Compiled, lease: Lease) -> Any:
+    """Bring the run to its end. Returns the agent's result.
+
+    Raises:
+        RunFailed: the agent raised.
+        DeadlineExceeded: the deadline passed first.
+        UncertainWrite, ReplayMismatch, StoreError, RunLeased: see there; the run
+            can be resumed.
+    """
+    record, store = session.record, session.store
+    inputs = session.load(record.inputs)
+    # A run that is resumed after its deadline is finished all the same: somebody asked for it.
+    late = record.deadline_at is not None and time.time() >= record.deadline_at
+    try:
+        async with _heartbeat(store, lease):
+            with anyio.CancelScope() as scope:
+                if record.deadline_at is not None and not late:
+                    scope.deadline = anyio.current_time() + record.deadline_at - time.time()
+                value = await run_program(session, compiled, inputs)
+                data = encode(value, name="the agent's result")
+                await _end(session, RunStatus.COMPLETED, result=data)
+                return value
+            error = DeadlineExceeded(
+                f"Run {record.id} was not done by its deadline "
+                f"({record.deadline_at - record.created_at:.1f} s after its start). "  # type: ignore[operator]
+                f"What it has done is kept; to let it finish: agentvm resume {record.id}"
+            )
+            await _end(session, RunStatus.DEADLINE_MISSED, error=encode(error))
+            raise error
+    except Halt as halt:
+        if isinstance(halt.error, UncertainWrite):
+            await _end(session, RunStatus.UNCERTAIN, error=encoded_error(halt.error))
+        raise halt.error from None
+    except (DeadlineExceeded, StoreError):
+        raise
+    except Exception as error:
+        await _end(session, RunStatus.FAILED, error=encoded_error(error))
+        raise failure(record, error) from error
+
+
+def failure(record: RunRecord, error: BaseException) -> RunFailed:
+    """The error a caller of the run sees."""
+    return RunFailed(
+        f"Run {record.id} of {record.agent} failed: {type(error).__name__}: {error}",
+        run_id=record.id,
+        error=error,
+    )
+
+
+async def _end(
+    session: Session, status: RunStatus, *, result: bytes | None = None, error: bytes | None = None
+) -> None:
+    """Record how the run ended; returns once that is durable, and all before it."""
+    data = result if result is not None else error
+    assert data is not None
+    name = digest(data)
+    finished = time.time()
+    commit = session.store.set_status(
+        session.record.id,
+        status,
+        result=name if result is not None else None,
+        error=name if error is not None else None,
+        finished_at=finished,
+        values={name: data},
+    )
+    with anyio.CancelScope(shield=True):
+        await commit.wait()
+    session.record = replace(
+        session.record,
+        status=status,
+        finished_at=finished,
+        result=name if result is not None else None,
+        error=name if error is not None else None,
+    )
+
+
+async def ended_result(store: Store, record: RunRecord) -> Any:
+    """The result of a run that has ended; raises what ended it."""
+    name = record.result or record.error
+    assert name is not None
+    value = decode((await store.values([name]))[name])
+    if record.status is RunStatus.COMPLETED:
+        return value
+    if record.status is RunStatus.FAILED:
+        raise failure(record, value) from value
+    raise value
+
+
+@asynccontextmanager
+async def _heartbeat(store: Store, lease: Lease) -> AsyncIterator[None]:
+    """Hold the lease while inside; if another process takes it, stop with RunLeased."""
+
+    async def beat() -> None:
+        held = lease
+        while True:
+            await anyio.sleep(LEASE_SECONDS / 3)
+            held = await store.renew_lease(held, LEASE_SECONDS)
+
+    lost: list[BaseException] = []
+
+    async def watch(scope: anyio.CancelScope) -> None:
+        try:
+            await beat()
+        except Exception as error:
+            lost.append(error)
+            scope.cancel()
+
+    failed: BaseException | None = None
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope() as scope:
+            tasks.start_soon(watch, scope)
+            try:
+                yield
+            except (Exception, Halt) as error:
+                failed = error  # not through the task group, which would wrap it
+        tasks.cancel_scope.cancel()
+    if lost:
+        raise lost[0]
+    if failed is not None:
+        raise failed

@@ -1,0 +1,412 @@
+"""The executor: walks the IR and runs every node as soon as its operands are known.
+
+A *frame* executes one region once: the body of a program, a side of a branch,
+one iteration of a loop or of a map. Values travel in slots, so a region that
+only passes a value on does not wait for it, and the iterations of a loop
+overlap as far as the values they carry allow.
+
+What a node may do to the world waits, beyond that, for the nodes named by its
+dependence edges, in its own frame and in all frames around it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import anyio
+
+from agentvm_compiler.calls import Agent, Effect, Tool
+from agentvm_compiler.codegen import Namespace
+from agentvm_compiler.compile import Compiled, compile_agent
+from agentvm_compiler.errors import InternalError
+from agentvm_compiler.ir import CONTROL_OPERANDS, LITERALS, UNBOUND, Kind, Node, Region
+
+from .asking import Place, ask_model
+from .errors import UnstorableValue
+from .keys import agent_key, python_key
+from .ordered import OrderedGroup
+from .session import Outcome, Session, Work
+from .slots import Slot
+from .tools import bind, call_tool
+from .tracing import Tracer, tracing
+from .values import copy_value, digest, encode
+
+WINDOW = 1024
+"""Iterations of one loop or map that may be under way at a time."""
+
+_LITERALS = {name: Slot(value) for name, value in LITERALS.items()}
+
+
+class Owner:
+    """The place a frame has in another one: a node, and perhaps an iteration of it."""
+
+    def __init__(
+        self, frame: Frame, index: int, iterations: OrderedGroup | None = None, iteration: int = 0
+    ) -> None:
+        self.frame = frame
+        self.index = index
+        self.iterations = iterations
+        self.iteration = iteration
+
+    async def reached(self, effect: Effect) -> None:
+        """Wait until an effect within may happen, as far as what is around it is concerned."""
+        node = self.frame.region.nodes[self.index]
+        if self.iterations is not None and (effect is Effect.WRITE or node.effect is Effect.WRITE):
+            await self.iterations.before(self.iteration)
+        await self.frame.reached(self.index, effect)
+
+
+class Frame:
+    """One execution of a region."""
+
+    def __init__(
+        self,
+        session: Session,
+        program: Compiled,
+        region: Region,
+        params: Sequence[Slot],
+        path: str,
+        owner: Owner | None = None,
+        siblings: int = 1,
+    ) -> None:
+        self.session = session
+        self.program = program
+        self.region = region
+        self.path = path
+        self.owner = owner
+        self.siblings = siblings
+        """How many model calls are joined with each call in here."""
+        self._env = dict(_LITERALS)
+        self._env.update(zip(region.params, params, strict=True))
+        self._env.update((name, Slot()) for node in region.nodes for name in node.results)
+        self._index = {node.site: number for number, node in enumerate(region.nodes)}
+        self.results = [self._env[each] for each in region.results]
+        """Slots of the region's results; filled as the frame executes."""
+
+    @property
+    def namespace(self) -> Namespace:
+        return self.program.namespace
+
+    async def execute(self) -> None:
+        """Run all nodes. Raises what the first node in program order that failed raised."""
+        async with anyio.create_task_group() as tasks:
+            self._group = OrderedGroup(tasks)
+            self._inline: list[int] = []
+            self._draining = False
+            for index, node in enumerate(self.region.nodes):
+                self._when_ready(index, node)
+            await self._group.before(len(self.region.nodes))
+        self._group.raise_failure()
+
+    async def reached(self, index: int, effect: Effect) -> None:
+        """Wait until control has certainly come to a node, as far as the effect requires it."""
+        if effect is Effect.PURE:
+            return
+        for site in self.region.nodes[index].after:
+            await self._group.ended(self._index[site]).wait()
+        if self.owner is not None:
+            await self.owner.reached(effect)
+
+    # -- starting nodes ----------------------------------------------------------------
+
+    def _when_ready(self, index: int, node: Node) -> None:
+        needed = node.operands[: CONTROL_OPERANDS.get(node.kind, len(node.operands))]
+        missing = [
+            slot for slot in {id(s): s for s in map(self._env.__getitem__, needed)}.values() if not slot.ready
+        ]
+        left = len(missing)
+        if not left:
+            self._start(index, node)
+            return
+
+        def arrived() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                self._start(index, node)
+
+        for slot in missing:
+            slot.then(arrived)
+
+    def _start(self, index: int, node: Node) -> None:
+        if node.kind is Kind.PYTHON and node.effect is Effect.PURE:
+            self._inline.append(index)
+            self._drain()
+        else:
+            self._group.start(index, partial(self._run, index, node))
+
+    def _drain(self) -> None:
+        """Run what needs no task of its own, one after the other."""
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            while self._inline:
+                index = self._inline.pop(0)
+                if self._group.failed_at is not None and index > self._group.failed_at:
+                    continue
+                try:
+                    self._python(self.region.nodes[index])
+                except Exception as error:
+                    self._group.fail(index, error)
+                else:
+                    self._group.succeed(index)
+        finally:
+            self._draining = False
+
+    async def _run(self, index: int, node: Node) -> None:
+        match node.kind:
+            case Kind.LLM | Kind.TOOL | Kind.AGENT:
+                await self._call(index, node)
+            case Kind.PYTHON:
+                await self.reached(index, node.effect)
+                with tracing(Tracer(self.session, self.program, self._path(node), run_agent)):
+                    self._python(node)
+            case Kind.TRACED:
+                await self._traced(index, node)
+            case Kind.BRANCH:
+                await self._branch(index, node)
+            case Kind.LOOP:
+                await self._loop(index, node)
+            case Kind.MAP:
+                await self._map(index, node)
+            case _:
+                raise InternalError(f"The executor cannot run a {node.kind} node yet ({node.site})")
+
+    # -- nodes that run code -----------------------------------------------------------
+
+    def _path(self, node: Node) -> str:
+        return f"{self.path}/{node.site}" if self.path else node.site
+
+    def _operands(self, node: Node) -> list[Any]:
+        return [self._env[each].value for each in node.operands]
+
+    def _inputs(self, node: Node) -> list[Any]:
+        """The operands as the node's code gets them: its own copy, if it changes any."""
+        values = self._operands(node)
+        return list(copy_value(tuple(values))) if node.attrs.get("mutates") else values
+
+    def _give(self, node: Node, results: Sequence[Any]) -> None:
+        for name, value in zip(node.results, results, strict=True):
+            self._env[name].set(value)
+
+    def _python(self, node: Node) -> None:
+        """Run plain Python, or take its results from the journal."""
+        work = self._code_work(node)
+        found = self._replayed(node, work)
+        if found is not None:
+            self._give(node, found)
+            return
+        started = time.time()
+        results = self.namespace.evaluator(node)(self._inputs(node))
+        self._keep(work, results, started)
+        self._give(node, results)
+
+    async def _traced(self, index: int, node: Node) -> None:
+        """Run ordinary asynchronous Python, with its effects recorded."""
+        await self.reached(index, node.effect)
+        work = self._code_work(node)
+        found = self._replayed(node, work)
+        if found is None:
+            started = time.time()
+            with tracing(Tracer(self.session, self.program, work.path, run_agent)):
+                found = await self.namespace.evaluator(node)(self._inputs(node))
+            self._keep(work, found, started)
+        self._give(node, found)
+
+    def _code_work(self, node: Node) -> Work:
+        key = python_key(node.code_hash, [_stored(value) for value in self._operands(node)])
+        return Work(self._path(node), node.site, node.kind.value, key)
+
+    def _replayed(self, node: Node, work: Work) -> list[Any] | None:
+        """The results from the journal; None if they are not there."""
+        event = self.session.recorded(work.path, work.key) if work.key else None
+        if event is None or event.value is None:
+            return None
+        kept = self.session.replay(event)
+        return [kept.get(number, UNBOUND) for number in range(len(node.results))]
+
+    def _keep(self, work: Work, results: Sequence[Any], started: float) -> None:
+        """Journal the results; those that cannot be stored are computed again on resume."""
+        kept = {number: value for number, value in enumerate(results) if value is not UNBOUND}
+        try:
+            data = encode(kept)
+        except UnstorableValue:
+            self.session.volatile(work, started)
+        else:
+            self.session.computed(work, digest(data), data, started)
+
+    # -- calls -------------------------------------------------------------------------
+
+    async def _call(self, index: int, node: Node) -> None:
+        callee, args, kwargs = self.namespace.evaluator(node)(self._inputs(node))
+        place = self._place(node)
+        if node.kind is Kind.LLM:
+            value = await ask_model(self.session, place, args, kwargs)
+        elif isinstance(callee, Tool):
+            await self.reached(index, node.effect)
+            value = await call_tool(self.session, place, callee, copy_value(args), copy_value(kwargs))
+        elif isinstance(callee, Agent):
+            value = await run_agent(
+                self.session, place, callee, args, kwargs, owner=Owner(self, index), siblings=self.siblings
+            )
+        else:
+            raise InternalError(f"{node.site} calls {callee!r}, which is neither a tool nor an agent")
+        self._give(node, [value])
+
+    def _place(self, node: Node) -> Place:
+        return Place(
+            path=self._path(node), site=node.site, program=self.program.hash, name=self.program.program.name,
+            siblings=self.siblings,
+        )  # fmt: skip
+
+    # -- regions -----------------------------------------------------------------------
+
+    def _inner(
+        self, region: Region, params: Sequence[Slot], owner: Owner, path: str, siblings: int = 0
+    ) -> Frame:
+        return Frame(self.session, self.program, region, params, path, owner, siblings or self.siblings)
+
+    async def _branch(self, index: int, node: Node) -> None:
+        condition, *captures = (self._env[each] for each in node.operands)
+        taken = condition.value is None if node.attrs.get("on") == "exit" else condition.value
+        region = node.regions[0 if taken else 1]
+        # Sites are unique in a program, so a branch needs no place of its own in a path.
+        frame = self._inner(region, captures, Owner(self, index), self.path)
+        for result, name in zip(frame.results, node.results, strict=True):
+            result.feed(self._env[name])
+        await frame.execute()
+
+    async def _loop(self, index: int, node: Node) -> None:
+        iterable, *slots = (self._env[each] for each in node.operands)
+        count = node.attrs["carried"]
+        carried, captures = slots[:count], slots[count:]
+        region = node.regions[0]
+        may_leave = region.results[0] != "$none"
+        items = None if iterable.value is None else iter(iterable.value)
+        left: tuple[Any, Slot] = (None, _LITERALS["$none"])
+        room = anyio.Semaphore(WINDOW)
+        async with anyio.create_task_group() as tasks:
+            group = OrderedGroup(tasks)
+            number = 0
+            while group.failed_at is None:
+                try:
+                    item = None if items is None else next(items)
+                except StopIteration:
+                    break
+                except Exception as error:
+                    group.fail(number, error)
+                    break
+                owner = Owner(self, index, group, number)
+                frame = self._inner(
+                    region, [Slot(item), *carried, *captures], owner, f"{self._path(node)}[{number}]"
+                )
+                await room.acquire()
+                group.start(number, partial(_release_after, room, frame))
+                carried = frame.results[2:]
+                number += 1
+                if may_leave:
+                    reason = await _first(frame.results[0], group.changed)
+                    if reason in ("return", "break"):
+                        left = (reason if reason == "return" else None, frame.results[1])
+                        break
+                elif items is None:
+                    await group.before(number)
+            for slot, name in zip(carried, node.results[2:], strict=True):
+                slot.feed(self._env[name])
+            if left[0] is None:
+                self._give_exit(node, None, _LITERALS["$none"])
+            else:
+                self._give_exit(node, left[0], left[1])
+            await group.before(number)
+        group.raise_failure()
+
+    def _give_exit(self, node: Node, reason: str | None, value: Slot) -> None:
+        self._env[node.results[0]].set(reason)
+        value.feed(self._env[node.results[1]])
+
+    async def _map(self, index: int, node: Node) -> None:
+        items, *captures = (self._env[each] for each in node.operands)
+        values = list(items.value)
+        frames: list[Frame] = []
+        room = anyio.Semaphore(WINDOW)
+        async with anyio.create_task_group() as tasks:
+            group = OrderedGroup(tasks)
+            for number, item in enumerate(values):
+                if group.failed_at is not None:
+                    break
+                frame = self._inner(
+                    node.regions[0],
+                    [Slot(item), *captures],
+                    Owner(self, index, group, number),
+                    f"{self._path(node)}[{number}]",
+                    siblings=self.siblings * len(values),
+                )
+                frames.append(frame)
+                await room.acquire()
+                group.start(number, partial(_release_after, room, frame))
+            await group.before(len(frames))
+        group.raise_failure()
+        self._give(node, [[frame.results[0].value for frame in frames]])
+
+
+async def run_agent(
+    session: Session,
+    place: Place,
+    agent: Agent,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    *,
+    owner: Owner | None = None,
+    siblings: int = 1,
+    traced: bool = False,
+) -> Any:
+    """Call an agent from within a run: its program in a frame of its own."""
+    values = bind(agent, args, kwargs)
+    compiled = compile_agent(agent)
+    key = agent_key(compiled.hash, values)
+    work = Work(place.path, place.site, "agent", key, traced=traced)
+
+    async def execute() -> Outcome:
+        return Outcome(await run_program(session, compiled, values, place.path, owner, siblings))
+
+    return await session.perform(work, execute)
+
+
+async def run_program(
+    session: Session,
+    compiled: Compiled,
+    values: dict[str, Any],
+    path: str = "",
+    owner: Owner | None = None,
+    siblings: int = 1,
+) -> Any:
+    """Execute a program's body. Returns what the agent returns, raises what it raises."""
+    params = [Slot(values[each]) for each in compiled.program.params]
+    frame = Frame(session, compiled, compiled.program.body, params, path, owner, siblings)
+    await frame.execute()
+    return frame.results[0].value
+
+
+async def _release_after(room: anyio.Semaphore, frame: Frame) -> None:
+    try:
+        await frame.execute()
+    finally:
+        room.release()
+
+
+async def _first(wanted: Slot, failure: Slot) -> Any:
+    """The value, or None if a failure comes before it."""
+    event = anyio.Event()
+    wanted.then(event.set)
+    failure.then(event.set)
+    await event.wait()
+    return wanted.value if wanted.ready else None
+
+
+def _stored(value: Any) -> Any:
+    """An operand as execution keys see it."""
+    return ("unbound",) if value is UNBOUND else value

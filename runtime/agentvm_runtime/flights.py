@@ -1,0 +1,55 @@
+"""Single flight: of equal work asked for at the same time, one is done and all share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from .slots import Slot
+
+
+class Landed(NamedTuple):
+    """The result of work that others waited for."""
+
+    value: Any
+
+
+class Flight:
+    """Work under way."""
+
+    def __init__(self) -> None:
+        self._slot = Slot()
+
+    async def wait(self) -> Landed | None:
+        """The result; None if the work was not finished by who did it."""
+        landed: Landed | None = await self._slot.wait()
+        return landed
+
+    def succeed(self, value: Any) -> None:
+        self._slot.set(Landed(value))
+
+    def give_up(self) -> None:
+        if not self._slot.ready:
+            self._slot.set(None)
+
+
+class Flights:
+    """The work under way in this process, by key."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, Flight] = {}
+
+    def join(self, key: str) -> Flight | None:
+        """The flight to wait for, if there is one."""
+        return self._by_key.get(key)
+
+    @contextmanager
+    def lead(self, key: str) -> Iterator[Flight]:
+        """Do the work for all who join until it ends."""
+        flight = self._by_key[key] = Flight()
+        try:
+            yield flight
+        finally:
+            del self._by_key[key]
+            flight.give_up()

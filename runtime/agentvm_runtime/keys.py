@@ -1,0 +1,58 @@
+"""Execution keys: the hash of everything the result of some work depends on.
+
+Equal keys mean equal work, so a recorded result may stand for it. The code
+counts by its hash, values by content; dict order and object identity do not
+matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agentvm_compiler.calls import LlmRequest, Tool
+from agentvm_compiler.frontend.fingerprint import fingerprint
+
+from .errors import UnstorableValue
+from .structured import schema_of, type_name
+from .values import key_digest
+
+
+def python_key(code_hash: str, operands: Sequence[Any]) -> str:
+    """Key of plain Python code on its operands; empty if one of them has no content to hash."""
+    try:
+        return key_digest(("python", code_hash, *operands))
+    except UnstorableValue:
+        return ""
+
+
+def tool_key(tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Key of a tool call.
+
+    Raises:
+        UnstorableValue: an argument has no codec.
+    """
+    return key_digest(("tool", fingerprint(tool), args, kwargs))
+
+
+def agent_key(program: str, args: dict[str, Any]) -> str:
+    """Key of a call of another agent.
+
+    Raises:
+        UnstorableValue: an argument has no codec.
+    """
+    return key_digest(("agent", program, args))
+
+
+def model_key(request: LlmRequest, identity: str, path: str) -> str:
+    """Key of a model call.
+
+    A sampled call is told apart by its place in the run, so that equal calls
+    stay several draws; a greedy or seeded one is the same wherever it stands.
+    """
+    sampling = request.sampling
+    drawn = "" if sampling.deterministic else path
+    turns = [(turn.role, turn.content) for turn in request.messages]
+    how = [sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.seed, sampling.stop]
+    answer = None if request.returns is str else (type_name(request.returns), schema_of(request.returns))
+    return key_digest(("llm", identity, turns, how, answer, drawn))

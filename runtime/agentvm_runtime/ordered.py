@@ -1,0 +1,100 @@
+"""Work that runs side by side but fails in program order.
+
+Plain Python raises the exception that comes first in the program, and runs
+nothing after it. Here later work may be under way when earlier work fails, so:
+when a child fails, those after it are cancelled, those before it go on, and the
+failure that is first in order is the one raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+from anyio.abc import TaskGroup
+
+from .errors import Halt
+from .slots import Slot
+
+
+class OrderedGroup:
+    """Children numbered in program order, in one task group."""
+
+    def __init__(self, tasks: TaskGroup) -> None:
+        self._tasks = tasks
+        self._scopes: dict[int, anyio.CancelScope] = {}
+        self._ended: dict[int, Slot] = {}
+        self._prefix = 0
+        self._waiting: list[tuple[int, anyio.Event]] = []
+        self.failed_at: int | None = None
+        """The first child in order that has failed so far."""
+        self.error: BaseException | None = None
+        self.changed = Slot()
+        """Set when the first failure happens."""
+
+    def start(self, index: int, work: Callable[[], Awaitable[None]]) -> None:
+        """Run a child, unless one before it has failed."""
+        if self.failed_at is None or index < self.failed_at:
+            self._tasks.start_soon(self._child, index, work)
+
+    async def _child(self, index: int, work: Callable[[], Awaitable[None]]) -> None:
+        if self.failed_at is not None and index > self.failed_at:
+            return
+        with anyio.CancelScope() as scope:
+            self._scopes[index] = scope
+            try:
+                await work()
+            except Exception as error:
+                self.fail(index, error)
+            except Halt as halt:
+                self.fail(-1, halt)  # before all: nothing goes on
+            else:
+                self.succeed(index)
+            finally:
+                del self._scopes[index]
+
+    def fail(self, index: int, error: BaseException) -> None:
+        """Note a child's failure and cancel those after it."""
+        if self.failed_at is not None and index >= self.failed_at:
+            return
+        self.failed_at, self.error = index, error
+        for later, scope in self._scopes.items():
+            if later > index:
+                scope.cancel()
+        if not self.changed.ready:
+            self.changed.set(True)
+        self._wake()
+
+    def succeed(self, index: int) -> None:
+        self.ended(index).set(True)
+        while self._prefix in self._ended and self._ended[self._prefix].ready:
+            self._prefix += 1
+        self._wake()
+
+    def ended(self, index: int) -> Slot:
+        """Set when the child has succeeded."""
+        if index not in self._ended:
+            self._ended[index] = Slot()
+        return self._ended[index]
+
+    async def before(self, count: int) -> None:
+        """Return when the first `count` children have succeeded, or one of them has failed."""
+        if not self._settled(count):
+            event = anyio.Event()
+            self._waiting.append((count, event))
+            await event.wait()
+
+    def _settled(self, count: int) -> bool:
+        limit = count if self.failed_at is None else min(count, self.failed_at)
+        return self._prefix >= limit
+
+    def _wake(self) -> None:
+        due = [each for each in self._waiting if self._settled(each[0])]
+        if due:
+            self._waiting = [each for each in self._waiting if not self._settled(each[0])]
+            for _, event in due:
+                event.set()
+
+    def raise_failure(self) -> None:
+        if self.error is not None:
+            raise self.error

@@ -1,0 +1,294 @@
+"""One run as driven by one process: its journal, and the rule for doing work.
+
+`Session.perform` is the one place where work is looked up, done and recorded:
+first in the run's own journal, then in the memo of all runs, then among what is
+being done right now; only a miss executes. Output commit lives here too: a
+write starts when all before it is durable, and nothing follows it before its
+own result is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentvm_compiler.calls import CallContext
+from agentvm_compiler.errors import AgentVMError
+
+from .errors import Halt, ReplayMismatch, UncertainWrite, UnstorableValue
+from .flights import Flights
+from .ports import Commit, ModelBackend, Store
+from .progress import Progress
+from .records import Digest, Event, EventKind, MemoEntry, RunRecord, Source
+from .values import copy_value, decode, digest, encode, key_digest
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What executing some work gave."""
+
+    value: Any
+    detail: dict[str, Any] = field(default_factory=dict)
+    """For the journal: token usage and the like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Something to do at a place in the run."""
+
+    path: str
+    site: str
+    node: str
+    """Node kind."""
+    key: str
+    shared: bool = False
+    """Whether other runs may use the result (`key` then names it for all of them)."""
+    write: bool = False
+    idempotent: bool = False
+    traced: bool = False
+    """Whether it was asked for by a traced region, which must ask for the same again on resume."""
+
+
+class Session:
+    """The state of one run in this process."""
+
+    def __init__(
+        self,
+        record: RunRecord,
+        store: Store,
+        backend: ModelBackend,
+        flights: Flights,
+        journal: list[Event],
+        values: Mapping[Digest, bytes],
+        *,
+        memo: bool = True,
+    ) -> None:
+        self.record = record
+        self.store = store
+        self.backend = backend
+        self.flights = flights
+        self.memo = memo
+        self.progress = Progress(time.time(), record.deadline_at)
+        self.listeners: list[Callable[[Event], None]] = []
+        """Called with every event as it is appended."""
+        self._halted: Halt | None = None
+        self._values = values
+        self._recorded = {each.path: each for each in journal if each.kind is not EventKind.INTENT}
+        self._intents = {each.path for each in journal if each.kind is EventKind.INTENT}
+
+    # -- the journal -------------------------------------------------------------------
+
+    def recorded(self, path: str, key: str) -> Event | None:
+        """What the journal has for this work; None if nothing, or for other work at this path."""
+        event = self._recorded.get(path)
+        return event if event is not None and event.key == key else None
+
+    def append(
+        self, event: Event, values: Mapping[Digest, bytes] | None = None, memo: MemoEntry | None = None
+    ) -> Commit:
+        commit = self.store.append(self.record.id, event, values, memo)
+        for each in self.listeners:
+            each(event)
+        return commit
+
+    def replay(self, event: Event) -> Any:
+        """The recorded result. Raises the recorded exception if the work failed."""
+        assert event.value is not None
+        value = self.load(event.value)
+        self.progress.reused += 1
+        if event.kind is EventKind.FAILED:
+            raise value
+        return value
+
+    def load(self, name: Digest) -> Any:
+        return decode(self._values[name])
+
+    # -- work --------------------------------------------------------------------------
+
+    async def perform(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
+        """Do the work, or use what is recorded of it.
+
+        Raises:
+            Halt: it is a write that was started before and may have happened, or a
+                traced region asked for something else than the journal has.
+            Exception: whatever the work raised, now or when it was recorded.
+        """
+        found = self.look_up(work)
+        if found is not None:
+            return self.replay(found)
+        if work.write:
+            await self.intend(work).wait()
+        if work.shared and self.memo:
+            return await self._perform_shared(work, execute)
+        return await self._execute(work, execute)
+
+    def look_up(self, work: Work) -> Event | None:
+        """The journal's result for this work, if it has one that can be used."""
+        if self._halted is not None:
+            raise self._halted
+        found = self._recorded.get(work.path)
+        if found is not None and found.key != work.key:
+            if work.traced:
+                raise self.halt(_mismatch(work, found))
+            found = None
+        if found is not None and found.value is not None:
+            return found
+        if work.path in self._intents and found is None and not work.idempotent:
+            raise self.halt(_uncertain(self.record.id, work))
+        return None
+
+    def halt(self, error: AgentVMError) -> Halt:
+        """Stop the run: from now on no work is done, whatever the agent catches."""
+        self._halted = Halt(error)
+        return self._halted
+
+    def intend(self, work: Work) -> Commit:
+        """Journal that a write is about to start."""
+        detail = {"idempotency_key": self.context(work.path).idempotency_key}
+        now = time.time()
+        event = Event(
+            EventKind.INTENT, work.path, work.site, work.node, work.key, None, started_at=now, detail=detail
+        )
+        return self.append(event)
+
+    def context(self, path: str) -> CallContext:
+        """What a tool called at this path is told."""
+        key = key_digest(("idempotency", self.record.id, path))
+        return CallContext(self.record.id, path, key, self.record.deadline_at)
+
+    async def _perform_shared(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
+        while True:
+            entry = await self.store.memo(work.key)
+            if entry is not None:
+                found = await self.store.values([entry.value])
+                if entry.value in found:
+                    detail = {"from": f"{entry.run_id}/{entry.path}"}
+                    self._note(work, entry.value, Source.MEMO, time.time(), detail)
+                    return decode(found[entry.value])
+            flight = self.flights.join(work.key)
+            if flight is None:
+                with self.flights.lead(work.key) as landing:
+                    value = await self._execute(work, execute)
+                    landing.succeed(value)
+                    return value
+            outcome = await flight.wait()
+            if outcome is not None:
+                value = copy_value(outcome.value)
+                data = encode(value)
+                self._note(work, digest(data), Source.SHARED, time.time(), {}, {digest(data): data})
+                return value
+            # The one who did it failed or was cancelled: do it ourselves.
+
+    async def _execute(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
+        started = time.time()
+        self.progress.active[work.path] = started
+        try:
+            outcome = await execute()
+        except Exception as error:
+            await self.failed(work, error, started).wait()
+            raise
+        finally:
+            self.progress.active.pop(work.path, None)
+        commit = self.finished(work, outcome, started)
+        if work.write:
+            await commit.wait()
+        return outcome.value
+
+    def finished(self, work: Work, outcome: Outcome, started: float) -> Commit:
+        """Journal a result.
+
+        Raises:
+            UnstorableValue: it has no codec.
+        """
+        data = _encoded(work, outcome.value)
+        name = digest(data)
+        memo = None
+        if work.shared and self.memo:
+            memo = MemoEntry(work.key, name, self.record.id, work.path, time.time())
+        return self._note(work, name, Source.EXECUTED, started, outcome.detail, {name: data}, memo)
+
+    def failed(self, work: Work, error: Exception, started: float) -> Commit:
+        """Journal an exception."""
+        data = encoded_error(error)
+        event = Event(
+            EventKind.FAILED,
+            work.path,
+            work.site,
+            work.node,
+            work.key,
+            digest(data),
+            started_at=started,
+            finished_at=time.time(),
+        )
+        self.progress.executed += 1
+        return self.append(event, {digest(data): data})
+
+    def computed(self, work: Work, name: Digest, data: bytes, started: float) -> None:
+        """Journal what plain Python computed."""
+        self._note(work, name, Source.EXECUTED, started, {}, {name: data})
+
+    def volatile(self, work: Work, started: float) -> None:
+        """Journal that Python code ran whose result cannot be stored; on resume it runs again."""
+        self._note(work, None, Source.EXECUTED, started, {})
+
+    def _note(
+        self,
+        work: Work,
+        value: Digest | None,
+        source: Source,
+        started: float,
+        detail: dict[str, Any],
+        values: Mapping[Digest, bytes] | None = None,
+        memo: MemoEntry | None = None,
+    ) -> Commit:
+        if source is Source.EXECUTED:
+            self.progress.executed += 1
+        else:
+            self.progress.reused += 1
+        event = Event(
+            EventKind.DONE,
+            work.path,
+            work.site,
+            work.node,
+            work.key,
+            value,
+            source,
+            started,
+            time.time(),
+            detail,
+        )
+        return self.append(event, values, memo)
+
+
+def encoded_error(error: BaseException) -> bytes:
+    """The exception as bytes; one that cannot be stored as its text."""
+    try:
+        return encode(error)
+    except UnstorableValue:
+        return encode(RuntimeError(f"{type(error).__name__}: {error}"))
+
+
+def _encoded(work: Work, value: Any) -> bytes:
+    try:
+        return encode(value, name=f"the result of {work.site}")
+    except UnstorableValue as error:
+        raise UnstorableValue(f"{error} (at {work.path})") from None
+
+
+def _uncertain(run_id: str, work: Work) -> UncertainWrite:
+    return UncertainWrite(
+        f"{work.site} at {work.path} was started before the process died, and its result is not known: "
+        "it may or may not have happened. Look, then start the run anew, or declare the tool "
+        f"idempotent=True if repeating it is harmless. The run is {run_id}."
+    )
+
+
+def _mismatch(work: Work, found: Event) -> ReplayMismatch:
+    what = "other arguments" if found.site == work.site else f"'{found.site}'"
+    return ReplayMismatch(
+        f"At {work.path} the program asked for '{work.site}', the journal has {what} there. "
+        "The traced part of the program changed, or does not do the same each time (it may look at the clock "
+        "or at random numbers: use agentvm.now() and agentvm.random()). Start a new run."
+    )

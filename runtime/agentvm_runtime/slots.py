@@ -1,0 +1,53 @@
+"""Slots: values on their way from one node to others.
+
+Single-threaded: all of it happens in the event loop's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+
+_PENDING: Any = object()
+
+
+class Slot:
+    """A value that is there or will be. Set once."""
+
+    __slots__ = ("_readers", "value")
+
+    def __init__(self, value: Any = _PENDING) -> None:
+        self.value = value
+        self._readers: list[Callable[[], None]] = []
+
+    @property
+    def ready(self) -> bool:
+        return self.value is not _PENDING
+
+    def set(self, value: Any) -> None:
+        """Give the value, and call those who asked for it."""
+        self.value = value
+        readers, self._readers = self._readers, []
+        for each in readers:
+            each()
+
+    def then(self, reader: Callable[[], None]) -> None:
+        """Call the reader once the value is there: now, if it is."""
+        if self.ready:
+            reader()
+        else:
+            self._readers.append(reader)
+
+    def feed(self, other: Slot) -> None:
+        """Give the other slot this one's value as soon as it is there."""
+        self.then(lambda: other.set(self.value))
+
+    async def wait(self) -> Any:
+        """The value, when it is there."""
+        if not self.ready:
+            event = anyio.Event()
+            self._readers.append(event.set)
+            await event.wait()
+        return self.value

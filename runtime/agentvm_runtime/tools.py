@@ -1,0 +1,100 @@
+"""Calling tools: in the loop or a thread, with timeout and retries."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from agentvm_compiler.calls import Agent, CallContext, Effect, Tool, serving
+
+from .keys import tool_key
+from .session import Outcome, Session, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .asking import Place
+
+
+async def call_tool(
+    session: Session,
+    place: Place,
+    tool: Tool,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    traced: bool = False,
+) -> Any:
+    """Call a tool from within a run, or use what is recorded of the call."""
+    work = tool_work(place, tool, args, kwargs, traced=traced)
+
+    async def execute() -> Outcome:
+        return Outcome(await _attempts(session, work, tool, args, kwargs))
+
+    return await session.perform(work, execute)
+
+
+def tool_work(
+    place: Place, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any], *, traced: bool = False
+) -> Work:
+    """The work of a tool call, as the session sees it."""
+    return Work(
+        place.path,
+        place.site,
+        "tool",
+        tool_key(tool, args, kwargs),
+        shared=tool.effect is Effect.PURE,
+        write=tool.effect is Effect.WRITE,
+        idempotent=tool.idempotent,
+        traced=traced,
+    )
+
+
+def bind(agent: Agent, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """All parameters of an agent by name, defaults applied; raises TypeError as a call would."""
+    bound = agent.signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+async def _attempts(
+    session: Session, work: Work, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    for attempt in range(tool.retries + 1):
+        try:
+            with anyio.fail_after(tool.timeout):
+                return await _once(session.context(work.path), session, tool, args, kwargs)
+        except Exception:
+            if attempt == tool.retries:
+                raise
+    raise AssertionError("unreachable")
+
+
+async def _once(
+    context: CallContext, session: Session, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    with within_tool(session, context):
+        if tool.is_async:
+            return await tool.fn(*args, **kwargs)
+        if tool.inline:
+            return tool.fn(*args, **kwargs)
+        carried = contextvars.copy_context()
+        return await anyio.to_thread.run_sync(partial(carried.run, tool.fn, *args, **kwargs))
+
+
+@contextmanager
+def within_tool(session: Session, context: CallContext) -> Iterator[None]:
+    """What a tool's own code sees: its context, and a model it may ask.
+
+    A tool is recorded as a whole, so what it calls in turn is not.
+    """
+    from .tracing import Unrecorded
+
+    with serving(context, Unrecorded(session)):
+        yield

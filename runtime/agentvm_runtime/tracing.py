@@ -1,0 +1,132 @@
+"""Traced regions: ordinary Python whose calls are recorded and replayed in order.
+
+Calls are numbered within the asyncio task that makes them, and tasks within the
+task that started them, by the order of their first call. A region that does the
+same again therefore asks for the same under the same path; on resume what the
+journal has there must be the same call, or the run stops (`ReplayMismatch`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from agentvm_compiler.calls import Agent, LlmRequest, Tool, dispatcher
+from agentvm_compiler.compile import Compiled
+
+from .asking import Place, ask_request, complete
+from .session import Outcome, Session
+from .tools import call_tool, tool_work, within_tool
+
+RunAgent = Callable[..., Awaitable[Any]]
+
+
+class _Scope:
+    """The calls of one task within a traced region."""
+
+    def __init__(self, prefix: str) -> None:
+        self.task = _task()
+        self._prefix = prefix
+        self._calls = 0
+        self._tasks = 0
+
+    def next_call(self) -> str:
+        self._calls += 1
+        return f"{self._prefix}{self._calls}"
+
+    def child(self) -> _Scope:
+        self._tasks += 1
+        return _Scope(f"{self._prefix}t{self._tasks}.")
+
+
+_scope: ContextVar[_Scope] = ContextVar("agentvm_traced_scope")
+
+
+class Tracer:
+    """Dispatcher of a traced region."""
+
+    def __init__(self, session: Session, program: Compiled, path: str, run_agent: RunAgent) -> None:
+        self._session = session
+        self._program = program
+        self._path = path
+        self._run_agent = run_agent
+
+    async def llm(self, request: LlmRequest) -> Any:
+        return await ask_request(self._session, self._place("llm"), request, traced=True)
+
+    async def tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return await call_tool(self._session, self._place(tool.name), tool, args, kwargs, traced=True)
+
+    async def agent(self, agent: Agent, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        place = self._place(agent.name)
+        return await self._run_agent(self._session, place, agent, args, kwargs, traced=True)
+
+    def sync_tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a synchronous tool where it stands; a write blocks until it is durable."""
+        session = self._session
+        work = tool_work(self._place(tool.name), tool, args, kwargs, traced=True)
+        found = session.look_up(work)
+        if found is not None:
+            return session.replay(found)
+        if work.write:
+            session.intend(work).block()
+        started = time.time()
+        try:
+            with within_tool(session, session.context(work.path)):
+                value = tool.fn(*args, **kwargs)
+        except Exception as error:
+            session.failed(work, error, started).block()
+            raise
+        commit = session.finished(work, Outcome(value), started)
+        if work.write:
+            commit.block()
+        return value
+
+    def _place(self, site: str) -> Place:
+        scope = _scope.get()
+        if scope.task is not _task():
+            scope = scope.child()
+            _scope.set(scope)
+        name = self._program.program.name
+        return Place(f"{self._path}/{scope.next_call()}", site, self._program.hash, name)
+
+
+class Unrecorded:
+    """Dispatcher inside a tool: calls are made, and nothing of them is recorded."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def llm(self, request: LlmRequest) -> Any:
+        return (await complete(self._session, request, Place("", "llm"))).value
+
+    async def tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return await tool.fn(*args, **kwargs)
+
+    def sync_tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return tool.fn(*args, **kwargs)
+
+    async def agent(self, agent: Agent, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return await agent.fn(*args, **kwargs)
+
+
+@contextmanager
+def tracing(tracer: Tracer) -> Iterator[None]:
+    """Within it, calls go to the tracer, numbered from one."""
+    tokens = (dispatcher.set(tracer), _scope.set(_Scope("")))
+    try:
+        yield
+    finally:
+        dispatcher.reset(tokens[0])
+        _scope.reset(tokens[1])
+
+
+def _task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # in a thread
+        return None
