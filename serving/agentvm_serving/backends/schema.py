@@ -8,7 +8,9 @@ taken out again, so the caller never sees the difference.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 WRAPPER = "value"
@@ -58,7 +60,7 @@ def _close(part: Any) -> Any:
         return [_close(item) for item in part]
     if not isinstance(part, dict):
         return part
-    closed = {name: inner if name in _LITERAL else _close(inner) for name, inner in part.items()}
+    closed = {name: _within(_close, name, inner) for name, inner in part.items()}
     if part.get("type") == "object" and "properties" in part:
         closed.setdefault("additionalProperties", False)
     return closed
@@ -75,8 +77,22 @@ def _all_required(part: Any) -> bool:
         or set(part.get("properties", ())) != set(part.get("required", ()))
     ):
         return False
-    return all(_all_required(inner) for name, inner in part.items() if name not in _LITERAL)
+    below = (inner for name, inner in part.items() if name not in _LITERAL and name not in _NAMED)
+    named = (inner for name in _NAMED for inner in dict(part.get(name, {})).values())
+    return all(map(_all_required, chain(below, named)))
+
+
+def _within(visit: Callable[[Any], Any], keyword: str, value: Any) -> Any:
+    """Visit the schemas below one keyword, and leave what is data or a name alone."""
+    if keyword in _LITERAL:
+        return value
+    if keyword in _NAMED and isinstance(value, dict):
+        return {name: visit(schema) for name, schema in value.items()}
+    return visit(value)
 
 
 _LITERAL = frozenset({"const", "default", "enum", "examples", "required"})
 """Keywords whose values are data, not schemas."""
+
+_NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+"""Keywords whose values map names to schemas; a name may look like a keyword."""
