@@ -147,7 +147,7 @@ _PREFIX = re.compile(r"^(\([^)]*pid=\d+\) )?((ERROR|WARNING|INFO) [\d-]+ [\d:]+ 
 _TELLING = re.compile(
     r"^(\w+\.)*\w*(Error|Exception|Exit)\b:? |No space|Killed|out of memory|^error:|AgentVM"
 )
-_NOISE = re.compile(r"Engine core initialization failed|^File |AgentVM orders")
+_NOISE = re.compile(r"Engine core initialization failed|initialization failed due to|^File |AgentVM orders")
 
 
 def _forget_old_logs(folder: Path) -> None:

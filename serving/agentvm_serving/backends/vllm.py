@@ -69,6 +69,7 @@ class VllmBackend:
         self._start_timeout = start_timeout
         self._engine: EngineProcess | None = None
         self._endpoint: OpenAIBackend | None = None
+        self._failure: BackendError | None = None
         self._starting: PerLoop[anyio.Lock] = PerLoop(anyio.Lock)
 
     def identity(self, model: str | None) -> str:
@@ -97,6 +98,9 @@ class VllmBackend:
         async with self._starting.get():
             if self._engine is not None and self._endpoint is not None and self._engine.alive:
                 return
+            if self._failure is not None:
+                # Calls that waited together must not each start, and wait for, the same failure.
+                raise BackendError(str(self._failure)) from self._failure
             # A caller cancelled while it waited leaves a starting engine; the next one goes on waiting.
             if self._engine is None or not self._engine.alive:
                 await self._discard()
@@ -104,7 +108,8 @@ class VllmBackend:
                 self._engine = EngineProcess(self._options(), self._variables, self._log())
             try:
                 await self._engine.ready(self._start_timeout)
-            except BackendError:
+            except BackendError as error:
+                self._failure = None if error.transient else error
                 await self._discard()
                 raise
             self._endpoint = _Local(self)

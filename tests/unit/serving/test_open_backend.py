@@ -175,3 +175,11 @@ async def test_failed_start_quotes_the_log(failing_server, tmp_path):
     assert str(log) in message
     assert not caught.value.transient
     assert failing_server.engine is None
+
+
+async def test_failed_start_is_not_repeated(failing_server, tmp_path):
+    """Calls that waited for an engine that cannot start fail with the first one's reason, at once."""
+    for _ in range(3):
+        with pytest.raises(BackendError, match="could not start"):
+            await failing_server.start()
+    assert len(list((tmp_path / "logs").glob("*.log"))) == 1
