@@ -88,6 +88,8 @@ def deadline(met: bool | None, record: RunRecord) -> str:
     slack = record.deadline_at - record.finished_at
     if met:
         return f"met, {readable(slack)} left of {allowed}"
+    if slack > 0:
+        return f"not met: {record.status} with {readable(slack)} left of {allowed}"
     return f"missed by {readable(-slack)} ({allowed} allowed)"
 
 
