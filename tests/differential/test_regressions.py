@@ -1,0 +1,111 @@
+"""Bugs that were found, each as the smallest program that showed it."""
+
+from __future__ import annotations
+
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
+
+from agentvm import agent, llm, tool
+from agentvm_compiler.wire import ModelCall
+
+from .harness import Case, model, observe_compiled, observe_plain
+
+LOG: list[str] = []
+
+
+@tool
+async def write(text: str) -> int:
+    LOG.append(text)
+    return len(LOG)
+
+
+def echo(call: ModelCall) -> str:
+    return call.prompt
+
+
+async def assert_as_plain(program: Any, *args: Any, seed: int | None = None) -> None:
+    """Run the agent both ways, with a model that repeats its prompt, and compare all that can be seen."""
+    module = SimpleNamespace(CASES=[(program, args, {})], LOG=LOG, script=echo)
+    case = Case(cast(ModuleType, module), 0)
+    plain = await observe_plain(case, model(case, seed))
+    compiled = await observe_compiled(case, model(case, seed))
+    assert compiled.visible == plain.visible
+
+
+@agent
+async def raises_in_loop(words: list[str]) -> None:
+    for word in words:
+        answer = await llm(word)
+        if answer == "b":
+            raise LookupError(word)
+        await write(answer)
+
+
+async def test_no_write_after_an_earlier_iteration_failed():
+    """An iteration that raises keeps later ones from writing, even where nothing suspends in between."""
+    await assert_as_plain(raises_in_loop, ["a", "b", "c"])
+
+
+@agent
+async def countdown(number: int) -> list[int]:
+    await llm(str(number))
+    return [number, *(await countdown(number - 1))] if number else []
+
+
+@agent
+async def halves(word: str) -> list[object]:
+    parts = [word[: len(word) // 2], word[len(word) // 2 :]] if len(word) > 1 else []
+    return [await llm(word), [await halves(part) for part in parts]]
+
+
+async def test_an_agent_may_call_itself():
+    """The name of an agent means the agent also inside its own code."""
+    await assert_as_plain(countdown, 2)
+    await assert_as_plain(halves, "abc")
+
+
+@agent
+async def appends(values: list[str]) -> int:
+    values.append(await llm(str(len(values))))
+    return len(values)
+
+
+@agent
+async def passes_a_list() -> list[object]:
+    values = ["x"]
+    return [await appends(values), await appends(values), values]
+
+
+async def test_what_a_called_agent_changes_is_seen_by_its_caller():
+    """A list given to an agent that appends to it has grown afterwards."""
+    await assert_as_plain(passes_a_list)
+
+
+@agent
+async def pairs_up(words: list[str]) -> list[str]:
+    source = iter(words)
+    found = []
+    for word in source:
+        other = next(source, "none")
+        found.append(await llm(word + other))
+    return found
+
+
+async def test_an_iterator_the_loop_body_advances():
+    """A loop does not look ahead in an iterator that its body takes items from."""
+    await assert_as_plain(pairs_up, ["a", "b", "c"])
+
+
+@agent
+async def strict(first: int, /, second: int, *, third: int = 3) -> str:
+    return await llm(f"{first}{second}{third}")
+
+
+@agent
+async def calls_wrongly() -> str:
+    return await strict(1)  # type: ignore[call-arg]
+
+
+async def test_wrong_arguments_to_an_agent_raise_what_python_raises():
+    """The TypeError is that of an ordinary call."""
+    await assert_as_plain(calls_wrongly)
