@@ -8,6 +8,7 @@ from typing import Any, cast
 from agentvm import agent, llm, tool
 from agentvm_compiler.wire import ModelCall
 
+from .crash import assert_resumes, events_of_a_whole_run
 from .harness import Case, model, observe_compiled, observe_plain
 
 LOG: list[str] = []
@@ -23,10 +24,23 @@ def echo(call: ModelCall) -> str:
     return call.prompt
 
 
+def case_of(program: Any, *args: Any) -> Case:
+    """The agent with these arguments, and a model that repeats its prompt."""
+    module = SimpleNamespace(CASES=[(program, args, {})], LOG=LOG, script=echo, __name__=__name__)
+    return Case(cast(ModuleType, module), 0)
+
+
+async def assert_resumes_anywhere(program: Any, *args: Any) -> None:
+    """Stop the agent after each of its journal events; resumed, it must end as plain Python does."""
+    case = case_of(program, *args)
+    plain = await observe_plain(case, model(case))
+    for point in range(await events_of_a_whole_run(case) + 1):
+        await assert_resumes(case, point, plain.outcome, plain.log)
+
+
 async def assert_as_plain(program: Any, *args: Any, seed: int | None = None) -> None:
-    """Run the agent both ways, with a model that repeats its prompt, and compare all that can be seen."""
-    module = SimpleNamespace(CASES=[(program, args, {})], LOG=LOG, script=echo)
-    case = Case(cast(ModuleType, module), 0)
+    """Run the agent both ways, and compare all that can be seen."""
+    case = case_of(program, *args)
     plain = await observe_plain(case, model(case, seed))
     compiled = await observe_compiled(case, model(case, seed))
     assert compiled.visible == plain.visible
@@ -109,3 +123,24 @@ async def calls_wrongly() -> str:
 async def test_wrong_arguments_to_an_agent_raise_what_python_raises():
     """The TypeError is that of an ordinary call."""
     await assert_as_plain(calls_wrongly)
+
+
+@tool(effect="read")
+async def grow(values: list[str]) -> int:
+    values.append("grown")
+    return len(values)
+
+
+@agent
+async def lets_a_tool_change_a_list(word: str) -> list[object]:
+    values = [word]
+    same = values
+    first = await llm(word)
+    size = await grow(values)
+    same.append(await llm(f"{size}"))
+    return [values, first]
+
+
+async def test_what_a_tool_changed_is_still_changed_after_resume():
+    """A recorded call of a tool that changed its argument has changed it on resume, too."""
+    await assert_resumes_anywhere(lets_a_tool_change_a_list, "x")
