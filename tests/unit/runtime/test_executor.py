@@ -387,7 +387,7 @@ async def test_a_run_past_its_deadline_can_be_resumed():
         with pytest.raises(DeadlineExceeded):
             await run.result()
         store = vm.store
-    recorded = {each.path for each in await store.events(run.id)}
+        recorded = {each.path for each in await store.events(run.id)}
     second = ScriptedLLM(lambda call: call.prompt)
     async with AgentVM(store=store, llm=second) as vm:
         assert await (await vm.resume(run.id)).result() == "join more left x right x"
