@@ -144,3 +144,109 @@ async def lets_a_tool_change_a_list(word: str) -> list[object]:
 async def test_what_a_tool_changed_is_still_changed_after_resume():
     """A recorded call of a tool that changed its argument has changed it on resume, too."""
     await assert_resumes_anywhere(lets_a_tool_change_a_list, "x")
+
+
+@tool
+def write_in_a_thread(text: str) -> int:
+    LOG.append(text)
+    return len(LOG)
+
+
+@tool(effect="read")
+async def written() -> int:
+    return len(LOG)
+
+
+@agent
+async def write_after_untaken_branch(flag: bool) -> None:
+    write_in_a_thread("one")
+    if flag:
+        await write("two")
+    await write("three")
+
+
+@agent
+async def write_after_empty_loop(words: list[str]) -> None:
+    write_in_a_thread("one")
+    for word in words:
+        await write(word)
+    [await write(word) for word in words]
+    await write("three")
+
+
+@agent
+async def maybe_writes(flag: bool) -> str:
+    if flag:
+        await write("two")
+    return "said"
+
+
+@agent
+async def write_after_agent(flag: bool) -> str:
+    write_in_a_thread("one")
+    said = await maybe_writes(flag)
+    await write("three")
+    return said
+
+
+async def test_writes_keep_their_order_over_a_region_that_does_not_write():
+    """A branch, loop or agent that might have written and did not keeps later writes after earlier ones."""
+    await assert_as_plain(write_after_untaken_branch, False)
+    await assert_as_plain(write_after_empty_loop, [])
+    await assert_as_plain(write_after_agent, False)
+
+
+@agent
+async def fails_before_untaken_branch(flag: bool) -> None:
+    answer = await llm("x")
+    int(answer)
+    if flag:
+        await write("two")
+    await write("three")
+
+
+async def test_a_failure_keeps_writes_behind_an_untaken_branch_from_running():
+    """What raises before a branch that does not write is before the writes after the branch, too."""
+    for seed in range(5):
+        await assert_as_plain(fails_before_untaken_branch, False, seed=seed)
+
+
+@agent
+async def reads_before_untaken_branch(flag: bool) -> str:
+    count = await written() if (await llm("x")) else 0
+    more = await written()
+    asked = await llm(f"{count} {await written()}")
+    if flag:
+        await write("two")
+    await write("three")
+    return f"{asked} {more}"
+
+
+async def test_reads_before_an_untaken_branch_see_no_later_write():
+    """A read before a branch that does not write comes before the writes after the branch."""
+    for seed in range(5):
+        await assert_as_plain(reads_before_untaken_branch, False, seed=seed)
+
+
+@agent
+async def reads_unbound_before_a_write(words: list[str]) -> object:
+    for number in range(len(words)):
+        await llm(str(number))
+    return number + await write("never")
+
+
+async def test_an_unbound_name_is_read_before_a_later_write():
+    """A name that is not bound raises where it stands in the expression, before the write next to it."""
+    await assert_as_plain(reads_unbound_before_a_write, [])
+
+
+@agent
+async def compares_identity(words: list[str]) -> list[object]:
+    same = words
+    first = await llm("a")
+    return [same is words, first]
+
+
+async def test_two_names_of_one_object_stay_so_after_resume():
+    """`is` gives the same before and after a crash."""
+    await assert_resumes_anywhere(compares_identity, ["x"])
