@@ -15,10 +15,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property, update_wrapper
-from typing import Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from .errors import ConfigError, InputError
 from .wire import Message, Sampling
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
 
 T = TypeVar("T")
 
@@ -270,7 +273,7 @@ async def llm(
 async def llm(
     prompt: str | None = None,
     *,
-    returns: type[T],
+    returns: TypeForm[T],
     messages: Sequence[Mapping[str, str] | Message] | None = None,
     system: str | None = None,
     model: str | None = None,

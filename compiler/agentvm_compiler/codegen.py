@@ -7,6 +7,9 @@ when the agent was compiled. Tracebacks show the agent's own file and lines.
 from __future__ import annotations
 
 import ast
+import inspect
+import types
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,45 +63,39 @@ class Namespace:
 
 def call_by_name(fn: Callable[..., Any], values: Mapping[str, Any]) -> Any:
     """Call a function with all its parameters by name, `*args` and `**kwargs` included."""
-    code = fn.__code__
-    names = code.co_varnames[: code.co_argcount]
-    rest = [values[each] for each in names]
-    keywords = {each: values[each] for each in code.co_varnames[code.co_argcount :][: code.co_kwonlyargcount]}
-    extra = list(code.co_varnames[code.co_argcount + code.co_kwonlyargcount :])
-    if code.co_flags & 0x04:
-        rest += values[extra.pop(0)]
-    if code.co_flags & 0x08:
-        keywords |= values[extra.pop(0)]
-    return fn(*rest, **keywords)
+    bound = inspect.BoundArguments(inspect.signature(fn), OrderedDict(values))
+    return fn(*bound.args, **bound.kwargs)
 
 
 def _build(node: Node, namespace: Namespace, missing: frozenset[str]) -> Callable[..., Any]:
     names = [base(each) for each in node.operands]
     parsed = ast.parse(node.code)
     plain = node.kind in (Kind.PYTHON, Kind.TRACED)
-    body = _statements(parsed.body) if plain else [_call(parsed.body[0])]
+    body = _statements(parsed.body, node) if plain else [_call(parsed.body[0])]
     local = [ast.parse(f"if 0: {each} = None").body[0] for each in [*node.attrs.get("unbound", ()), *missing]]
     maker = ast.AsyncFunctionDef if node.kind is Kind.TRACED else ast.FunctionDef
-    name = namespace.fn.__name__
     inner = maker(
-        name=name,
+        name="__block__",  # the agent's own name would hide the agent from its code
         args=_arguments([each for each in names if each not in missing]),
         body=[*local, *body],
         decorator_list=[],
     )
-    helpers = {"__results__": _collector(node), "__locals__": locals, "__call__": _as_parts}
+    helpers = {"__avm_results__": _collector(node), "__avm_locals__": locals, "__avm_call__": _as_parts}
     closure = {**namespace.cells, **helpers}
     outer = ast.FunctionDef(
         name="__outer__",
         args=_arguments(list(closure)),
-        body=[inner, ast.Return(ast.Name(name, ast.Load()))],
+        body=[inner, ast.Return(ast.Name("__block__", ast.Load()))],
         decorator_list=[],
     )
     module = ast.fix_missing_locations(ast.Module([outer], []))
     _place(module, max(0, node.span.line - 1))
     made: dict[str, Any] = {}
     exec(compile(module, namespace.file, "exec"), namespace.globals, made)
-    function: Callable[..., Any] = made["__outer__"](**closure)
+    function: types.FunctionType = made["__outer__"](**closure)
+    function.__code__ = function.__code__.replace(
+        co_name=namespace.fn.__name__, co_qualname=namespace.fn.__qualname__
+    )
     return function
 
 
@@ -117,10 +114,10 @@ def _arguments(names: list[str]) -> ast.arguments:
 
 
 def _call(statement: ast.stmt) -> ast.stmt:
-    """`f(a, k=b)` -> `return __call__(f, a, k=b)`."""
+    """`f(a, k=b)` -> `return __avm_call__(f, a, k=b)`."""
     assert isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
     call = statement.value
-    parts = ast.Call(ast.Name("__call__", ast.Load()), [call.func, *call.args], call.keywords)
+    parts = ast.Call(ast.Name("__avm_call__", ast.Load()), [call.func, *call.args], call.keywords)
     return ast.Return(ast.copy_location(parts, call))
 
 
@@ -130,7 +127,7 @@ def _as_parts(callee: Any, /, *args: Any, **kwargs: Any) -> tuple[Any, tuple[Any
 
 def _collector(node: Node) -> Callable[..., tuple[Any, ...]]:
     names = [base(each) for each in node.results]
-    exits = names[:1] == ["_exit"]
+    exits = bool(node.attrs.get("exits"))
     kept = names[2:] if exits else names
 
     def collect(variables: Mapping[str, Any], reason: str | None, value: Any) -> tuple[Any, ...]:
@@ -140,28 +137,56 @@ def _collector(node: Node) -> Callable[..., tuple[Any, ...]]:
     return collect
 
 
-def _statements(statements: list[ast.stmt]) -> list[ast.stmt]:
+def _statements(statements: list[ast.stmt], node: Node) -> list[ast.stmt]:
     """The statements with their exits turned into results."""
-    rewritten = [_Exits().visit(each) for each in statements]
-    flat = [part for each in rewritten for part in (each if isinstance(each, list) else [each])]
-    return [*flat, *_leave("None", ast.Constant(None))]
+    guarded = any(
+        isinstance(each, ast.Try | ast.TryStar | ast.With | ast.AsyncWith)
+        for statement in statements
+        for each in ast.walk(statement)
+    )
+    if node.attrs.get("exits") and guarded:
+        return _in_function(statements, node)
+    rewritten = [part for each in statements for part in _listed(_Exits(_leave).visit(each))]
+    return [*rewritten, *_leave("None", ast.Constant(None))]
+
+
+def _in_function(statements: list[ast.stmt], node: Node) -> list[ast.stmt]:
+    """The statements as a function of their own, so that `finally` is done before results are read."""
+    rewritten = [part for each in statements for part in _listed(_Exits(_return_exit).visit(each))]
+    names = sorted({base(each) for each in (*node.operands, *node.results[2:])})
+    shared: list[ast.stmt] = [ast.Nonlocal(names)] if names else []
+    traced = node.kind is Kind.TRACED
+    maker = ast.AsyncFunctionDef if traced else ast.FunctionDef
+    body = [*shared, *rewritten, *_return_exit("None", ast.Constant(None))]
+    inner = maker(name="__avm_body__", args=_arguments([]), body=body, decorator_list=[])
+    declared = [ast.parse(f"if 0: {each} = None").body[0] for each in names]
+    call = ast.parse("__avm_reason__, __avm_value__ = __avm_body__()").body[0]
+    if traced:
+        call.value = ast.Await(call.value)  # type: ignore[attr-defined]
+    return [
+        *declared,
+        inner,
+        call,
+        ast.parse("return __avm_results__(__avm_locals__(), __avm_reason__, __avm_value__)").body[0],
+    ]
 
 
 class _Exits(ast.NodeTransformer):
     """Rewrites what would leave the block: `return`, and `break` and `continue` of a loop around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, leave: Callable[[str, ast.expr], list[ast.stmt]]) -> None:
+        self.leave = leave
         self.loops = 0
 
     def visit_Return(self, node: ast.Return) -> list[ast.stmt]:
         value = node.value or ast.Constant(None)
-        return [ast.copy_location(each, node) for each in _leave("'return'", value)]
+        return [ast.copy_location(each, node) for each in self.leave("'return'", value)]
 
     def visit_Break(self, node: ast.Break) -> Any:
-        return node if self.loops else _leave("'break'", ast.Constant(None))
+        return node if self.loops else self.leave("'break'", ast.Constant(None))
 
     def visit_Continue(self, node: ast.Continue) -> Any:
-        return node if self.loops else _leave("'continue'", ast.Constant(None))
+        return node if self.loops else self.leave("'continue'", ast.Constant(None))
 
     def _loop(self, node: Any) -> Any:
         self.loops += 1
@@ -182,10 +207,15 @@ def _listed(found: Any) -> list[ast.stmt]:
     return found if isinstance(found, list) else [found]
 
 
+def _return_exit(reason: str, value: ast.expr) -> list[ast.stmt]:
+    """`return (REASON, VALUE)`."""
+    return [ast.Return(ast.Tuple([ast.parse(reason, mode="eval").body, value], ast.Load()))]
+
+
 def _leave(reason: str, value: ast.expr) -> list[ast.stmt]:
-    """`__value__ = VALUE; return __results__(locals(), REASON, __value__)`."""
-    keep = ast.Assign([ast.Name("__value__", ast.Store())], value)
-    leave = ast.parse(f"return __results__(__locals__(), {reason}, __value__)").body[0]
+    """`__avm_value__ = VALUE; return __avm_results__(locals(), REASON, __avm_value__)`."""
+    keep = ast.Assign([ast.Name("__avm_value__", ast.Store())], value)
+    leave = ast.parse(f"return __avm_results__(__avm_locals__(), {reason}, __avm_value__)").body[0]
     for each in ast.walk(leave):
         if hasattr(each, "lineno"):
             ast.copy_location(each, value)

@@ -84,7 +84,9 @@ def compile_agent(agent: Agent) -> Compiled:
 def _compile(agent: Agent) -> Compiled:
     source = source_of(agent.fn)
     if source is None:
-        return _without_source(agent)
+        return _opaque(agent, "its source is not to be had")
+    if hasattr(agent.fn, "__wrapped__"):
+        return _opaque(agent, "another decorator stands between it and @agent")
     scope = Scope(source)
     lowering = Lowering(Analysis(scope), _effect_of)
     program = lowering.program(agent.ref)
@@ -100,7 +102,7 @@ def _effect_of(agent: Agent) -> Effect:
     return Effect.WRITE if id(agent) in _compiling else compile_agent(agent).effect
 
 
-def _without_source(agent: Agent) -> Compiled:
+def _opaque(agent: Agent, reason: str) -> Compiled:
     """A program of one traced node that calls the function itself."""
     fn = agent.fn
     params = tuple(agent.signature.parameters)
@@ -111,7 +113,7 @@ def _without_source(agent: Agent) -> Compiled:
         values,
         ("_value.0",),
         effect=Effect.WRITE,
-        attrs={"whole": True, "reason": "its source is not to be had"},
+        attrs={"whole": True, "reason": reason},
         code_hash=fingerprint(fn),
     )
     program = Program(agent.ref, params, Region(values, (node,), ("_value.0",)))

@@ -20,7 +20,8 @@ def _lines(program: Program, source: Source | None, decisions: Sequence[Decision
     traced = [each for each in decisions if each.reason is not None]
     yield f"{program.name}: {len(nodes)} nodes, {calls} calls, {len(traced)} traced"
     if source is None:
-        yield "  traced: the source of the function is not to be had; define it in a file"
+        reasons = [node.attrs["reason"] for node in nodes if "reason" in node.attrs]
+        yield f"  traced: {'; '.join(reasons)}"
         return
     for decision in traced:
         assert decision.reason is not None

@@ -23,7 +23,7 @@ from .executor import run_program
 from .flights import Flights
 from .ports import ModelBackend, Store
 from .records import Digest, Event, EventKind, Lease, RunRecord, RunStatus
-from .session import Session, encoded_error
+from .session import CHANGED, Session, encoded_error
 from .values import decode, digest, encode
 
 LEASE_SECONDS = 15.0
@@ -42,6 +42,7 @@ async def open_session(
     if retry and record.error is not None:
         journal = _without_failure(journal, record.error)
     wanted = [each.value for each in journal if each.value is not None]
+    wanted += [each.detail[CHANGED] for each in journal if CHANGED in each.detail]
     values = await store.values([*dict.fromkeys(wanted), record.inputs])
     return Session(record, store, backend, flights, journal, values)
 

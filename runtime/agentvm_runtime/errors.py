@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from agentvm_compiler.errors import AgentVMError
 
 
@@ -56,3 +58,11 @@ class Halt(BaseException):
     def __init__(self, error: AgentVMError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether an exception is the program's own, not a signal to stop."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() == 0  # raised by the program itself
+    return not isinstance(error, KeyboardInterrupt | GeneratorExit | Halt)

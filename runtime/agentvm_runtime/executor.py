@@ -25,13 +25,13 @@ from agentvm_compiler.errors import InternalError
 from agentvm_compiler.ir import CONTROL_OPERANDS, LITERALS, UNBOUND, Kind, Node, Region
 
 from .asking import Place, ask_model
-from .errors import UnstorableValue
+from .errors import Halt, UnstorableValue, is_failure
 from .keys import agent_key, python_key
 from .ordered import OrderedGroup
 from .session import Outcome, Session, Work
 from .slots import Slot
 from .tools import bind, call_tool
-from .tracing import Tracer, tracing
+from .tracing import Tracer, pure, tracing
 from .values import copy_value, digest, encode
 
 WINDOW = 1024
@@ -55,7 +55,7 @@ class Owner:
         """Wait until an effect within may happen, as far as what is around it is concerned."""
         node = self.frame.region.nodes[self.index]
         if self.iterations is not None and (effect is Effect.WRITE or node.effect is Effect.WRITE):
-            await self.iterations.before(self.iteration)
+            await self.iterations.reached(self.iteration)
         await self.frame.reached(self.index, effect)
 
 
@@ -148,9 +148,15 @@ class Frame:
                 index = self._inline.pop(0)
                 if self._group.failed_at is not None and index > self._group.failed_at:
                     continue
+                node = self.region.nodes[index]
                 try:
-                    self._python(self.region.nodes[index])
-                except Exception as error:
+                    with pure(node.site):
+                        self._python(node)
+                except Halt as halt:
+                    self._group.fail(-1, halt)
+                except BaseException as error:
+                    if not is_failure(error):
+                        raise
                     self._group.fail(index, error)
                 else:
                     self._group.succeed(index)
@@ -368,7 +374,8 @@ async def run_agent(
     values = bind(agent, args, kwargs)
     compiled = compile_agent(agent)
     key = agent_key(compiled.hash, values)
-    work = Work(place.path, place.site, "agent", key, traced=traced)
+    arguments = (tuple(args), kwargs) if traced else None
+    work = Work(place.path, place.site, "agent", key, traced=traced, arguments=arguments)
 
     async def execute() -> Outcome:
         return Outcome(await run_program(session, compiled, values, place.path, owner, siblings))

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 from anyio.abc import TaskGroup
 
-from .errors import Halt
+from .errors import Halt, is_failure
 from .slots import Slot
 
 
@@ -44,10 +44,12 @@ class OrderedGroup:
             self._scopes[index] = scope
             try:
                 await work()
-            except Exception as error:
-                self.fail(index, error)
             except Halt as halt:
                 self.fail(-1, halt)  # before all: nothing goes on
+            except BaseException as error:
+                if not is_failure(error):
+                    raise
+                self.fail(index, error)
             else:
                 self.succeed(index)
             finally:
@@ -83,6 +85,12 @@ class OrderedGroup:
             event = anyio.Event()
             self._waiting.append((count, event))
             await event.wait()
+
+    async def reached(self, index: int) -> None:
+        """Return when all before the child have succeeded; if one fails, wait to be cancelled."""
+        await self.before(index)
+        if self.failed_at is not None and self.failed_at < index:
+            await anyio.sleep_forever()
 
     def _settled(self, count: int) -> bool:
         limit = count if self.failed_at is None else min(count, self.failed_at)

@@ -17,11 +17,12 @@ from typing import Any
 from agentvm_compiler.calls import CallContext
 from agentvm_compiler.errors import AgentVMError
 
-from .errors import Halt, ReplayMismatch, UncertainWrite, UnstorableValue
+from .errors import Halt, ReplayMismatch, StoreError, UncertainWrite, UnstorableValue, is_failure
 from .flights import Flights
 from .ports import Commit, ModelBackend, Store
 from .progress import Progress
 from .records import Digest, Event, EventKind, MemoEntry, RunRecord, Source
+from .restoring import restore
 from .values import copy_value, decode, digest, encode, key_digest
 
 
@@ -49,6 +50,8 @@ class Work:
     idempotent: bool = False
     traced: bool = False
     """Whether it was asked for by a traced region, which must ask for the same again on resume."""
+    arguments: Any = None
+    """What a traced region passed, which the callee may change in place."""
 
 
 class Session:
@@ -76,7 +79,7 @@ class Session:
         self._halted: Halt | None = None
         self._values = values
         self._recorded = {each.path: each for each in journal if each.kind is not EventKind.INTENT}
-        self._intents = {each.path for each in journal if each.kind is EventKind.INTENT}
+        self._intents = {each.path: each.key for each in journal if each.kind is EventKind.INTENT}
 
     # -- the journal -------------------------------------------------------------------
 
@@ -88,16 +91,23 @@ class Session:
     def append(
         self, event: Event, values: Mapping[Digest, bytes] | None = None, memo: MemoEntry | None = None
     ) -> Commit:
-        commit = self.store.append(self.record.id, event, values, memo)
+        if self._halted is not None:
+            raise self._halted
+        try:
+            commit = self.store.append(self.record.id, event, values, memo)
+        except StoreError as error:
+            raise self.halt(error) from None
         for each in self.listeners:
             each(event)
         return commit
 
-    def replay(self, event: Event) -> Any:
+    def replay(self, event: Event, work: Work | None = None) -> Any:
         """The recorded result. Raises the recorded exception if the work failed."""
         assert event.value is not None
         value = self.load(event.value)
         self.progress.reused += 1
+        if work is not None and CHANGED in event.detail:
+            restore(work.arguments, self.load(event.detail[CHANGED]))
         if event.kind is EventKind.FAILED:
             raise value
         return value
@@ -117,9 +127,9 @@ class Session:
         """
         found = self.look_up(work)
         if found is not None:
-            return self.replay(found)
+            return self.replay(found, work)
         if work.write:
-            await self.intend(work).wait()
+            await self.durable(self.intend(work))
         if work.shared and self.memo:
             return await self._perform_shared(work, execute)
         return await self._execute(work, execute)
@@ -135,13 +145,14 @@ class Session:
             found = None
         if found is not None and found.value is not None:
             return found
-        if work.path in self._intents and found is None and not work.idempotent:
+        intent = self._intents.get(work.path)
+        if intent is not None and not (work.idempotent and intent == work.key):
             raise self.halt(_uncertain(self.record.id, work))
         return None
 
     def halt(self, error: AgentVMError) -> Halt:
-        """Stop the run: from now on no work is done, whatever the agent catches."""
-        self._halted = Halt(error)
+        """Stop the run: from now on no work is done and nothing journaled, whatever the agent catches."""
+        self._halted = self._halted or Halt(error)
         return self._halted
 
     def intend(self, work: Work) -> Commit:
@@ -183,20 +194,41 @@ class Session:
 
     async def _execute(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
         started = time.time()
+        before = self.fingerprint(work)
         self.progress.active[work.path] = started
         try:
             outcome = await execute()
-        except Exception as error:
-            await self.failed(work, error, started).wait()
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            await self.durable(self.failed(work, error, started, before))
             raise
         finally:
             self.progress.active.pop(work.path, None)
-        commit = self.finished(work, outcome, started)
+        commit = self.finished(work, outcome, started, before)
         if work.write:
-            await commit.wait()
+            await self.durable(commit)
         return outcome.value
 
-    def finished(self, work: Work, outcome: Outcome, started: float) -> Commit:
+    async def durable(self, commit: Commit) -> None:
+        """Wait for a commit. Raises Halt if the store cannot be written."""
+        try:
+            await commit.wait()
+        except StoreError as error:
+            raise self.halt(error) from None
+
+    def fingerprint(self, work: Work) -> str:
+        """What tells whether a callee changed its arguments."""
+        return "" if work.arguments is None else key_digest(work.arguments)
+
+    def _changes(self, work: Work, before: str) -> tuple[dict[str, Any], dict[Digest, bytes]]:
+        """For the journal: the arguments, if the callee changed them."""
+        if not before or key_digest(work.arguments) == before:
+            return {}, {}
+        data = encode(work.arguments, name=f"the arguments of {work.site}")
+        return {CHANGED: digest(data)}, {digest(data): data}
+
+    def finished(self, work: Work, outcome: Outcome, started: float, before: str = "") -> Commit:
         """Journal a result.
 
         Raises:
@@ -207,11 +239,14 @@ class Session:
         memo = None
         if work.shared and self.memo:
             memo = MemoEntry(work.key, name, self.record.id, work.path, time.time())
-        return self._note(work, name, Source.EXECUTED, started, outcome.detail, {name: data}, memo)
+        changed, values = self._changes(work, before)
+        detail = {**outcome.detail, **changed}
+        return self._note(work, name, Source.EXECUTED, started, detail, {name: data, **values}, memo)
 
-    def failed(self, work: Work, error: Exception, started: float) -> Commit:
+    def failed(self, work: Work, error: BaseException, started: float, before: str = "") -> Commit:
         """Journal an exception."""
         data = encoded_error(error)
+        changed, values = self._changes(work, before)
         event = Event(
             EventKind.FAILED,
             work.path,
@@ -221,9 +256,10 @@ class Session:
             digest(data),
             started_at=started,
             finished_at=time.time(),
+            detail=changed,
         )
         self.progress.executed += 1
-        return self.append(event, {digest(data): data})
+        return self.append(event, {digest(data): data, **values})
 
     def computed(self, work: Work, name: Digest, data: bytes, started: float) -> None:
         """Journal what plain Python computed."""
@@ -260,6 +296,10 @@ class Session:
             detail,
         )
         return self.append(event, values, memo)
+
+
+CHANGED = "changed"
+"""In an event's detail: digest of the arguments as the callee left them."""
 
 
 def encoded_error(error: BaseException) -> bytes:

@@ -53,12 +53,17 @@ def tool_work(
         write=tool.effect is Effect.WRITE,
         idempotent=tool.idempotent,
         traced=traced,
+        arguments=(args, kwargs) if traced else None,
     )
 
 
 def bind(agent: Agent, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
     """All parameters of an agent by name, defaults applied; raises TypeError as a call would."""
-    bound = agent.signature.bind(*args, **kwargs)
+    try:
+        bound = agent.signature.bind(*args, **kwargs)
+    except TypeError:
+        agent.fn(*args, **kwargs).close()  # type: ignore[attr-defined]  # Python says it in its own words
+        raise
     bound.apply_defaults()
     return dict(bound.arguments)
 

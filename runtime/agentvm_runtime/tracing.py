@@ -17,6 +17,7 @@ from typing import Any
 
 from agentvm_compiler.calls import Agent, LlmRequest, Tool, dispatcher
 from agentvm_compiler.compile import Compiled
+from agentvm_compiler.errors import InternalError
 
 from .asking import Place, ask_request, complete
 from .session import Outcome, Session
@@ -71,17 +72,18 @@ class Tracer:
         work = tool_work(self._place(tool.name), tool, args, kwargs, traced=True)
         found = session.look_up(work)
         if found is not None:
-            return session.replay(found)
+            return session.replay(found, work)
         if work.write:
             session.intend(work).block()
         started = time.time()
+        before = session.fingerprint(work)
         try:
             with within_tool(session, session.context(work.path)):
                 value = tool.fn(*args, **kwargs)
         except Exception as error:
-            session.failed(work, error, started).block()
+            session.failed(work, error, started, before).block()
             raise
-        commit = session.finished(work, Outcome(value), started)
+        commit = session.finished(work, Outcome(value), started, before)
         if work.write:
             commit.block()
         return value
@@ -93,6 +95,32 @@ class Tracer:
             _scope.set(scope)
         name = self._program.program.name
         return Place(f"{self._path}/{scope.next_call()}", site, self._program.hash, name)
+
+
+class Forbidden:
+    """Dispatcher of code that the compiler took for pure: a call is a bug, and must not go unnoticed."""
+
+    def __init__(self, site: str) -> None:
+        self._site = site
+
+    def _refuse(self, what: str) -> InternalError:
+        return InternalError(
+            f"{self._site} called {what}, and the compiler did not see that it would. "
+            "This is a bug in AgentVM: please report it with the source of the agent. "
+            "To go round it, call the tool by its name in the agent itself."
+        )
+
+    async def llm(self, request: LlmRequest) -> Any:
+        raise self._refuse("the model")
+
+    async def tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        raise self._refuse(f"tool {tool.name}")
+
+    def sync_tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        raise self._refuse(f"tool {tool.name}")
+
+    async def agent(self, agent: Agent, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        raise self._refuse(f"agent {agent.name}")
 
 
 class Unrecorded:
@@ -123,6 +151,16 @@ def tracing(tracer: Tracer) -> Iterator[None]:
     finally:
         dispatcher.reset(tokens[0])
         _scope.reset(tokens[1])
+
+
+@contextmanager
+def pure(site: str) -> Iterator[None]:
+    """Within it, no call of ours may happen."""
+    token = dispatcher.set(Forbidden(site))
+    try:
+        yield
+    finally:
+        dispatcher.reset(token)
 
 
 def _task() -> asyncio.Task[Any] | None:

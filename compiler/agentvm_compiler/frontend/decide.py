@@ -9,11 +9,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from . import known
 from .alias import Analysis
-from .callees import is_async_call, is_gather
-from .infer import plain
+from .callees import effect_call, is_async_call, is_gather
+from .infer import is_immutable, plain
 from .scope import NESTED_SCOPES, Scope
 
 _FRAME_BUILTINS = frozenset({locals, globals, vars, dir, eval, exec, super})
@@ -54,11 +55,19 @@ def why_whole(analysis: Analysis) -> Reason | None:
                 f"this may change what {listed} both refer to",
                 "copy one of them first (`list(...)`, `copy.deepcopy(...)`), or build a new value",
             )
+        if effect_call(node, scope):
+            advice = "return the new value instead of changing the argument"
+            return Reason(node, f"the callee may change what `{names[0]}` refers to", advice)
         return Reason(
             node,
             f"this changes a module-level object that `{names[0]}` may refer to",
             "pass the object in, or keep it out of the agent",
         )
+    for name in scope.params:
+        if analysis.parameter_mutated(name) and not is_immutable(analysis.types.names.get(name, Any)):
+            what = f"it may change its argument `{name}`, which its caller can see"
+            advice = "annotate the argument if it is immutable, or return a new value instead"
+            return Reason(tree.args, what, advice)
     return None
 
 
@@ -81,6 +90,8 @@ def _structural(tree: ast.AST, scope: Scope) -> Iterator[Reason]:
                 yield Reason(node, "a name outside the function is rebound", "return the value instead")
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 yield Reason(node, f"`{node.name}` is defined inside the agent", "move it to the module")
+            case ast.Name(id=name) | ast.Attribute(attr=name) if _is_private(name, scope):
+                yield Reason(node, f"`{name}` is a private name of a class")
             case ast.Name() if _is_frame_builtin(node, scope):
                 yield Reason(node, f"`{node.id}` looks at the function's own frame")
             case ast.Call() if is_async_call(node, scope) and id(node) not in awaited | gathered:
@@ -93,6 +104,12 @@ def _elements(argument: ast.expr) -> list[ast.AST]:
     if isinstance(argument, ast.Starred) and isinstance(argument.value, ast.ListComp | ast.GeneratorExp):
         return [argument.value.elt]
     return []
+
+
+def _is_private(name: str, scope: Scope) -> bool:
+    """Whether Python mangles the name."""
+    qualname = scope.source.fn.__qualname__.rpartition("<locals>.")[2]
+    return name.startswith("__") and not name.endswith("__") and "." in qualname
 
 
 def _is_frame_builtin(node: ast.Name, scope: Scope) -> bool:

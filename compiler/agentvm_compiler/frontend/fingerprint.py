@@ -12,27 +12,16 @@ import copy
 import enum
 import functools
 import inspect
-import sysconfig
 import textwrap
 import types
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from agentvm_compiler.calls import Agent, Tool
 from agentvm_compiler.ir import content_hash
 
 from .scope import UNKNOWN, Scope, walk_scope
-from .source import FunctionTree, source_of
-
-_LIBRARIES = tuple(
-    {
-        str(Path(path).resolve())
-        for key in ("stdlib", "purelib", "platlib")
-        if (path := sysconfig.get_path(key))
-    }
-)
-_OURS = ("agentvm", "agentvm_compiler", "agentvm_runtime", "agentvm_serving")
+from .source import FunctionTree, is_users, source_of
 
 
 def code_hash(code: str, used: Mapping[str, str], *more: Any) -> str:
@@ -83,7 +72,7 @@ def _references(tree: ast.AST, scope: Scope) -> Iterator[tuple[str, Any]]:
 @functools.lru_cache(maxsize=4096)
 def _function(fn: types.FunctionType) -> str:
     name = f"{fn.__module__}.{fn.__qualname__}"
-    source = source_of(fn) if _of_the_user(fn.__module__, fn.__code__.co_filename) else None
+    source = source_of(fn) if is_users(fn) else None
     if source is None:
         return name
     if fn in _in_progress:
@@ -100,7 +89,7 @@ def _function(fn: types.FunctionType) -> str:
 def _class(cls: type) -> str:
     name = f"{cls.__module__}.{cls.__qualname__}"
     try:
-        if not _of_the_user(cls.__module__, inspect.getfile(cls)):
+        if not is_users(cls):
             return name
         tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
     except (OSError, TypeError, SyntaxError):
@@ -120,9 +109,3 @@ def without_docstrings(tree: ast.AST) -> ast.AST:
         if isinstance(node, FunctionTree) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return tree
-
-
-def _of_the_user(module: str, file: str) -> bool:
-    if module.partition(".")[0] in _OURS:
-        return False
-    return not str(Path(file).resolve()).startswith(_LIBRARIES)

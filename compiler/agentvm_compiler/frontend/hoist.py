@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from agentvm_compiler.calls import Effect
 
-from .alias import effect_of, mutated_in
 from .block import Block
 from .callees import effect_call, is_async_call, is_gather, suspends
 from .decide import Unsupported
 from .infer import is_immutable
-from .scope import COMPREHENSIONS
+from .objects import effect_of, mutated_in
+from .scope import COMPREHENSIONS, UNKNOWN
 
 if TYPE_CHECKING:
     from .lower import Lowering
@@ -79,6 +79,12 @@ class _Hoisting:
     def of(self, expression: ast.expr) -> ast.expr:
         if not suspends(expression, self.scope):
             return expression
+        if isinstance(expression, ast.NamedExpr):
+            return self._named(expression)
+        if any(isinstance(node, ast.NamedExpr) for node in ast.walk(expression)):
+            raise Unsupported(
+                expression, "`:=` beside an await is not compiled yet", "assign on a line before"
+            )
         if _call_of(self.lowering, expression) is not None:
             name = _whole_call(self.lowering, expression, self.block, None)
             assert name is not None
@@ -96,13 +102,27 @@ class _Hoisting:
             return self.comprehension(expression)
         return self._parts(expression)
 
-    def arguments(self, call: ast.Call) -> ast.Call:
-        """The call with its arguments hoisted, and evaluated before it if evaluating them has effects."""
+    def _named(self, expression: ast.NamedExpr) -> ast.expr:
+        left = hoist(self.lowering, expression.value, self.block, into=expression.target.id)
+        if left is not None:
+            self.lowering.assign(expression.target.id, left, self.block)
+        return ast.copy_location(ast.Name(expression.target.id, ast.Load()), expression)
+
+    def arguments(self, call: ast.Call, *, early: bool = False) -> ast.Call:
+        """The call with its arguments hoisted, and evaluated before it if evaluating them has effects.
+
+        Args:
+            early: evaluate them before it in any case.
+        """
+        if any(isinstance(node, ast.NamedExpr) for node in ast.walk(call)):
+            raise Unsupported(
+                call, "`:=` in the arguments of a call is not compiled yet", "assign on a line before"
+            )
         made = copy.copy(call)
         made.args = list(call.args)
         made.keywords = [copy.copy(each) for each in call.keywords]
         places = [(call, "args", index) for index in range(len(made.args))]
-        eager = any(
+        eager = early or any(
             effect_of(each) is not Effect.PURE or mutated_in(each) for each in [*made.args, *made.keywords]
         )
         last = max(
@@ -117,10 +137,8 @@ class _Hoisting:
 
     def _argument(self, value: ast.expr, early: bool, hoisted: bool) -> ast.expr:
         value = self.of(value) if hoisted else value
-        if early and not _trivial(value):
-            if isinstance(value, ast.Starred):
-                raise Unsupported(value, "a starred argument has effects", "assign it to a name first")
-            return self._temporary(value)
+        if early and not self._trivial(value):
+            return self._listed(value) if isinstance(value, ast.Starred) else self._temporary(value)
         return value
 
     def _temporary(self, value: ast.expr) -> ast.Name:
@@ -148,25 +166,64 @@ class _Hoisting:
         for number, place in enumerate(places[: awaiting[-1] + 1]):
             part = _get(expression, place)
             if suspends(part, self.scope):
-                _set(made, place, self.of(part))
+                part = self.of(part)
+                _set(made, place, part)
+            if number == awaiting[-1]:
+                break
+            if isinstance(part, ast.Starred):
+                _set(made, place, self._listed(part))
             elif isinstance(part, ast.FormattedValue):
-                if not _trivial(part.value):
+                if not self._trivial(part.value):
                     early = copy.copy(part)
                     early.value = self._temporary(part.value)
                     _set(made, place, early)
-            elif not _trivial(part) and number < awaiting[-1]:
+            elif isinstance(expression, ast.Call) and places[number] == ("func", None):
+                self._check_callee(part)
+            elif not self._trivial(part):
                 if mutated_in(expression) and not is_immutable(self.lowering.analysis.types.of(part)):
                     raise Unsupported(expression, "the expression changes a value while it is evaluated")
                 _set(made, place, self._temporary(part))
         return made
 
+    def _listed(self, starred: ast.Starred) -> ast.Starred:
+        """`*xs` with the elements it has now."""
+        elements = ast.copy_location(ast.List([starred], ast.Load()), starred)
+        return ast.copy_location(ast.Starred(self._temporary(elements), ast.Load()), starred)
+
+    def _trivial(self, expression: ast.expr) -> bool:
+        """Whether evaluating it later makes no difference."""
+        if isinstance(expression, ast.Constant):
+            return True
+        if not isinstance(expression, ast.Name) or mutated_in(expression):
+            return False
+        if expression.id in self.scope.locals or self.block.read(expression.id) is not None:
+            return self.lowering.is_bound(expression.id, self.block)
+        return self.scope.lookup(expression.id) is not UNKNOWN and effect_of(expression) is Effect.PURE
+
+    def _check_callee(self, callee: ast.expr) -> None:
+        """What is called is looked up late: allow names and methods of local values only."""
+        while isinstance(callee, ast.Attribute):
+            callee = callee.value
+        if isinstance(callee, ast.Name) and self._trivial(callee):
+            return
+        if isinstance(callee, ast.Name) and self.lowering.is_bound(callee.id, self.block):
+            return
+        raise Unsupported(callee, "what is called is computed before an await", "await into a name first")
+
     def _gather(self, call: ast.Call) -> ast.expr:
         if call.keywords:
             raise Unsupported(call, "asyncio.gather with options is not compiled yet")
         parts: list[ast.expr] = []
+        calls = [each for each in call.args if isinstance(each, ast.Call) and is_async_call(each, self.scope)]
+        if any(self.lowering.effect_of_call(each) is Effect.WRITE for each in calls):
+            # Python evaluates all arguments before any of the calls begins.
+            ready = {id(each): self.arguments(each, early=True) for each in calls}
+        else:
+            ready = {id(each): each for each in calls}
         for argument in call.args:
-            if is_async_call(argument, self.scope):
-                parts.append(self.of(ast.copy_location(ast.Await(argument), argument)))
+            if id(argument) in ready:
+                awaited = ast.Await(ready[id(argument)])
+                parts.append(self.of(ast.copy_location(awaited, argument)))
                 continue
             inner = argument.value if isinstance(argument, ast.Starred) else None
             if not isinstance(inner, ast.ListComp | ast.GeneratorExp) or not is_async_call(
@@ -191,6 +248,18 @@ class _Hoisting:
                 raise Unsupported(node, "a comprehension that awaits in a filter is not compiled yet")
             if any(effect_of(part) is not Effect.PURE or mutated_in(part) for part in later):
                 raise Unsupported(node, "a comprehension's filter has effects", "use a for loop")
+        if mutated_in(node.generators[0].iter):
+            raise Unsupported(node, "the comprehension uses up an iterator that has a name", "use a list")
+        if getattr(node, "avm_read_over", False):
+            raise Unsupported(node, "the comprehension changes what it goes over", "go over a copy")
+        if any(isinstance(each, ast.NamedExpr) for each in ast.walk(node)):
+            raise Unsupported(
+                node, "`:=` in a comprehension that awaits is not compiled yet", "use a for loop"
+            )
+        if self._writes(node) and (
+            node.generators[0].ifs or len(node.generators) > 1 or not isinstance(node, ast.ListComp)
+        ):
+            raise Unsupported(node, "a filter, key or set may stop the writes half-way", "use a for loop")
         first = node.generators[0]
         names = [
             name.id
@@ -201,7 +270,7 @@ class _Hoisting:
         first_iter = self.of(first.iter)
         if len(node.generators) > 1 or first.ifs or not isinstance(first.target, ast.Name):
             items = self._temporary(self._items(node, first_iter, names)).id
-        elif isinstance(first_iter, ast.Name) and self.block.read(first_iter.id):
+        elif isinstance(first_iter, ast.Name) and self.lowering.is_bound(first_iter.id, self.block):
             items = first_iter.id
         else:
             listed = ast.List([ast.Starred(first_iter, ast.Load())], ast.Load())
@@ -214,6 +283,10 @@ class _Hoisting:
         name = into or self.lowering.temporary()
         self.lowering.map(items, names, element, name, self.block, node)
         return self._collected(node, name)
+
+    def _writes(self, node: ast.expr) -> bool:
+        calls = [each for each in ast.walk(node) if effect_call(each, self.scope)]
+        return any(self.lowering.effect_of_call(each) is Effect.WRITE for each in calls)
 
     def _items(self, node: ast.expr, first_iter: ast.expr, names: list[str]) -> ast.expr:
         """The list of what the comprehension's targets take, as tuples."""
@@ -232,13 +305,6 @@ class _Hoisting:
         kind = "{*%s}" if isinstance(node, ast.SetComp) else "{_key: _element for _key, _element in %s}"
         made = ast.parse(kind % name, mode="eval").body
         return ast.fix_missing_locations(ast.copy_location(made, node))
-
-
-def _trivial(expression: ast.expr) -> bool:
-    """Whether evaluating it later makes no difference."""
-    if isinstance(expression, ast.Attribute):
-        return _trivial(expression.value)
-    return isinstance(expression, ast.Name | ast.Constant)
 
 
 def _places(expression: ast.expr) -> Iterator[Place]:

@@ -16,6 +16,7 @@ import datetime
 import decimal
 import enum
 import fractions
+import functools
 import pathlib
 import types
 import typing
@@ -237,8 +238,13 @@ class Types:
                 return set[self.of(expression.elt)]  # type: ignore[misc]
             case ast.DictComp():
                 return dict[self.of(expression.key), self.of(expression.value)]  # type: ignore[misc]
-            case ast.Compare() | ast.UnaryOp(op=ast.Not()):
+            case ast.UnaryOp(op=ast.Not()):
                 return bool
+            case ast.Compare():
+                sides = [expression.left, *expression.comparators]
+                simple = (ast.Is, ast.IsNot, ast.In, ast.NotIn)
+                plainly = all(isinstance(each, simple) for each in expression.ops)
+                return bool if plainly or any(is_immutable(self.of(each)) for each in sides) else Any
             case ast.UnaryOp():
                 return self.of(expression.operand)
             case ast.BoolOp():
@@ -274,7 +280,7 @@ class Types:
         owner = plain(self.of(expression.value))
         if isinstance(owner, type) and issubclass(owner, enum.Enum) and expression.attr in ("name", "value"):
             return str if expression.attr == "name" or issubclass(owner, str) else Any
-        if is_record(owner):
+        if has_fields(owner):
             return record_fields(owner).get(expression.attr, Any)
         value = self.scope.resolve(expression)
         return Any if value is UNKNOWN else type(value)
@@ -312,6 +318,8 @@ class Types:
         if callee in (min, max) and len(arguments) == 1:
             return element(self.of(arguments[0]))
         if callee in (dict, set, tuple, list, frozenset) or is_record(callee):
+            return callee
+        if isinstance(callee, type) and type(callee) is type:
             return callee
         if isinstance(callee, type) and issubclass(callee, ATOMS):
             return callee
@@ -380,11 +388,39 @@ def evaluate(expression: ast.expr, scope: Scope) -> Any:
 
 def is_record(cls: Any) -> bool:
     """Whether the class is a dataclass or pydantic model without code of its own in construction."""
-    if not isinstance(cls, type):
+    return isinstance(cls, type) and _is_record(cls)
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_record(cls: type) -> bool:
+    own = [
+        each for each in cls.__mro__ if each.__module__ not in ("builtins", "pydantic.main", "typing", "abc")
+    ]
+    if any(name in each.__dict__ for each in own for name in ("__new__", "__setattr__", "__post_init__")):
         return False
     if dataclasses.is_dataclass(cls):
-        return not hasattr(cls, "__post_init__")
-    return hasattr(cls, "__pydantic_fields__")
+        written = getattr(cls.__init__, "__code__", None)
+        made = written is not None and not written.co_filename.endswith(".py")
+        return made and all(_plain_factory(each.default_factory) for each in dataclasses.fields(cls))
+    if not hasattr(cls, "__pydantic_fields__"):
+        return False
+    decorators: Any = cls.__pydantic_decorators__  # type: ignore[attr-defined]
+    checks = [getattr(decorators, each.name) for each in dataclasses.fields(decorators)]
+    fields = cls.__pydantic_fields__.values()
+    return (
+        not any(isinstance(each, dict) and each for each in checks)
+        and not any(name in each.__dict__ for each in own for name in ("__init__", "model_post_init"))
+        and all(_plain_factory(each.default_factory) for each in fields)
+    )
+
+
+def has_fields(cls: Any) -> bool:
+    """Whether the class declares what its instances hold."""
+    return isinstance(cls, type) and (dataclasses.is_dataclass(cls) or hasattr(cls, "__pydantic_fields__"))
+
+
+def _plain_factory(factory: Any) -> bool:
+    return factory in (None, dataclasses.MISSING, list, dict, set, tuple)
 
 
 def record_fields(cls: type) -> Mapping[str, Type]:

@@ -8,6 +8,13 @@ from __future__ import annotations
 
 import builtins
 import copy
+import datetime
+import decimal
+import fractions
+import json
+import operator
+import pathlib
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -105,6 +112,42 @@ PURE_MODULES = frozenset(
         "enum",
     ]
 )
+
+IMPURE = frozenset(
+    {json.dump, json.load, operator.setitem, operator.delitem, operator.methodcaller}
+    | {
+        getattr(operator, name)
+        for name in operator.__all__
+        if name.startswith("i") and hasattr(operator, f"__{name}__")
+    }
+    - {operator.index, operator.inv, operator.invert}
+)
+"""Functions of those modules that change an argument or the world."""
+
+PURE_METHODS = frozenset(
+    {
+        str,
+        bytes,
+        int,
+        float,
+        complex,
+        bool,
+        type(None),
+        range,
+        tuple,
+        frozenset,
+        datetime.date,
+        datetime.datetime,
+        datetime.time,
+        datetime.timedelta,
+        decimal.Decimal,
+        fractions.Fraction,
+        uuid.UUID,
+        pathlib.PurePath,
+        pathlib.PurePosixPath,
+    }
+)
+"""Classes whose methods change nothing; subclasses do not count."""
 
 ITERATORS = frozenset({iter, map, filter, zip, enumerate, reversed})
 """Builtins that give an iterator: it is used up by being read."""

@@ -11,21 +11,23 @@ and a *value* (what is returned), and what follows stands in a branch on the exi
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from agentvm_compiler.calls import Agent, Effect, Tool, joined, llm
 from agentvm_compiler.ir import LITERALS, Kind, Node, Program, Region, Span
 
-from .alias import Analysis, effect_of, mutated_in
+from .alias import Analysis
 from .block import Block, Names
 from .callees import effect_call, suspends
 from .decide import Reason, Unsupported, why_whole
 from .fingerprint import code_hash, fingerprint, used_objects, without_docstrings
 from .hoist import hoist
+from .infer import is_immutable, plain
+from .objects import effect_of, mutated_in
 from .scope import loaded_names, stored_names
-
-EXIT, VALUE = "_exit", "_value"
 
 EffectOf = Callable[[Agent], Effect]
 """The effect of a whole agent."""
@@ -61,7 +63,21 @@ class Lowering:
         self.names = Names()
         self.decisions: list[Decision] = []
         self.temporaries = 0
+        taken = any(re.fullmatch(r"_(\d+|exit|value|if|in|item)", each) for each in self.scope.shadowed)
+        self.prefix = "_avm_" if taken else "_"
+        """What the names of our own intermediate values begin with."""
+        self.unsure: set[str] = set()
+        """SSA values that may be `$unbound`."""
         self.callees: list[Agent] = []
+
+    def own(self, what: str) -> str:
+        """The name of an intermediate value."""
+        return self.prefix + what
+
+    def is_bound(self, name: str, block: Block) -> bool:
+        """Whether a name certainly has a value here."""
+        value = block.read(name)
+        return value is not None and value != "$unbound" and value not in self.unsure
 
     def program(self, name: str) -> Program:
         """Lower the whole function."""
@@ -82,7 +98,7 @@ class Lowering:
         tree = self.scope.source.tree
         code = ast.unparse(without_docstrings(tree))
         operands = tuple(value for each in params if (value := block.read(each)))
-        result = block.write(VALUE)
+        result = block.write(self.own("value"))
         block.nodes.append(
             Node(
                 Kind.TRACED,
@@ -133,6 +149,13 @@ class Lowering:
             case ast.If():
                 return self._if(statement, block)
             case ast.For(orelse=[]):
+                if getattr(statement, "avm_read_over", False):
+                    raise Unsupported(statement, "the loop changes what it loops over", "loop over a copy")
+                if effect_of(statement.iter) is not Effect.PURE and not self._is_listed(statement.iter):
+                    what = "what the loop goes over may do something each time it is asked for the next item"
+                    raise Unsupported(statement, what, "make it a list first")
+                if mutated_in(statement.iter):
+                    raise Unsupported(statement, "the loop uses up an iterator that has a name", "use a list")
                 return self._for(statement, block)
             case ast.While(orelse=[]):
                 return self._while(statement, block)
@@ -141,7 +164,9 @@ class Lowering:
                 if rest is None:
                     return None
                 return self._simple(_replaced(statement, value=rest), block)
-            case ast.Assign() | ast.AugAssign() | ast.AnnAssign(value=ast.expr()) | ast.Return() | ast.Expr():
+            case ast.AugAssign():
+                return self._augmented(statement, block)
+            case ast.Assign() | ast.AnnAssign(value=ast.expr()) | ast.Return() | ast.Expr():
                 if any(suspends(target, self.scope) for target in _targets(statement)):
                     raise Unsupported(
                         statement, "the target of the assignment awaits", "await it on a line before"
@@ -159,13 +184,29 @@ class Lowering:
         kind = type(statement).__name__.removeprefix("Async").lower()
         raise Unsupported(statement, f"`{kind}` with an await inside is not compiled yet")
 
+    def _augmented(self, statement: ast.AugAssign, block: Block) -> Exit | None:
+        """`x += await f()`: Python reads `x` first."""
+        target = statement.target
+        if not isinstance(target, ast.Name) or not is_immutable(
+            self.analysis.types.names.get(target.id, Any)
+        ):
+            what = "the target is read before the await and changed after it"
+            raise Unsupported(statement, what, "await into a name first")
+        before = self.temporary()
+        self.assign(before, ast.copy_location(ast.Name(target.id, ast.Load()), statement), block)
+        value = hoist(self, statement.value, block)
+        assert value is not None
+        total = ast.BinOp(ast.Name(before, ast.Load()), statement.op, value)
+        self.assign(target.id, ast.fix_missing_locations(ast.copy_location(total, statement)), block)
+        return None
+
     def _simple(self, statement: ast.stmt, block: Block) -> Exit | None:
         """What is left of a statement whose awaits were hoisted."""
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Name):
             return None
         if isinstance(statement, ast.Return) and isinstance(statement.value, ast.Name):
             value = block.read(statement.value.id)
-            if value is not None:
+            if value is not None and self.is_bound(statement.value.id, block):
                 return Exit("$return", value, always=True)
         return self.python(statement, block)
 
@@ -177,12 +218,17 @@ class Lowering:
             return Exit("$return", "$none", always=True)
         exits = _may_exit(statement)
         stored = dict.fromkeys([*stored_names(statement), *sorted(mutated_in(statement))])
-        needed = dict.fromkeys(loaded_names(statement))
+        needed = dict.fromkeys([*loaded_names(statement), *sorted(mutated_in(statement))])
         if not _definite(statement):  # a name it may leave alone keeps the value it had
             needed.update(stored)
         operands, unbound = self._operands(needed, block)
-        results = tuple(block.write(each) for each in ([EXIT, VALUE] if exits else []))
+        results = tuple(
+            block.write(each) for each in ([self.own("exit"), self.own("value")] if exits else [])
+        )
+        sure = _definite(statement)
+        unsure = [each for each in stored if not (sure or self.is_bound(each, block)) or _deletes(statement)]
         results += tuple(block.write(each) for each in stored)
+        self.unsure.update(value for each in unsure if (value := block.read(each)))
         self._add(
             block,
             Kind.TRACED if traced else Kind.PYTHON,
@@ -191,7 +237,12 @@ class Lowering:
             results,
             statement,
             effect=self._effect(statement),
-            attrs={**({"reason": traced.what} if traced else {}), **_mutates(statement), **unbound},
+            attrs={
+                **({"reason": traced.what} if traced else {}),
+                **({"exits": True} if exits else {}),
+                **_mutates(statement),
+                **unbound,
+            },
         )
         if not exits:
             return None
@@ -249,13 +300,15 @@ class Lowering:
             return callee.effect
         return Effect.PURE if callee is llm else self.effect_of_agent(callee)
 
+    def _is_own(self, name: str) -> bool:
+        return name.startswith(self.prefix) and name not in self.scope.locals
+
     # -- calls, asked for by `hoist` ---------------------------------------------------
 
     def temporary(self) -> str:
         """A name for an intermediate value, numbered within its statement."""
         self.temporaries += 1
-        name = f"_{self.temporaries}"
-        return name if name not in self.scope.shadowed else self.temporary()
+        return self.own(str(self.temporaries))
 
     def assign(self, name: str, value: ast.expr, block: Block) -> None:
         """Add `name = value` as a node."""
@@ -295,7 +348,7 @@ class Lowering:
         if len(targets) == 1:
             item = body.bind(targets[0])
         else:
-            item = body.bind("_item")
+            item = body.bind(self.own("item"))
             names = ast.Tuple([ast.Name(each, ast.Store()) for each in targets], ast.Store())
             self._unpack(names, body, place)
         rest = hoist(self, element, body)
@@ -304,6 +357,10 @@ class Lowering:
             temporary = self.temporary()
             self.assign(temporary, rest, body)
             rest = ast.Name(temporary, ast.Load())
+        changed = [each for each in body.written if not self._is_own(each) and each not in targets]
+        if changed:
+            what = f"each element changes `{changed[0]}` for the next"
+            raise Unsupported(place, what, "use a for loop")
         result = body.read(rest.id)
         assert result is not None
         source = block.read(items)
@@ -321,7 +378,7 @@ class Lowering:
         )
 
     def _unpack(self, target: ast.expr, block: Block, place: ast.AST) -> None:
-        unpack = ast.Assign([target], ast.Name("_item", ast.Load()))
+        unpack = ast.Assign([target], ast.Name(self.own("item"), ast.Load()))
         self.python(ast.fix_missing_locations(ast.copy_location(unpack, place)), block)
 
     # -- control flow ------------------------------------------------------------------
@@ -337,12 +394,16 @@ class Lowering:
             statement,
         )
 
+    def _is_listed(self, iterable: ast.expr) -> bool:
+        """Whether the items are certainly there before the first is asked for."""
+        return plain(self.analysis.types.of(iterable)) in (list, tuple, dict, set, frozenset, str, range)
+
     def _condition(self, test: ast.expr, block: Block) -> str:
         value = hoist(self, test, block)
         assert value is not None
         truth = ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), value))
-        self.assign("_if", ast.fix_missing_locations(ast.copy_location(truth, test)), block)
-        condition = block.read("_if")
+        self.assign(self.own("if"), ast.fix_missing_locations(ast.copy_location(truth, test)), block)
+        condition = block.read(self.own("if"))
         assert condition is not None
         return condition
 
@@ -371,7 +432,7 @@ class Lowering:
         sides = (Block(self.names, block), Block(self.names, block))
         ends = (then(sides[0]), otherwise(sides[1]))
         written = [
-            each for each in dict.fromkeys([*sides[0].written, *sides[1].written]) if not _temporary(each)
+            each for each in dict.fromkeys([*sides[0].written, *sides[1].written]) if not self._is_own(each)
         ]
         exits = any(end is not None for end in ends)
         results = []
@@ -379,7 +440,13 @@ class Lowering:
             left = [end.exit, end.value] if end else ["$none", "$none"]
             results.append([*(left if exits else []), *(side.read(each) or "$unbound" for each in written)])
         captures = tuple(dict.fromkeys([*sides[0].captures, *sides[1].captures]))
-        names = tuple(block.write(each) for each in [*([EXIT, VALUE] if exits else []), *written])
+        names = tuple(
+            block.write(each)
+            for each in [*([self.own("exit"), self.own("value")] if exits else []), *written]
+        )
+        for index, name in enumerate(names):
+            if any(given[index] == "$unbound" or given[index] in self.unsure for given in results):
+                self.unsure.add(name)
         self._add(
             block,
             Kind.BRANCH,
@@ -400,9 +467,13 @@ class Lowering:
     def _for(self, statement: ast.For, block: Block) -> Exit | None:
         iterable = hoist(self, statement.iter, block)
         assert iterable is not None
-        if not isinstance(iterable, ast.Name) or block.read(iterable.id) is None:
-            self.assign("_in", iterable, block)
-            iterable = ast.Name("_in", ast.Load())
+        if (
+            not isinstance(iterable, ast.Name)
+            or not self.is_bound(iterable.id, block)
+            or mutated_in(iterable)
+        ):
+            self.assign(self.own("in"), iterable, block)
+            iterable = ast.Name(self.own("in"), ast.Load())
         items = block.read(iterable.id)
         assert items is not None
         return self._loop(items, statement.target, statement.body, block, "for", statement)
@@ -429,17 +500,27 @@ class Lowering:
         before = tuple(block.read(each) or "$unbound" for each in carried)
         body = Block(self.names, block)
         versions = tuple(body.bind(each) for each in carried)
+        self.unsure.update(
+            version
+            for version, early in zip(versions, before, strict=True)
+            if early == "$unbound" or early in self.unsure
+        )
         if isinstance(target, ast.Name):
             item = body.write(target.id)
         else:
-            item = body.bind("_item")
+            item = body.bind(self.own("item"))
             if target is not None:
                 self._unpack(target, body, target)
         end = self.block(statements, body)
         left = (end.exit, end.value) if end else ("$none", "$none")
         given = tuple(body.read(each) or "$unbound" for each in carried)
         captures = tuple(body.captures)
-        names = tuple(block.write(each) for each in [EXIT, VALUE, *carried])
+        names = tuple(block.write(each) for each in [self.own("exit"), self.own("value"), *carried])
+        self.unsure.update(
+            name
+            for name, early, late in zip(names[2:], before, given, strict=True)
+            if early == "$unbound" or early in self.unsure or late == "$unbound"
+        )
         self._add(
             block,
             Kind.LOOP,
@@ -463,10 +544,6 @@ def _mutates(tree: ast.AST) -> dict[str, object]:
     return {"mutates": sorted(names)} if names else {}
 
 
-def _temporary(name: str) -> bool:
-    return name.startswith("_") and (name[1:].isdigit() or name in (EXIT, VALUE, "_if", "_in", "_item"))
-
-
 def _is_text(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
@@ -482,9 +559,13 @@ def _targets(statement: ast.stmt) -> list[ast.expr]:
     match statement:
         case ast.Assign():
             return statement.targets
-        case ast.AugAssign() | ast.AnnAssign():
+        case ast.AnnAssign():
             return [statement.target]
     return []
+
+
+def _deletes(statement: ast.stmt) -> bool:
+    return any(isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del) for node in ast.walk(statement))
 
 
 def _may_exit(statement: ast.stmt) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import builtins
 import enum
+import functools
+import linecache
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -34,14 +36,18 @@ class Scope:
         self.source = source
         self.params = parameters(source.tree)
         self.locals = frozenset(self.params) | frozenset(stored_names(source.tree.body))
-        self.shadowed = self.locals | comprehension_targets(source.tree)
+        self.shadowed = self.locals | comprehension_targets(source.tree) | _lambda_parameters(source.tree)
         """Names never taken for a global: too many, if anything, which is safe."""
         self.globals = source.fn.__globals__
         self.cells = _cells(source.fn)
+        self.rebound = rebound_globals(source.file)
+        """Module-level names that some function assigns."""
 
     def lookup(self, name: str) -> Any:
         """The object a non-local name stands for now; UNKNOWN if local or undefined."""
         if name in self.shadowed:
+            return UNKNOWN
+        if name in self.rebound:
             return UNKNOWN
         if name in self.cells:
             return self.cells[name]
@@ -64,9 +70,23 @@ class Scope:
             if isinstance(owner, type):
                 if isinstance(owner, enum.EnumMeta) and expression.attr in owner.__members__:
                     return owner.__members__[expression.attr]
-                found = _static_member(owner, expression.attr)
+                found = member_of(owner, expression.attr)
                 return found.__func__ if isinstance(found, staticmethod) else UNKNOWN
         return UNKNOWN
+
+
+@functools.lru_cache(maxsize=1024)
+def rebound_globals(file: str) -> frozenset[str]:
+    """Names that a `global` statement anywhere in the file makes assignable."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return frozenset()
+    return frozenset(name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names)
+
+
+def _lambda_parameters(tree: ast.AST) -> set[str]:
+    return {name for node in ast.walk(tree) if isinstance(node, ast.Lambda) for name in parameters(node)}
 
 
 def parameters(tree: FunctionTree | ast.Lambda) -> tuple[str, ...]:
@@ -87,19 +107,22 @@ def stored_names(statements: list[ast.stmt] | ast.AST) -> Iterator[str]:
         for name in ast.walk(node.target)
     }
     for node in walk_scope(statements):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-            if id(node) not in targets:
-                yield node.id
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            yield from ((each.asname or each.name.partition(".")[0]) for each in node.names)
-        elif (isinstance(node, ast.ExceptHandler) and node.name) or (
-            isinstance(node, ast.MatchAs | ast.MatchStar) and node.name
-        ):
-            yield node.name
-        elif isinstance(node, ast.MatchMapping) and node.rest:
-            yield node.rest
+        stored = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del)
+        if stored and id(node) not in targets:
+            yield node.id  # type: ignore[attr-defined]
+        yield from bound_otherwise(node)
+
+
+def bound_otherwise(node: ast.AST) -> Iterator[str]:
+    """Names that this very node binds without a `Name` that is stored."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        yield from ((each.asname or each.name.partition(".")[0]) for each in node.names)
+    elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+        yield node.name
+    elif isinstance(node, ast.MatchMapping) and node.rest:
+        yield node.rest
 
 
 def loaded_names(tree: ast.AST | list[ast.stmt]) -> Iterator[str]:
@@ -143,7 +166,8 @@ def _cells(fn: types.FunctionType) -> dict[str, Any]:
     return cells
 
 
-def _static_member(owner: type, name: str) -> Any:
+def member_of(owner: type, name: str) -> Any:
+    """What a class has under a name, itself or inherited; no descriptor is run."""
     for each in owner.__mro__:
         if name in each.__dict__:
             return each.__dict__[name]

@@ -1,0 +1,144 @@
+"""What calling a function may do, found by analysing its source."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agentvm_compiler.calls import Agent, Effect, Tool, joined
+
+from .objects import effect_of
+from .scope import Scope
+from .source import Source, is_users, source_of
+
+if TYPE_CHECKING:
+    from .alias import Analysis
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What calling a function may do."""
+
+    effect: Effect = Effect.PURE
+    mutates: frozenset[str] = frozenset()
+    """Parameters it may change, or change something inside of; `*` is all."""
+    keeps: frozenset[str] = frozenset()
+    """Parameters that may be kept where module globals reach them."""
+    returns: frozenset[str] = frozenset()
+    """Parameters that the result may share something with."""
+    returns_outside: bool = False
+    """Whether the result may share something with module globals."""
+    calls: bool = False
+    """Whether it calls tools, agents or the model."""
+
+
+ALL = frozenset({"*"})
+WORST = Summary(Effect.WRITE, ALL, ALL, ALL, returns_outside=True)
+"""Of a function of which nothing is known."""
+
+_under_way: set[types.FunctionType] = set()
+
+
+@functools.lru_cache(maxsize=4096)
+def summarise(fn: types.FunctionType) -> Summary:
+    """What calling a function may do; the worst where its source is not the user's or not to be had."""
+    source = source_of(fn)
+    if source is None or not is_users(fn) or isinstance(source.tree, ast.AsyncFunctionDef):
+        return WORST
+    analysis = _analysed(source)
+    if analysis is None:  # recursion
+        return WORST
+    generator = any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(source.tree))
+    found = _sharing(analysis)
+    effect = joined(map(effect_of, source.tree.body))
+    if generator and (effect is not Effect.PURE or found.mutates):
+        return WORST  # it happens when the generator is read
+    return Summary(effect, found.mutates, found.keeps, found.returns, found.returns_outside, analysis.calls)
+
+
+def summarise_callee(callee: Tool | Agent) -> Summary:
+    """What a tool or agent may do with its arguments; its effect is as declared.
+
+    A tool is trusted to be what its declaration says: what it hands to a library
+    is taken to be left alone there. An agent is the user's own code.
+    """
+    source = source_of(callee.fn) if isinstance(callee.fn, types.FunctionType) else None
+    analysis = _analysed(source) if source is not None else None
+    if source is None or analysis is None:
+        return Summary()
+    found = _sharing(analysis)
+    if isinstance(callee, Agent):
+        return found
+    direct = {_root(each.node) for each in analysis.mutations}
+    mutated = {name for name in analysis.scope.params if direct & _derived(name, source.tree)}
+    return Summary(Effect.PURE, frozenset(mutated), found.keeps, found.returns, found.returns_outside)
+
+
+def _analysed(source: Source) -> Analysis | None:
+    """The analysis of a function; None if it is under way already."""
+    from .alias import Analysis
+
+    if source.fn in _under_way:
+        return None
+    _under_way.add(source.fn)
+    try:
+        return Analysis(Scope(source))
+    finally:
+        _under_way.discard(source.fn)
+
+
+def _sharing(analysis: Analysis) -> Summary:
+    params = analysis.scope.params
+    return Summary(
+        mutates=frozenset(name for name in params if analysis.parameter_mutated(name)),
+        keeps=frozenset(name for name in params if analysis.parameter_shared(name, analysis.outside)),
+        returns=frozenset(name for name in params if analysis.parameter_shared(name, analysis.returned)),
+        returns_outside=analysis.returned.meets(analysis.outside),
+    )
+
+
+def _root(node: ast.AST) -> str:
+    """The name at the start of what a mutation is written on: `a` in `a.b[0].append(x)`."""
+    match node:
+        case (
+            ast.Call(func=ast.Attribute(value=inner))
+            | ast.Attribute(value=inner)
+            | ast.Subscript(value=inner)
+        ):
+            return _root(inner)
+        case ast.Assign(targets=[inner, *_]) | ast.Delete(targets=[inner, *_]) | ast.AugAssign(target=inner):
+            return _root(inner)
+        case ast.Name():
+            return node.id
+    return ""
+
+
+def _derived(name: str, tree: ast.AST) -> set[str]:
+    """The name, and names bound to it or to a part of it."""
+    found = {name}
+    while True:
+        more = {
+            target.id
+            for node in ast.walk(tree)
+            for value, targets in _bound(node)
+            if _root(value) in found
+            for target in ast.walk(targets)
+            if isinstance(target, ast.Name)
+        }
+        if more <= found:
+            return found
+        found |= more
+
+
+def _bound(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+    match node:
+        case ast.Assign():
+            yield from ((node.value, target) for target in node.targets)
+        case ast.For() | ast.AsyncFor() | ast.comprehension():
+            yield node.iter, node.target
+        case ast.NamedExpr():
+            yield node.value, node.target
