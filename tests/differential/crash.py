@@ -82,12 +82,19 @@ async def events_of_a_whole_run(case: Case) -> int:
 
 
 async def crash(case: Case, store: CrashingStore, llm: ScriptedLLM) -> str:
-    """Run until the store is dead; returns the run's id."""
+    """Run until the store is dead, or to the run's end; returns its id."""
     args, kwargs = case.inputs
     async with AgentVM(store=store, llm=llm) as vm:
         run = await vm.start(case.agent, *args, **kwargs)
-        with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:  # it may end before, if answers come in another order
+
+            async def end() -> None:
+                await outcome_of(run.result)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(end)
             await store.crashed.wait()
+            tasks.cancel_scope.cancel()
     store.limit = None
     return run.id
 
