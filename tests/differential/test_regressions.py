@@ -250,3 +250,19 @@ async def compares_identity(words: list[str]) -> list[object]:
 async def test_two_names_of_one_object_stay_so_after_resume():
     """`is` gives the same before and after a crash."""
     await assert_resumes_anywhere(compares_identity, ["x"])
+
+
+@agent
+async def reads_unbound_in_try(words: list[str]) -> str:
+    for word in words:
+        await llm(word)
+    try:
+        answer = word + await llm("x")
+    except ValueError:
+        return "caught"
+    return answer
+
+
+async def test_an_unbound_name_in_a_traced_statement_raises_what_python_raises():
+    """The error of a name that is not bound is UnboundLocalError, in traced statements too."""
+    await assert_as_plain(reads_unbound_in_try, [])
