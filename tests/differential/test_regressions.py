@@ -266,3 +266,17 @@ async def reads_unbound_in_try(words: list[str]) -> str:
 async def test_an_unbound_name_in_a_traced_statement_raises_what_python_raises():
     """The error of a name that is not bound is UnboundLocalError, in traced statements too."""
     await assert_as_plain(reads_unbound_in_try, [])
+
+
+@agent
+async def fails_while_another_waits(word: str) -> str:
+    await write(word)
+    first = await llm(word)
+    if first == word:
+        raise ValueError(first)
+    return first
+
+
+async def test_a_run_that_fails_while_its_machine_closes_can_be_resumed():
+    """Nothing but the run is stopped when a machine closes, whatever the run was about to raise."""
+    await assert_resumes_anywhere(fails_while_another_waits, "x")
