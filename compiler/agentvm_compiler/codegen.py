@@ -36,12 +36,12 @@ class Namespace:
         if node.attrs.get("whole"):
             return self._whole(node)
         names = [base(each) for each in node.operands]
-        usual = self._function(node, frozenset())
+        usual = self._built(node, frozenset())
 
         def evaluate(values: Sequence[Any]) -> Any:
             if any(value is UNBOUND for value in values):
                 missing = frozenset(n for n, value in zip(names, values, strict=True) if value is UNBOUND)
-                return self._function(node, missing)(*(value for value in values if value is not UNBOUND))
+                return self._built(node, missing)(*(value for value in values if value is not UNBOUND))
             return usual(*values)
 
         return evaluate
@@ -54,7 +54,7 @@ class Namespace:
 
         return evaluate
 
-    def _function(self, node: Node, missing: frozenset[str]) -> Callable[..., Any]:
+    def _built(self, node: Node, missing: frozenset[str]) -> Callable[..., Any]:
         key = (node.site, missing)
         if key not in self._functions:
             self._functions[key] = _build(node, self, missing)
@@ -67,32 +67,56 @@ def call_by_name(fn: Callable[..., Any], values: Mapping[str, Any]) -> Any:
     return fn(*bound.args, **bound.kwargs)
 
 
+_KEPT = "__avm_kept__"
+_LOCALS = "__avm_locals__"
+_CALL = "__avm_call__"
+
+
 def _build(node: Node, namespace: Namespace, missing: frozenset[str]) -> Callable[..., Any]:
-    names = [base(each) for each in node.operands]
+    names = [base(each) for each in node.operands if base(each) not in missing]
     parsed = ast.parse(node.code)
-    plain = node.kind in (Kind.PYTHON, Kind.TRACED)
-    body = _statements(parsed.body, node) if plain else [_call(parsed.body[0])]
-    local = [ast.parse(f"if 0: {each} = None").body[0] for each in [*node.attrs.get("unbound", ()), *missing]]
+    if node.kind not in (Kind.PYTHON, Kind.TRACED):
+        return _function(names, [_call(parsed.body[0])], node, namespace, missing)
+    function = _function([_KEPT, *names], _statements(parsed.body), node, namespace, missing)
+    exits = bool(node.attrs.get("exits"))
+    wanted = [base(each) for each in node.results[2 if exits else 0 :]]
+
+    def results(kept: Mapping[str, Any], left: tuple[str | None, Any]) -> tuple[Any, ...]:
+        values = tuple(kept.get(each, UNBOUND) for each in wanted)
+        return (*left, *values) if exits else values
+
+    def run(*values: Any) -> tuple[Any, ...]:
+        kept: dict[str, Any] = {}
+        return results(kept, function(kept, *values))
+
+    async def run_traced(*values: Any) -> tuple[Any, ...]:
+        kept: dict[str, Any] = {}
+        return results(kept, await function(kept, *values))
+
+    return run_traced if node.kind is Kind.TRACED else run
+
+
+def _function(
+    params: list[str], body: list[ast.stmt], node: Node, namespace: Namespace, missing: frozenset[str]
+) -> types.FunctionType:
+    """A function that runs the body where the agent's own code would run."""
+    unbound = [*node.attrs.get("unbound", ()), *sorted(missing)]
+    local = [ast.parse(f"if 0: {each} = None").body[0] for each in unbound]
     maker = ast.AsyncFunctionDef if node.kind is Kind.TRACED else ast.FunctionDef
-    inner = maker(
-        name="__block__",  # the agent's own name would hide the agent from its code
-        args=_arguments([each for each in names if each not in missing]),
-        body=[*local, *body],
-        decorator_list=[],
-    )
-    helpers = {"__avm_results__": _collector(node), "__avm_locals__": locals, "__avm_call__": _as_parts}
-    closure = {**namespace.cells, **helpers}
+    # Not under the agent's own name: that would hide the agent from its code.
+    inner = maker(name="__avm_block__", args=_arguments(params), body=[*local, *body], decorator_list=[])
+    closure = {**namespace.cells, _LOCALS: locals, _CALL: _as_parts}
     outer = ast.FunctionDef(
-        name="__outer__",
+        name="__avm_outer__",
         args=_arguments(list(closure)),
-        body=[inner, ast.Return(ast.Name("__block__", ast.Load()))],
+        body=[inner, ast.Return(ast.Name("__avm_block__", ast.Load()))],
         decorator_list=[],
     )
     module = ast.fix_missing_locations(ast.Module([outer], []))
     _place(module, max(0, node.span.line - 1))
     made: dict[str, Any] = {}
     exec(compile(module, namespace.file, "exec"), namespace.globals, made)
-    function: types.FunctionType = made["__outer__"](**closure)
+    function: types.FunctionType = made["__avm_outer__"](**closure)
     function.__code__ = function.__code__.replace(
         co_name=namespace.fn.__name__, co_qualname=namespace.fn.__qualname__
     )
@@ -114,10 +138,10 @@ def _arguments(names: list[str]) -> ast.arguments:
 
 
 def _call(statement: ast.stmt) -> ast.stmt:
-    """`f(a, k=b)` -> `return __avm_call__(f, a, k=b)`."""
+    """`f(a, k=b)` as `return __avm_call__(f, a, k=b)`."""
     assert isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
     call = statement.value
-    parts = ast.Call(ast.Name("__avm_call__", ast.Load()), [call.func, *call.args], call.keywords)
+    parts = ast.Call(ast.Name(_CALL, ast.Load()), [call.func, *call.args], call.keywords)
     return ast.Return(ast.copy_location(parts, call))
 
 
@@ -125,68 +149,30 @@ def _as_parts(callee: Any, /, *args: Any, **kwargs: Any) -> tuple[Any, tuple[Any
     return callee, args, kwargs
 
 
-def _collector(node: Node) -> Callable[..., tuple[Any, ...]]:
-    names = [base(each) for each in node.results]
-    exits = bool(node.attrs.get("exits"))
-    kept = names[2:] if exits else names
+def _statements(statements: list[ast.stmt]) -> list[ast.stmt]:
+    """The statements with their exits as `return (REASON, VALUE)`, and the variables kept at the end.
 
-    def collect(variables: Mapping[str, Any], reason: str | None, value: Any) -> tuple[Any, ...]:
-        results = tuple(variables.get(each, UNBOUND) for each in kept)
-        return (reason, value, *results) if exits else results
-
-    return collect
-
-
-def _statements(statements: list[ast.stmt], node: Node) -> list[ast.stmt]:
-    """The statements with their exits turned into results."""
-    guarded = any(
-        isinstance(each, ast.Try | ast.TryStar | ast.With | ast.AsyncWith)
-        for statement in statements
-        for each in ast.walk(statement)
-    )
-    if node.attrs.get("exits") and guarded:
-        return _in_function(statements, node)
-    rewritten = [part for each in statements for part in _listed(_Exits(_leave).visit(each))]
-    return [*rewritten, *_leave("None", ast.Constant(None))]
-
-
-def _in_function(statements: list[ast.stmt], node: Node) -> list[ast.stmt]:
-    """The statements as a function of their own, so that `finally` is done before results are read."""
-    rewritten = [part for each in statements for part in _listed(_Exits(_return_exit).visit(each))]
-    names = sorted({base(each) for each in (*node.operands, *node.results[2:])})
-    shared: list[ast.stmt] = [ast.Nonlocal(names)] if names else []
-    traced = node.kind is Kind.TRACED
-    maker = ast.AsyncFunctionDef if traced else ast.FunctionDef
-    body = [*shared, *rewritten, *_return_exit("None", ast.Constant(None))]
-    inner = maker(name="__avm_body__", args=_arguments([]), body=body, decorator_list=[])
-    declared = [ast.parse(f"if 0: {each} = None").body[0] for each in names]
-    call = ast.parse("__avm_reason__, __avm_value__ = __avm_body__()").body[0]
-    if traced:
-        call.value = ast.Await(call.value)  # type: ignore[attr-defined]
-    return [
-        *declared,
-        inner,
-        call,
-        ast.parse("return __avm_results__(__avm_locals__(), __avm_reason__, __avm_value__)").body[0],
-    ]
+    They are kept in an outermost `finally`, after any of the user's own has run.
+    """
+    rewritten = [part for each in statements for part in _listed(_Exits().visit(each))]
+    keep = ast.parse(f"{_KEPT}.update({_LOCALS}())").body
+    return [ast.Try([*rewritten, _leave(None)], [], [], keep)]
 
 
 class _Exits(ast.NodeTransformer):
     """Rewrites what would leave the block: `return`, and `break` and `continue` of a loop around it."""
 
-    def __init__(self, leave: Callable[[str, ast.expr], list[ast.stmt]]) -> None:
-        self.leave = leave
+    def __init__(self) -> None:
         self.loops = 0
 
-    def visit_Return(self, node: ast.Return) -> list[ast.stmt]:
-        value = node.value or ast.Constant(None)
-        return [ast.copy_location(each, node) for each in self.leave("'return'", value)]
+    def visit_Return(self, node: ast.Return) -> ast.stmt:
+        return ast.copy_location(_leave("return", node.value), node)
 
-    def visit_Break(self, node: ast.Break) -> Any:
-        return node if self.loops else self.leave("'break'", ast.Constant(None))
+    def visit_Break(self, node: ast.Break) -> ast.stmt:
+        return node if self.loops else _leave("break")
 
-    def visit_Continue(self, node: ast.Continue) -> Any:
-        return node if self.loops else self.leave("'continue'", ast.Constant(None))
+    def visit_Continue(self, node: ast.Continue) -> ast.stmt:
+        return node if self.loops else _leave("continue")
 
     def _loop(self, node: Any) -> Any:
         self.loops += 1
@@ -207,16 +193,7 @@ def _listed(found: Any) -> list[ast.stmt]:
     return found if isinstance(found, list) else [found]
 
 
-def _return_exit(reason: str, value: ast.expr) -> list[ast.stmt]:
+def _leave(reason: str | None, value: ast.expr | None = None) -> ast.stmt:
     """`return (REASON, VALUE)`."""
-    return [ast.Return(ast.Tuple([ast.parse(reason, mode="eval").body, value], ast.Load()))]
-
-
-def _leave(reason: str, value: ast.expr) -> list[ast.stmt]:
-    """`__avm_value__ = VALUE; return __avm_results__(locals(), REASON, __avm_value__)`."""
-    keep = ast.Assign([ast.Name("__avm_value__", ast.Store())], value)
-    leave = ast.parse(f"return __avm_results__(__avm_locals__(), {reason}, __avm_value__)").body[0]
-    for each in ast.walk(leave):
-        if hasattr(each, "lineno"):
-            ast.copy_location(each, value)
-    return [keep, leave]
+    pair: list[ast.expr] = [ast.Constant(reason), value or ast.Constant(None)]
+    return ast.Return(ast.Tuple(pair, ast.Load()))

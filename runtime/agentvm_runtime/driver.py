@@ -8,6 +8,7 @@ process that is stopped, or a store that fails, leaves the run resumable.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,14 +18,29 @@ from typing import Any
 import anyio
 
 from agentvm_compiler.compile import Compiled
+from agentvm_compiler.errors import InternalError
 
-from .errors import DeadlineExceeded, Halt, RunFailed, StoreError, UncertainWrite
+from .errors import (
+    DeadlineExceeded,
+    Halt,
+    RunCancelled,
+    RunFailed,
+    UncertainWrite,
+    is_failure,
+)
 from .executor import run_program
 from .flights import Flights
 from .ports import ModelBackend, Store
 from .records import Digest, Event, EventKind, Lease, RunRecord, RunStatus
 from .session import CHANGED, Session, encoded_error
 from .values import decode, digest, encode
+
+ENDS = {
+    UncertainWrite: RunStatus.UNCERTAIN,
+    DeadlineExceeded: RunStatus.DEADLINE_MISSED,
+    RunCancelled: RunStatus.CANCELLED,
+}
+"""What ends a run when a session is halted with it; after anything else it stays as it was, to be resumed."""
 
 LEASE_SECONDS = 15.0
 """How long a lease holds without a heartbeat."""
@@ -61,35 +77,64 @@ async def drive(session: Session, compiled: Compiled, lease: Lease) -> Any:
         UncertainWrite, ReplayMismatch, StoreError, RunLeased: see there; the run
             can be resumed.
     """
-    record, store = session.record, session.store
+    record = session.record
+    try:
+        async with _heartbeat(session.store, lease):
+            return await _attempt(session, compiled)
+    except Halt as halt:
+        if type(halt.error) in ENDS:
+            await _end(session, ENDS[type(halt.error)], error=encoded_error(halt.error))
+        raise halt.error from None
+    finally:
+        session.halt(RunCancelled(f"Run {record.id} has ended: a task it left behind asked for more work."))
+
+
+async def _attempt(session: Session, compiled: Compiled) -> Any:
+    """Run the program, and record the end it comes to by itself."""
+    record = session.record
     inputs = session.load(record.inputs)
     # A run that is resumed after its deadline is finished all the same: somebody asked for it.
     late = record.deadline_at is not None and time.time() >= record.deadline_at
-    try:
-        async with _heartbeat(store, lease):
-            with anyio.CancelScope() as scope:
-                if record.deadline_at is not None and not late:
-                    scope.deadline = anyio.current_time() + record.deadline_at - time.time()
+    with anyio.CancelScope() as scope:
+        try:
+            async with _deadline(session, scope, None if late else record.deadline_at):
                 value = await run_program(session, compiled, inputs)
-                data = encode(value, name="the agent's result")
-                await _end(session, RunStatus.COMPLETED, result=data)
-                return value
-            error = DeadlineExceeded(
-                f"Run {record.id} was not done by its deadline "
-                f"({record.deadline_at - record.created_at:.1f} s after its start). "  # type: ignore[operator]
-                f"What it has done is kept; to let it finish: agentvm resume {record.id}"
+            session.check()
+            data = encode(value, name="the agent's result")
+        except BaseException as error:
+            session.check()
+            if not is_failure(error):
+                raise
+            await _end(session, RunStatus.FAILED, error=encoded_error(error))
+            raise failure(record, error) from error
+        await _end(session, RunStatus.COMPLETED, result=data)
+        return value
+    session.check()
+    raise InternalError("A run was cancelled without a reason. This is a bug in AgentVM: please report it.")
+
+
+@asynccontextmanager
+async def _deadline(session: Session, scope: anyio.CancelScope, moment: float | None) -> AsyncIterator[None]:
+    """Halt the session and cancel the scope at the moment (Unix seconds), unless left before."""
+
+    def miss() -> None:
+        record = session.record
+        session.halt(
+            DeadlineExceeded(
+                f"Run {record.id} was not done by its deadline, {moment - record.created_at:.1f} s "  # type: ignore[operator]
+                f"after its start. What it has done is kept; to let it finish: agentvm resume {record.id}"
             )
-            await _end(session, RunStatus.DEADLINE_MISSED, error=encode(error))
-            raise error
-    except Halt as halt:
-        if isinstance(halt.error, UncertainWrite):
-            await _end(session, RunStatus.UNCERTAIN, error=encoded_error(halt.error))
-        raise halt.error from None
-    except (DeadlineExceeded, StoreError):
-        raise
-    except Exception as error:
-        await _end(session, RunStatus.FAILED, error=encoded_error(error))
-        raise failure(record, error) from error
+        )
+        scope.cancel()
+
+    if moment is None:
+        yield
+        return
+    timer = asyncio.get_running_loop().call_later(max(0.0, moment - time.time()), miss)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def failure(record: RunRecord, error: BaseException) -> RunFailed:
@@ -165,7 +210,9 @@ async def _heartbeat(store: Store, lease: Lease) -> AsyncIterator[None]:
             tasks.start_soon(watch, scope)
             try:
                 yield
-            except (Exception, Halt) as error:
+            except BaseException as error:
+                if not (is_failure(error) or isinstance(error, Halt)):
+                    raise
                 failed = error  # not through the task group, which would wrap it
         tasks.cancel_scope.cancel()
     if lost:

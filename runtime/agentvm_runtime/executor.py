@@ -105,10 +105,13 @@ class Frame:
         """Wait until control has certainly come to a node, as far as the effect requires it."""
         if effect is Effect.PURE:
             return
-        for site in self.region.nodes[index].after:
-            await self._group.ended(self._index[site]).wait()
+        await self._earlier(self.region.nodes[index])
         if self.owner is not None:
             await self.owner.reached(effect)
+
+    async def _earlier(self, node: Node) -> None:
+        for site in node.after:
+            await self._group.ended(self._index[site]).wait()
 
     # -- starting nodes ----------------------------------------------------------------
 
@@ -181,6 +184,9 @@ class Frame:
                 await self._map(index, node)
             case _:
                 raise InternalError(f"The executor cannot run a {node.kind} node yet ({node.site})")
+        # What stands after this node counts on what it comes after to be done, too: that must
+        # hold even if no effect within it was reached, as in a branch not taken.
+        await self._earlier(node)
 
     # -- nodes that run code -----------------------------------------------------------
 

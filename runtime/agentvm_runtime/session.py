@@ -91,8 +91,7 @@ class Session:
     def append(
         self, event: Event, values: Mapping[Digest, bytes] | None = None, memo: MemoEntry | None = None
     ) -> Commit:
-        if self._halted is not None:
-            raise self._halted
+        self.check()
         try:
             commit = self.store.append(self.record.id, event, values, memo)
         except StoreError as error:
@@ -136,8 +135,7 @@ class Session:
 
     def look_up(self, work: Work) -> Event | None:
         """The journal's result for this work, if it has one that can be used."""
-        if self._halted is not None:
-            raise self._halted
+        self.check()
         found = self._recorded.get(work.path)
         if found is not None and found.key != work.key:
             if work.traced:
@@ -154,6 +152,11 @@ class Session:
         """Stop the run: from now on no work is done and nothing journaled, whatever the agent catches."""
         self._halted = self._halted or Halt(error)
         return self._halted
+
+    def check(self) -> None:
+        """Raise what the session was halted with, if it was."""
+        if self._halted is not None:
+            raise self._halted
 
     def intend(self, work: Work) -> Commit:
         """Journal that a write is about to start."""

@@ -190,6 +190,7 @@ class Calls:
         """Apply what is known of a callee to the arguments it gets here."""
         analysis = self._analysis
         made = Obj()
+        made.iterator = summary.iterator
         if summary.returns_outside:
             made.unify(analysis.outside)
         for names, argument in _matched(fn, node):

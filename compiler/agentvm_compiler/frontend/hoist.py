@@ -250,6 +250,11 @@ class _Hoisting:
                 raise Unsupported(node, "a comprehension's filter has effects", "use a for loop")
         if mutated_in(node.generators[0].iter):
             raise Unsupported(node, "the comprehension uses up an iterator that has a name", "use a list")
+        source = node.generators[0].iter
+        if effect_of(source) is not Effect.PURE and not self.lowering.is_listed(source):
+            raise Unsupported(
+                source, "what it goes over may do something for each item", "make it a list first"
+            )
         if getattr(node, "avm_read_over", False):
             raise Unsupported(node, "the comprehension changes what it goes over", "go over a copy")
         if any(isinstance(each, ast.NamedExpr) for each in ast.walk(node)):

@@ -151,7 +151,7 @@ class Lowering:
             case ast.For(orelse=[]):
                 if getattr(statement, "avm_read_over", False):
                     raise Unsupported(statement, "the loop changes what it loops over", "loop over a copy")
-                if effect_of(statement.iter) is not Effect.PURE and not self._is_listed(statement.iter):
+                if effect_of(statement.iter) is not Effect.PURE and not self.is_listed(statement.iter):
                     what = "what the loop goes over may do something each time it is asked for the next item"
                     raise Unsupported(statement, what, "make it a list first")
                 if mutated_in(statement.iter):
@@ -394,7 +394,7 @@ class Lowering:
             statement,
         )
 
-    def _is_listed(self, iterable: ast.expr) -> bool:
+    def is_listed(self, iterable: ast.expr) -> bool:
         """Whether the items are certainly there before the first is asked for."""
         return plain(self.analysis.types.of(iterable)) in (list, tuple, dict, set, frozenset, str, range)
 

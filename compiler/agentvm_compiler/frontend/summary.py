@@ -6,7 +6,7 @@ import ast
 import functools
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agentvm_compiler.calls import Agent, Effect, Tool, joined
@@ -32,12 +32,14 @@ class Summary:
     """Parameters that the result may share something with."""
     returns_outside: bool = False
     """Whether the result may share something with module globals."""
+    iterator: bool = False
+    """Whether the result may be used up by reading it."""
     calls: bool = False
     """Whether it calls tools, agents or the model."""
 
 
 ALL = frozenset({"*"})
-WORST = Summary(Effect.WRITE, ALL, ALL, ALL, returns_outside=True)
+WORST = Summary(Effect.WRITE, ALL, ALL, ALL, returns_outside=True, iterator=True)
 """Of a function of which nothing is known."""
 
 _under_way: set[types.FunctionType] = set()
@@ -57,7 +59,8 @@ def summarise(fn: types.FunctionType) -> Summary:
     effect = joined(map(effect_of, source.tree.body))
     if generator and (effect is not Effect.PURE or found.mutates):
         return WORST  # it happens when the generator is read
-    return Summary(effect, found.mutates, found.keeps, found.returns, found.returns_outside, analysis.calls)
+    iterator = generator or analysis.returned.root.iterator
+    return replace(found, effect=effect, iterator=iterator, calls=analysis.calls)
 
 
 def summarise_callee(callee: Tool | Agent) -> Summary:
@@ -75,7 +78,7 @@ def summarise_callee(callee: Tool | Agent) -> Summary:
         return found
     direct = {_root(each.node) for each in analysis.mutations}
     mutated = {name for name in analysis.scope.params if direct & _derived(name, source.tree)}
-    return Summary(Effect.PURE, frozenset(mutated), found.keeps, found.returns, found.returns_outside)
+    return replace(found, mutates=frozenset(mutated))
 
 
 def _analysed(source: Source) -> Analysis | None:
