@@ -39,6 +39,11 @@ async def watching(run: Run) -> AsyncIterator[None]:
             await task
 
 
+def worth_a_line(event: Event) -> bool:
+    """Whether a log should have it: blocks of Python are many and take no time, unless one fails."""
+    return event.node != "python" or event.kind is EventKind.FAILED
+
+
 def line(event: Event, start: float) -> str:
     """One event for a log: when, what, how long, how many tokens."""
     parts = [f"[{max(event.finished_at - start, 0):7.2f}s]", f"{event.kind:<7}", event.path]
@@ -101,4 +106,5 @@ async def _live(run: Run) -> None:
 async def _lines(run: Run) -> None:
     start = run.record.created_at
     async for event in run.events():
-        print(line(event, start), file=sys.stderr, flush=True)
+        if worth_a_line(event):
+            print(line(event, start), file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,8 +89,8 @@ def _table(found: list[dict[str, Any]]) -> None:
     from agentvm.durations import readable
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("run", "agent", "status", "nodes done", "started", "time"):
-        table.add_column(name, no_wrap=name == "run", overflow="fold")
+    for name in ("run", "agent", "status", "nodes", "started", "time"):
+        table.add_column(name, no_wrap=name != "agent", overflow="fold")
     for row in found:
         ended = row["finished_at"]
         table.add_row(
@@ -97,10 +98,10 @@ def _table(found: list[dict[str, Any]]) -> None:
             row["agent"],
             row["status"],
             str(row["nodes_done"]),
-            datetime.fromtimestamp(row["started_at"]).strftime("%Y-%m-%d %H:%M:%S"),
+            datetime.fromtimestamp(row["started_at"]).strftime("%b %d %H:%M"),
             readable(ended - row["started_at"]) if ended else "",
         )
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
     stopped = [row["resume"] for row in found if "resume" in row]
     if stopped:
         typer.echo("Interrupted runs go on with:", err=True)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from agentvm import BackendError, DeadlineExceeded, InputError, RunFailed, UncertainWrite
 from agentvm.cli.exits import Exit, code_of, code_of_status, internal
-from agentvm.cli.live import line, table
+from agentvm.cli.live import line, table, worth_a_line
 from agentvm.cli.report import deadline, document, error_text, jsonable, shown, summary
 from agentvm.cli.show import nodes_of
 from agentvm_runtime.records import Digest, Event, EventKind, RunRecord, RunStatus, Source
@@ -110,6 +110,13 @@ def event(kind=EventKind.DONE, path="llm#1", **changes):
 def test_a_log_line_says_when_what_and_how_long(happened, text):
     """Where there is no terminal, each event is a line."""
     assert line(happened, 100.0) == text
+
+
+def test_a_log_leaves_out_blocks_of_python_that_went_well():
+    """They are many and take no time; one that fails is told."""
+    assert worth_a_line(event()) and worth_a_line(event(node="tool"))
+    assert not worth_a_line(event(node="python"))
+    assert worth_a_line(event(EventKind.FAILED, node="python"))
 
 
 def test_the_summary_has_run_nodes_tokens_time_and_deadline():
