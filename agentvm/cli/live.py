@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -22,13 +22,18 @@ REFRESH = 0.125
 """Seconds between two looks at the progress."""
 MOST_PATHS = 6
 """Running nodes named in the live view."""
+STARTING = "starting the engine: its first start takes most of a minute on a CPU"
 
 
 @asynccontextmanager
-async def watching(run: Run) -> AsyncIterator[None]:
-    """Show the run's progress on standard error while inside."""
+async def watching(run: Run, starting: Callable[[], bool] = bool) -> AsyncIterator[None]:
+    """Show the run's progress on standard error while inside.
+
+    Args:
+        starting: whether the model's engine is being started, which calls wait for.
+    """
     show = _live if sys.stderr.isatty() else _lines
-    task = asyncio.create_task(show(run))
+    task = asyncio.create_task(show(run, starting))
     try:
         yield
     finally:
@@ -59,7 +64,7 @@ def line(event: Event, start: float) -> str:
     return " ".join(parts)
 
 
-def table(progress: Progress, now: float) -> RenderableType:
+def table(progress: Progress, now: float, *, starting: bool = False) -> RenderableType:
     """The live view: what is done, what runs, how fast, how long still."""
     from rich.console import Group
     from rich.text import Text
@@ -79,6 +84,8 @@ def table(progress: Progress, now: float) -> RenderableType:
     rows = [Text(f"  {path}", style="dim", no_wrap=True, overflow="ellipsis") for path in paths[:MOST_PATHS]]
     if len(paths) > MOST_PATHS:
         rows.append(Text(f"  and {len(paths) - MOST_PATHS} more", style="dim"))
+    if starting:
+        rows.append(Text(f"  {STARTING}", style="yellow"))
     return Group(head, *rows)
 
 
@@ -91,7 +98,7 @@ def _left(deadline_at: float | None, now: float) -> tuple[str, str]:
     return (f"{readable(left)} left", "yellow" if left < 10 else "green")
 
 
-async def _live(run: Run) -> None:
+async def _live(run: Run, starting: Callable[[], bool]) -> None:
     from rich.console import Console
     from rich.live import Live
 
@@ -99,12 +106,22 @@ async def _live(run: Run) -> None:
     same = sys.stdout.isatty()
     with Live(console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=same) as live:
         while True:
-            live.update(table(run.progress, time.time()), refresh=True)
+            live.update(table(run.progress, time.time(), starting=starting()), refresh=True)
             await asyncio.sleep(REFRESH)
 
 
-async def _lines(run: Run) -> None:
+async def _lines(run: Run, starting: Callable[[], bool]) -> None:
     start = run.record.created_at
-    async for event in run.events():
-        if worth_a_line(event):
-            print(line(event, start), file=sys.stderr, flush=True)
+    notice = asyncio.create_task(_tell_once(starting))
+    try:
+        async for event in run.events():
+            if worth_a_line(event):
+                print(line(event, start), file=sys.stderr, flush=True)
+    finally:
+        notice.cancel()
+
+
+async def _tell_once(starting: Callable[[], bool]) -> None:
+    while not starting():  # noqa: ASYNC110 - a backend has no event to wait for
+        await asyncio.sleep(REFRESH)
+    print(STARTING, file=sys.stderr, flush=True)

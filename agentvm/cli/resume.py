@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Json, Llm, RunId, StoreUrl
+from .options import Json, RunId, StoreUrl
 
 if TYPE_CHECKING:
     from agentvm.vm import AgentVM, Run
@@ -24,7 +24,10 @@ def resume(
     retry: Annotated[
         bool, typer.Option("--retry", help="Try a failed run again from where it failed.")
     ] = False,
-    llm: Llm = None,
+    llm: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="The model, as for `agentvm run`. Default: the run's own."),
+    ] = None,
     store: StoreUrl = None,
     json: Json = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from types import SimpleNamespace
@@ -78,6 +79,13 @@ def test_the_live_view_stays_short():
     """Many running nodes are counted."""
     paths = tuple(f"map#1[{n}]" for n in range(40))
     assert drawn(progress(running_paths=paths), 110.0)[-1] == "  and 34 more"
+
+
+def test_the_live_view_says_that_the_engine_starts():
+    """Or the user would wonder why nothing happens."""
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(table(progress(), 110.0, starting=True))
+    assert "starting the engine" in console.export_text().splitlines()[-1]
 
 
 @pytest.mark.parametrize(
