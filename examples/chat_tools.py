@@ -2,9 +2,9 @@
 
     agentvm run examples/chat_tools.py:chat -i 'questions=["How much is 12 times 7?"]'
 
-The conversation is an ordinary list that grows, so each turn waits for the one
-before. What the model may ask of the tool is a type: even a small model can
-only write a sum that the calculator understands.
+The conversation is an ordinary list that grows, so each answer waits for the one
+before; the sums do not depend on it and are asked for at once. What the model may
+ask of the tool is a type: even a small model can only write a sum it understands.
 """
 
 import operator

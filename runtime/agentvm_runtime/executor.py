@@ -214,7 +214,7 @@ class Frame:
             return
         started = time.time()
         results = self.namespace.evaluator(node)(self._inputs(node))
-        self._keep(work, results, started)
+        self._keep(node, work, results, started)
         self._give(node, results)
 
     async def _traced(self, index: int, node: Node) -> None:
@@ -226,7 +226,7 @@ class Frame:
             started = time.time()
             with tracing(Tracer(self.session, self.program, work.path, run_agent)):
                 found = await self.namespace.evaluator(node)(self._inputs(node))
-            self._keep(work, found, started)
+            self._keep(node, work, found, started)
         self._give(node, found)
 
     def _code_work(self, node: Node) -> Work:
@@ -241,8 +241,11 @@ class Frame:
         kept = self.session.replay(event)
         return [kept.get(number, UNBOUND) for number in range(len(node.results))]
 
-    def _keep(self, work: Work, results: Sequence[Any], started: float) -> None:
-        """Journal the results; those that cannot be stored are computed again on resume."""
+    def _keep(self, node: Node, work: Work, results: Sequence[Any], started: float) -> None:
+        """Journal the results; those that cannot be stored, or share with others, are computed again on resume."""
+        if node.attrs.get("shares") and node.effect is Effect.PURE:
+            self.session.volatile(work, started)
+            return
         kept = {number: value for number, value in enumerate(results) if value is not UNBOUND}
         try:
             data = encode(kept)

@@ -20,6 +20,7 @@ from agentvm_compiler.compile import Compiled
 from agentvm_compiler.errors import InternalError
 
 from .asking import Place, ask_request, complete
+from .errors import is_failure
 from .session import Outcome, Session
 from .tools import call_tool, tool_work, within_tool
 
@@ -80,7 +81,9 @@ class Tracer:
         try:
             with within_tool(session, session.context(work.path)):
                 value = tool.fn(*args, **kwargs)
-        except Exception as error:
+        except BaseException as error:
+            if not is_failure(error):
+                raise
             session.failed(work, error, started, before).block()
             raise
         commit = session.finished(work, Outcome(value), started, before)

@@ -99,12 +99,15 @@ class Analysis:
     def parameter_mutated(self, name: str) -> bool:
         """Whether something reached from the parameter may be changed."""
         held = self.objects.get(name)
-        return held is not None and any(held.reaches(each.target) for each in self.mutations)
+        return held is not None and any(self._may_change(each, held) for each in self.mutations)
 
     def parameter_shared(self, name: str, other: Obj) -> bool:
         """Whether the parameter and the other object may have a mutable part in common."""
         held = self.objects.get(name)
         return held is not None and held.meets(other)
+
+    def _may_change(self, mutation: Mutation, held: Obj) -> bool:
+        return not held.reach().isdisjoint(mutation.target.itself())
 
     # -- positions ---------------------------------------------------------------------
 
@@ -147,20 +150,20 @@ class Analysis:
 
     def _solve(self) -> None:
         for name, held in self._reads:
-            if held.root.iterator and not is_immutable(self.types.of(name)):
+            if held.used_up and not is_immutable(self.types.of(name)):
                 self.mutate(held, name)  # reading it may use it up
-            if held.reaches(self.outside):
+            if held.meets(self.outside):
                 mark_effect(name, Effect.READ)
-            mark_effect(name, held.root.when_read)
+            mark_effect(name, held.read_effect)
         for node, sources, body in self._read_over:
             node.avm_read_over = any(  # type: ignore[attr-defined]
-                each.target.root is source.root and body[0] <= each.position <= body[1]
+                not source.itself().isdisjoint(each.target.itself()) and body[0] <= each.position <= body[1]
                 for each in self.mutations
                 for source in sources
             )
         for mutation in self.mutations:
             names = tuple(sorted(self._seen_by(mutation)))
-            outside = self.outside.root is mutation.target.root
+            outside = self._may_change(mutation, self.outside)
             if outside:
                 mark_effect(mutation.node, Effect.WRITE)
             if names and (len(names) > 1 or outside or effect_call(mutation.node, self.scope)):
@@ -172,7 +175,7 @@ class Analysis:
     def _seen_by(self, mutation: Mutation) -> Iterator[str]:
         unit = self._unit(mutation)
         for name, held in self.objects.items():
-            if not held.reaches(mutation.target):
+            if not self._may_change(mutation, held):
                 continue
             stores, loads = self._stores.get(name, []), self._loads.get(name, [])
             at = mutation.position
@@ -278,7 +281,7 @@ class Analysis:
                     self._assign(each, None if value is None else value.content, node)
             case ast.Starred():
                 held = Obj()
-                held.content.unify(value)
+                held.content.include(None if value is None else value.content)
                 self._assign(target.value, held, node)
             case ast.Subscript() | ast.Attribute():
                 owner = self.value(target.value)
@@ -288,7 +291,7 @@ class Analysis:
                     mark_effect(node, Effect.WRITE)
                     self.outside.unify(value)
                 if owner is not None:
-                    owner.content.unify(value)
+                    owner.content.include(value)
                     self.mutate(owner, node)
 
     def _augmented(self, node: ast.AugAssign) -> None:
@@ -297,13 +300,14 @@ class Analysis:
             if not is_immutable(self.types.names.get(node.target.id, Any)):
                 held = self.name(node.target.id)
                 if value is not None:
-                    held.content.unify(value.content)
+                    held.content.include(value.content)
                 self.mutate(held, node)
         elif isinstance(node.target, ast.Subscript | ast.Attribute):
             owner = self.value(node.target.value)
             if owner is not None:
                 if value is not None:
-                    owner.content.content.unify(value.content)
+                    owner.content.include(value)
+                    owner.content.content.include(value.content)
                 self.mutate(owner, node)
                 if not is_immutable(self.types.of(node.target)):
                     self.mutate(owner.content, node)
@@ -443,13 +447,13 @@ class Analysis:
     def fresh(self, inside: list[Obj | None]) -> Obj:
         made = Obj()
         for each in inside:
-            made.content.unify(each)
+            made.content.include(each)
         return made
 
     def either(self, options: list[Obj | None]) -> Obj:
         made = Obj()
         for each in options:
-            made.unify(each)
+            made.include(each)
         return made
 
     def _comprehension(self, node: ast.expr) -> Obj:

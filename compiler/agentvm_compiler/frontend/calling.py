@@ -71,7 +71,9 @@ class Calls:
         if getattr(callee, "__module__", None) in known.PURE_MODULES and not _in(callee, known.IMPURE):
             self._handed(node, arguments)
             made = analysis.fresh([*arguments, *inside])
-            made.unify(analysis.either(arguments) if callee.__module__ in ("operator", "_operator") else None)
+            made.include(
+                analysis.either(arguments) if callee.__module__ in ("operator", "_operator") else None
+            )
             return made
         if isinstance(callee, types.FunctionType):
             summary = summarise(callee)
@@ -112,9 +114,9 @@ class Calls:
                 for name in parameters(each):
                     for given in arguments:
                         if given is not None:
-                            analysis.name(name).unify(given.content)
-                            analysis.name(name).unify(given.content.content)
-                            analysis.name(name).unify(given)
+                            analysis.name(name).include(given.content)
+                            analysis.name(name).include(given.content.content)
+                            analysis.name(name).include(given)
             elif isinstance(passed, types.FunctionType):
                 summary = summarise(passed)
                 mark_effect(node, Effect.WRITE if summary.calls else summary.effect)
@@ -158,18 +160,19 @@ class Calls:
             return analysis.unknown(arguments, node)
         if method.attr in known.READERS.get(cls, ()):
             made = analysis.fresh([receiver.content])
-            made.content.content.unify(receiver.content if method.attr == "items" else None)
+            if method.attr == "items":
+                made.content.content.include(receiver.content)
             if method.attr in ("keys", "values", "items"):
-                made.unify(receiver)  # a view shows later changes
+                made.include(receiver)  # a view shows later changes
             if method.attr == "get":
-                made.unify(receiver.content)
-                made.unify(arguments[1] if len(arguments) > 1 else None)
+                made.include(receiver.content)
+                made.include(arguments[1] if len(arguments) > 1 else None)
             return made
         if method.attr in known.MUTATORS.get(cls, ()):
             for each in arguments:
-                receiver.content.unify(each)
+                receiver.content.include(each)
                 if each is not None and method.attr in ("extend", "update"):
-                    receiver.content.unify(each.content)
+                    receiver.content.include(each.content)
             if method.attr == "sort":
                 self._handed(node, [receiver])
             analysis.mutate(receiver, node)
@@ -192,14 +195,15 @@ class Calls:
         made = Obj()
         made.iterator = summary.iterator
         if summary.returns_outside:
-            made.unify(analysis.outside)
+            made.include(analysis.outside)
         for names, argument in _matched(fn, node):
             held = analysis.value(argument)
             if held is None:
                 continue
             if summary.returns & names or isinstance(argument, ast.Starred):
-                made.unify(held)
-                made.content.unify(held.content)
+                made.include(held)
+                made.include(held.content)
+                made.content.include(held)
             if summary.keeps & names:
                 analysis.outside.unify(held)
             if summary.mutates & names:

@@ -60,8 +60,8 @@ def why_whole(analysis: Analysis) -> Reason | None:
             return Reason(node, f"the callee may change what `{names[0]}` refers to", advice)
         return Reason(
             node,
-            f"this changes a module-level object that `{names[0]}` may refer to",
-            "pass the object in, or keep it out of the agent",
+            f"`{names[0]}` and a module-level object may be the same, and this may change it",
+            "annotate what the call returns, copy it, or make the call a @tool",
         )
     for name in scope.params:
         if analysis.parameter_mutated(name) and not is_immutable(analysis.types.names.get(name, Any)):

@@ -31,6 +31,13 @@ from .scope import UNKNOWN, Scope, walk_scope
 
 Type = Any
 
+
+class _Unseen:
+    """The type of a name of which nothing has been seen yet: it does not count in a join."""
+
+
+UNSEEN: Any = _Unseen()
+
 ATOMS: tuple[type, ...] = (
     str,
     bytes,
@@ -119,6 +126,8 @@ def plain(kind: Type) -> Type:
 def element(kind: Type) -> Type:
     """What iterating over a value of the type gives."""
     cls, arguments = plain(kind), get_args(kind)
+    if kind is UNSEEN:
+        return UNSEEN
     if cls is str:
         return str
     if cls is range:
@@ -135,9 +144,12 @@ def element(kind: Type) -> Type:
 def join(kinds: Iterable[Type]) -> Type:
     """A type that covers them all."""
     distinct: list[Type] = []
-    for kind in kinds:
-        if kind not in distinct:
+    given = list(kinds)
+    for kind in given:
+        if kind not in distinct and kind is not UNSEEN:
             distinct.append(kind)
+    if given and not distinct:
+        return UNSEEN
     if not distinct or Any in distinct:
         return Any
     if len(distinct) == 1:
@@ -155,12 +167,17 @@ class Types:
         self.names: dict[str, Type] = {}
         signature = _annotations(scope.source.fn)
         self._declared = {name: signature.get(name, Any) for name in scope.params}
-        for _ in range(3):  # enough for chains of assignments in loops; the rest stays Any
-            before = dict(self.names)
-            self.names = self._round()
+        self._settled = False
+        before: dict[str, Type] = {}
+        for _ in range(8):  # enough for chains of assignments in loops; the rest stays Any
+            before, self.names = self.names, self._round()
             if self.names == before:
-                return
-        self.names = {name: kind if before.get(name) == kind else Any for name, kind in self.names.items()}
+                break
+        self.names = {
+            name: kind if before.get(name) == kind and kind is not UNSEEN else Any
+            for name, kind in self.names.items()
+        }
+        self._settled = True
 
     def _round(self) -> dict[str, Type]:
         found: dict[str, list[Type]] = {name: [kind] for name, kind in self._declared.items()}
@@ -220,7 +237,7 @@ class Types:
                 return str
             case ast.Name():
                 if expression.id in self.scope.shadowed:
-                    return self.names.get(expression.id, Any)
+                    return self.names.get(expression.id, Any if self._settled else UNSEEN)
                 value = self.scope.lookup(expression.id)
                 return Any if value is UNKNOWN else type(value)
             case ast.List() | ast.Set():
@@ -267,6 +284,8 @@ class Types:
 
     def _binary(self, expression: ast.BinOp) -> Type:
         left, right = self.of(expression.left), self.of(expression.right)
+        if UNSEEN in (left, right):
+            return UNSEEN
         numbers = (int, float, bool)
         if left in numbers and right in numbers:
             return float if float in (left, right) or isinstance(expression.op, ast.Div) else int
@@ -278,6 +297,8 @@ class Types:
 
     def _attribute(self, expression: ast.Attribute) -> Type:
         owner = plain(self.of(expression.value))
+        if owner is UNSEEN:
+            return UNSEEN
         if isinstance(owner, type) and issubclass(owner, enum.Enum) and expression.attr in ("name", "value"):
             return str if expression.attr == "name" or issubclass(owner, str) else Any
         if has_fields(owner):
@@ -288,6 +309,8 @@ class Types:
     def _subscript(self, expression: ast.Subscript) -> Type:
         kind = self.of(expression.value)
         cls, arguments = plain(kind), get_args(kind)
+        if kind is UNSEEN:
+            return UNSEEN
         if isinstance(expression.slice, ast.Slice):
             return kind if cls in (list, str, tuple, bytes) else Any
         if cls in (dict, Mapping) and len(arguments) == 2:
@@ -339,6 +362,8 @@ class Types:
     def _method(self, method: ast.Attribute) -> Type:
         kind = self.of(method.value)
         cls, arguments = plain(kind), get_args(kind)
+        if kind is UNSEEN:
+            return UNSEEN
         if cls is str:
             bool_like = method.attr.startswith(("is", "startswith", "endswith"))
             return bool if bool_like else _STR_METHODS.get(method.attr, str)

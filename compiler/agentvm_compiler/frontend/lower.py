@@ -239,6 +239,7 @@ class Lowering:
             effect=self._effect(statement),
             attrs={
                 **({"reason": traced.what} if traced else {}),
+                **self._shares(statement, needed, stored),
                 **({"exits": True} if exits else {}),
                 **_mutates(statement),
                 **unbound,
@@ -247,6 +248,23 @@ class Lowering:
         if not exits:
             return None
         return Exit(results[0], results[1], always=isinstance(statement, ast.Return))
+
+    def _shares(
+        self, statement: ast.stmt, operands: Iterable[str], stored: Iterable[str]
+    ) -> dict[str, object]:
+        """Whether what the statement makes may have a mutable part in common with what it is given.
+
+        Such results are not read back from a journal, one by one, but computed
+        again, so that `is` and shared parts are after a crash what they were before.
+        """
+        objects, types = self.analysis.objects, self.analysis.types.names
+        given = [each for each in operands if each in objects and not is_immutable(types.get(each, Any))]
+        returns = any(isinstance(node, ast.Return) for node in ast.walk(statement))
+        shared = returns and bool(given)
+        for name in stored:
+            others = [each for each in given if each != name]
+            shared = shared or any(name in objects and objects[name].meets(objects[each]) for each in others)
+        return {"shares": True} if shared else {}
 
     def _operands(self, names: Iterable[str], block: Block) -> tuple[tuple[str, ...], dict[str, object]]:
         """What code that reads these names is given; as an attribute, those local names not bound."""

@@ -8,18 +8,29 @@ do to the world), `avm_mutates` (names whose value it may change in place),
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 
 from agentvm_compiler.calls import Effect, joined
 
 
-class Obj:
-    """An abstract object: all that a name may refer to."""
+DEEPEST = 8
+"""Levels of containers within containers that are told apart."""
 
-    __slots__ = ("_content", "_parent", "iterator", "when_read")
+
+class Obj:
+    """An abstract object: all that an expression may refer to.
+
+    Objects that are one are *unified*. An object may also have *members*: others
+    that it may be, while they need not be each other; so what a container holds
+    has every element as a member, and the elements stay apart.
+    """
+
+    __slots__ = ("_content", "_members", "_parent", "iterator", "when_read")
 
     def __init__(self) -> None:
         self._parent: Obj | None = None
         self._content: Obj | None = None
+        self._members: set[Obj] = set()
         self.iterator = False
         """Whether reading it uses it up."""
         self.when_read = Effect.PURE
@@ -38,7 +49,19 @@ class Obj:
         root = self.root
         if root._content is None:
             root._content = Obj()
+            for each in list(root._members):
+                root._content.include(each.content)
         return root._content.root
+
+    def include(self, other: Obj | None, depth: int = 0) -> None:
+        """From now on this may be the other."""
+        if other is None or other.root is self.root or other.root in self.root._members:
+            return
+        self.root._members.add(other.root)
+        if self.root._content is not None:
+            if depth > DEEPEST:  # this is inside itself, so the chain below the other has no end
+                other.content.unify(other)
+            self.content.include(other.content, depth + 1)
 
     def unify(self, other: Obj | None) -> None:
         """From now on the two are one, and so are their contents."""
@@ -50,32 +73,50 @@ class Obj:
             right._parent = left
             left.iterator |= right.iterator
             left.when_read = joined((left.when_read, right.when_read))
-            if left._content is None:
-                left._content = right._content
-            elif right._content is not None:
-                pending.append((left._content, right._content))
+            contents = (left._content, right._content)
+            left._content = contents[0] or contents[1]
+            if contents[0] is not None and contents[1] is not None:
+                pending.append((contents[0], contents[1]))
+            added = {each.root for each in left._members | right._members} - {left}
+            left._members = added
+            if left._content is not None:
+                for each in tuple(added):
+                    left._content.root.include(each.content)
 
-    def reaches(self, other: Obj) -> bool:
-        """Whether `other` is this object or inside it."""
-        seen: set[int] = set()
-        here: Obj | None = self.root
-        while here is not None and id(here) not in seen:
-            if here is other.root:
-                return True
-            seen.add(id(here))
-            here = here._content.root if here._content is not None else None
-        return False
+    def itself(self) -> set[Obj]:
+        """This object and all it may be."""
+        return _closure(self.root, lambda each: each._members)
+
+    def reach(self) -> set[Obj]:
+        """All objects that it may be or that may be inside."""
+        return _closure(
+            self.root, lambda each: each._members | ({each._content} if each._content is not None else set())
+        )
 
     def meets(self, other: Obj) -> bool:
-        """Whether some object is in or under both."""
-        here: Obj | None = other.root
-        seen: set[int] = set()
-        while here is not None and id(here) not in seen:
-            if self.reaches(here):
-                return True
-            seen.add(id(here))
-            here = here._content.root if here._content is not None else None
-        return False
+        """Whether the two may have a part in common."""
+        return not self.reach().isdisjoint(other.reach())
+
+    @property
+    def used_up(self) -> bool:
+        """Whether reading it may use it up."""
+        return any(each.iterator for each in self.itself())
+
+    @property
+    def read_effect(self) -> Effect:
+        """What reading it may do to the world."""
+        return joined(each.when_read for each in self.itself())
+
+
+def _closure(start: Obj, step: Callable[[Obj], set[Obj]]) -> set[Obj]:
+    found = {start}
+    pending = [start]
+    while pending:
+        for each in step(pending.pop()):
+            if each.root not in found:
+                found.add(each.root)
+                pending.append(each.root)
+    return found
 
 
 def mark_effect(node: ast.AST, effect: Effect) -> None:
