@@ -22,7 +22,7 @@ REFRESH = 0.125
 """Seconds between two looks at the progress."""
 MOST_PATHS = 6
 """Running nodes named in the live view."""
-STARTING = "starting the engine: its first start takes most of a minute on a CPU"
+STARTING = "starting the engine (most of a minute on a CPU)"
 
 
 @asynccontextmanager
