@@ -144,7 +144,9 @@ class Program:
     @property
     def hash(self) -> str:
         """Hash of what the program does; source positions do not count."""
-        return content_hash(_program_json(self, positions=False))
+        from .serialise import program_json
+
+        return content_hash(program_json(self, positions=False))
 
     def node(self, site: str) -> Node:
         """The node at a site. Raises KeyError."""
@@ -162,7 +164,9 @@ class Module:
 
     @property
     def hash(self) -> str:
-        return content_hash([_program_json(each, positions=False) for each in self.programs])
+        from .serialise import program_json
+
+        return content_hash([program_json(each, positions=False) for each in self.programs])
 
     @property
     def main(self) -> Program:
@@ -171,14 +175,29 @@ class Module:
 
     def to_json(self) -> str:
         """Canonical JSON."""
-        programs = [_program_json(each, positions=True) for each in self.programs]
-        return canonical({"format": FORMAT_VERSION, "hash": self.hash, "programs": programs})
+        from .serialise import write_module
 
-    def to_text(self) -> str:
-        """The readable form."""
+        return write_module(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> Module:
+        """The module that `to_json` wrote. Raises CompileError for anything else."""
+        from .serialise import read_module
+
+        return read_module(text)
+
+    def to_text(self, *, hashes: bool = True) -> str:
+        """The readable form; without code hashes it cannot be parsed to an equal module."""
         from .text import print_module
 
-        return print_module(self)
+        return print_module(self, hashes=hashes)
+
+    @classmethod
+    def from_text(cls, text: str) -> Module:
+        """The module that `to_text` printed, without source positions. Raises CompileError."""
+        from .parse import parse_module
+
+        return parse_module(text)
 
 
 def base(name: str) -> str:
@@ -194,41 +213,3 @@ def canonical(value: Any) -> str:
 def content_hash(value: Any) -> str:
     """Hash of a JSON value, 32 hex digits."""
     return hashlib.blake2b(canonical(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def _program_json(program: Program, *, positions: bool) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "name": program.name,
-        "params": list(program.params),
-        "body": _region_json(program.body, positions),
-    }
-    if positions:
-        data["file"] = program.file
-    return data
-
-
-def _region_json(region: Region, positions: bool) -> dict[str, Any]:
-    return {
-        "params": list(region.params),
-        "nodes": [_node_json(node, positions) for node in region.nodes],
-        "results": list(region.results),
-    }
-
-
-def _node_json(node: Node, positions: bool) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "kind": node.kind.value,
-        "site": node.site,
-        "operands": list(node.operands),
-        "results": list(node.results),
-        "code": node.code,
-        "effect": node.effect.value,
-        "attrs": dict(node.attrs),
-        "regions": [_region_json(each, positions) for each in node.regions],
-        "after": list(node.after),
-        "code_hash": node.code_hash,
-    }
-    if positions:
-        span = node.span
-        data["span"] = [span.line, span.column, span.end_line, span.end_column]
-    return data

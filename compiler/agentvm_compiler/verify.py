@@ -21,13 +21,19 @@ def verify(module: Module, stage: str = "input") -> Module:
         InternalError: naming the stage, the node and what is wrong with it.
     """
     for program in module.programs:
-        problems = list(_program_problems(program))
-        if problems:
+        found = next(_program_problems(program), None)
+        if found is not None:
             raise InternalError(
-                f"The compiler produced malformed IR for {program.name} after {stage}: {problems[0]}. "
+                f"The compiler produced malformed IR for {program.name} after {stage}: {found}. "
                 "This is a bug in AgentVM: please report it with the source of the agent."
             )
     return module
+
+
+def problems(module: Module) -> Iterator[str]:
+    """All that is wrong with a module that was not made here, such as one read from a file."""
+    for program in module.programs:
+        yield from _program_problems(program)
 
 
 def _program_problems(program: Program) -> Iterator[str]:

@@ -242,7 +242,7 @@ class Frame:
         return [kept.get(number, UNBOUND) for number in range(len(node.results))]
 
     def _keep(self, node: Node, work: Work, results: Sequence[Any], started: float) -> None:
-        """Journal the results; those that cannot be stored, or share with others, are computed again on resume."""
+        """Journal the results; what cannot be stored, or shares with others, is computed again on resume."""
         if node.attrs.get("shares") and node.effect is Effect.PURE:
             self.session.volatile(work, started)
             return
@@ -326,7 +326,8 @@ class Frame:
                 if may_leave:
                     reason = await _first(frame.results[0], group.changed)
                     if reason in ("return", "break"):
-                        left = (reason if reason == "return" else None, frame.results[1])
+                        told = reason == "return" or node.attrs.get("tells_break")
+                        left = (reason if told else None, frame.results[1])
                         break
                 elif items is None:
                     await group.before(number)

@@ -75,16 +75,15 @@ class _Hoisting:
         self.lowering = lowering
         self.scope = lowering.scope
         self.block = block
+        self._rebound: set[str] = set()
+        """Names that `:=` binds within the expression: reading them later would make a difference."""
 
     def of(self, expression: ast.expr) -> ast.expr:
         if not suspends(expression, self.scope):
             return expression
         if isinstance(expression, ast.NamedExpr):
             return self._named(expression)
-        if any(isinstance(node, ast.NamedExpr) for node in ast.walk(expression)):
-            raise Unsupported(
-                expression, "`:=` beside an await is not compiled yet", "assign on a line before"
-            )
+        self._note_rebound(expression)
         if _call_of(self.lowering, expression) is not None:
             name = _whole_call(self.lowering, expression, self.block, None)
             assert name is not None
@@ -100,7 +99,44 @@ class _Hoisting:
             )
         if isinstance(expression, ast.ListComp | ast.SetComp | ast.DictComp):
             return self.comprehension(expression)
+        if isinstance(expression, ast.BoolOp) and self._awaits(expression.values[1:]):
+            return self._boolean(expression)
+        if isinstance(expression, ast.IfExp) and self._awaits([expression.body, expression.orelse]):
+            condition = self.lowering.condition(expression.test, self.block)
+            return self.lowering.either(condition, expression.body, expression.orelse, self.block, expression)
+        if isinstance(expression, ast.Compare) and self._awaits(expression.comparators[1:]):
+            return self._chain(expression)
         return self._parts(expression)
+
+    def _awaits(self, expressions: list[ast.expr]) -> bool:
+        return any(suspends(each, self.scope) for each in expressions)
+
+    def _note_rebound(self, expression: ast.expr) -> None:
+        self._rebound |= {node.target.id for node in ast.walk(expression) if isinstance(node, ast.NamedExpr)}
+
+    def _boolean(self, expression: ast.BoolOp) -> ast.expr:
+        """`a and b`: b is evaluated only if a is true, and a is the value if it is not."""
+        first = self._held(expression.values[0])
+        condition = self.lowering.condition(first, self.block)
+        others = expression.values[1:]
+        rest = others[0] if len(others) == 1 else ast.BoolOp(expression.op, others)
+        rest = ast.copy_location(rest, others[0])
+        then, otherwise = (rest, first) if isinstance(expression.op, ast.And) else (first, rest)
+        return self.lowering.either(condition, then, otherwise, self.block, expression)
+
+    def _chain(self, expression: ast.Compare) -> ast.expr:
+        """`a < b < c` is `a < b and b < c` with b evaluated once."""
+        left = self._held(expression.left)
+        middle = self._held(expression.comparators[0])
+        head = ast.Compare(left, expression.ops[:1], [middle])
+        tail = ast.Compare(middle, expression.ops[1:], expression.comparators[1:])
+        both = ast.BoolOp(ast.And(), [ast.copy_location(each, expression) for each in (head, tail)])
+        return self._boolean(ast.copy_location(both, expression))
+
+    def _held(self, expression: ast.expr) -> ast.expr:
+        """The value of an expression under a name that stands for it from now on."""
+        left = self.of(expression)
+        return left if self._trivial(left) else self._temporary(left)
 
     def _named(self, expression: ast.NamedExpr) -> ast.expr:
         left = hoist(self.lowering, expression.value, self.block, into=expression.target.id)
@@ -114,10 +150,8 @@ class _Hoisting:
         Args:
             early: evaluate them before it in any case.
         """
-        if any(isinstance(node, ast.NamedExpr) for node in ast.walk(call)):
-            raise Unsupported(
-                call, "`:=` in the arguments of a call is not compiled yet", "assign on a line before"
-            )
+        self._note_rebound(call)
+        early = early or any(isinstance(node, ast.NamedExpr) for node in ast.walk(call))
         made = copy.copy(call)
         made.args = list(call.args)
         made.keywords = [copy.copy(each) for each in call.keywords]
@@ -194,7 +228,7 @@ class _Hoisting:
         """Whether evaluating it later makes no difference."""
         if isinstance(expression, ast.Constant):
             return True
-        if not isinstance(expression, ast.Name) or mutated_in(expression):
+        if not isinstance(expression, ast.Name) or mutated_in(expression) or expression.id in self._rebound:
             return False
         if expression.id in self.scope.locals or self.block.read(expression.id) is not None:
             return self.lowering.is_bound(expression.id, self.block)

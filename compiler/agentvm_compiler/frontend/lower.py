@@ -148,7 +148,7 @@ class Lowering:
         match statement:
             case ast.If():
                 return self._if(statement, block)
-            case ast.For(orelse=[]):
+            case ast.For():
                 if getattr(statement, "avm_read_over", False):
                     raise Unsupported(statement, "the loop changes what it loops over", "loop over a copy")
                 if effect_of(statement.iter) is not Effect.PURE and not self.is_listed(statement.iter):
@@ -157,7 +157,9 @@ class Lowering:
                 if mutated_in(statement.iter):
                     raise Unsupported(statement, "the loop uses up an iterator that has a name", "use a list")
                 return self._for(statement, block)
-            case ast.While(orelse=[]):
+            case ast.Match():
+                return self._match(statement, block)
+            case ast.While():
                 return self._while(statement, block)
             case ast.Assign(targets=[ast.Name(name)], value=value):
                 rest = hoist(self, value, block, into=name)
@@ -402,7 +404,7 @@ class Lowering:
     # -- control flow ------------------------------------------------------------------
 
     def _if(self, statement: ast.If, block: Block) -> Exit | None:
-        condition = self._condition(statement.test, block)
+        condition = self.condition(statement.test, block)
         return self._branch(
             condition,
             lambda then: self.block(statement.body, then),
@@ -412,11 +414,28 @@ class Lowering:
             statement,
         )
 
+    def either(
+        self, condition: str, then: ast.expr, otherwise: ast.expr, block: Block, place: ast.AST
+    ) -> ast.expr:
+        """The value of one of two expressions, under a temporary name."""
+        name = self.temporary()
+
+        def side(expression: ast.expr) -> Callable[[Block], None]:
+            def lower(inner: Block) -> None:
+                left = hoist(self, expression, inner, into=name)
+                if left is not None:
+                    self.assign(name, left, inner)
+
+            return lower
+
+        self._branch(condition, side(then), side(otherwise), block, "if", place, keep=name)
+        return ast.copy_location(ast.Name(name, ast.Load()), place)
+
     def is_listed(self, iterable: ast.expr) -> bool:
         """Whether the items are certainly there before the first is asked for."""
         return plain(self.analysis.types.of(iterable)) in (list, tuple, dict, set, frozenset, str, range)
 
-    def _condition(self, test: ast.expr, block: Block) -> str:
+    def condition(self, test: ast.expr, block: Block) -> str:
         value = hoist(self, test, block)
         assert value is not None
         truth = ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), value))
@@ -446,11 +465,15 @@ class Lowering:
         label: str,
         place: ast.AST,
         attrs: dict[str, object] | None = None,
+        keep: str = "",
     ) -> Exit | None:
+        """Add a branch; names that a side assigns get new versions, of our own names only `keep`."""
         sides = (Block(self.names, block), Block(self.names, block))
         ends = (then(sides[0]), otherwise(sides[1]))
         written = [
-            each for each in dict.fromkeys([*sides[0].written, *sides[1].written]) if not self._is_own(each)
+            each
+            for each in dict.fromkeys([*sides[0].written, *sides[1].written])
+            if each == keep or not self._is_own(each)
         ]
         exits = any(end is not None for end in ends)
         results = []
@@ -494,20 +517,43 @@ class Lowering:
             iterable = ast.Name(self.own("in"), ast.Load())
         items = block.read(iterable.id)
         assert items is not None
-        return self._loop(items, statement.target, statement.body, block, "for", statement)
+        return self._loop(items, statement.target, statement.body, statement.orelse, block, "for", statement)
+
+    def _match(self, statement: ast.Match, block: Block) -> Exit | None:
+        """Which case matches is plain Python; its body is then chosen by number."""
+        if any(case.guard is not None and suspends(case.guard, self.scope) for case in statement.cases):
+            raise Unsupported(statement, "a guard of `match` awaits", "use if statements")
+        subject = hoist(self, statement.subject, block)
+        assert subject is not None
+        chosen = self.temporary()
+        self.assign(chosen, ast.copy_location(ast.Constant(None), statement), block)
+        cases = []
+        for number, case in enumerate(statement.cases):
+            choose = ast.Assign([ast.Name(chosen, ast.Store())], ast.Constant(number))
+            cases.append(ast.match_case(case.pattern, case.guard, [choose]))
+        choice = ast.copy_location(ast.Match(subject, cases), statement)
+        self.python(ast.fix_missing_locations(choice), block)
+        rest: list[ast.stmt] = []
+        for number, case in reversed(list(enumerate(statement.cases))):
+            test = ast.Compare(ast.Name(chosen, ast.Load()), [ast.Eq()], [ast.Constant(number)])
+            rest = [ast.fix_missing_locations(ast.copy_location(ast.If(test, case.body, rest), case.body[0]))]
+        return self.block(rest, block)
 
     def _while(self, statement: ast.While, block: Block) -> Exit | None:
         body = statement.body
+        if statement.orelse and not isinstance(statement.test, ast.Constant):
+            raise Unsupported(statement, "`while ... else` with an await inside is not compiled yet")
         if not (isinstance(statement.test, ast.Constant) and statement.test.value):
             guard = ast.If(statement.test, [ast.Pass()], [ast.copy_location(ast.Break(), statement.test)])
             body = [ast.copy_location(guard, statement.test), *body]
-        return self._loop("$none", None, body, block, "while", statement)
+        return self._loop("$none", None, body, statement.orelse, block, "while", statement)
 
     def _loop(
         self,
         items: str,
         target: ast.expr | None,
         statements: list[ast.stmt],
+        orelse: list[ast.stmt],
         block: Block,
         label: str,
         place: ast.stmt,
@@ -546,11 +592,29 @@ class Lowering:
             (items, *before, *captures),
             names,
             effect=_effect_of_nodes(body.nodes),
-            attrs={"carried": len(carried)},
+            attrs={"carried": len(carried), **({"tells_break": True} if orelse else {})},
             regions=(body.region((item, *versions, *captures), (*left, *given)),),
             place=place,
         )
-        return Exit(names[0], names[1]) if _returns(statements) else None
+        end = Exit(names[0], names[1]) if _returns(statements) else None
+        return self._loop_else(names[0], end, orelse, block) if orelse else end
+
+    def _loop_else(self, left: str, end: Exit | None, orelse: list[ast.stmt], block: Block) -> Exit | None:
+        """The `else` of a loop: what is done unless the loop was left by `break` or `return`."""
+
+        def broken(other: Block) -> Exit | None:
+            if end is None:
+                return None
+            name = self.own("exit")
+            unless = ast.parse(f"None if {name} == 'break' else {name}", mode="eval").body
+            self.assign(name, ast.copy_location(unless, orelse[0]), other)
+            reason = other.read(name)
+            assert reason is not None
+            return Exit(reason, other.capture(end.value))
+
+        return self._branch(
+            left, lambda then: self.block(orelse, then), broken, block, "else", orelse[0], {"on": "exit"}
+        )
 
 
 def _effect_of_nodes(nodes: list[Node]) -> Effect:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from agentvm_compiler.calls import Effect, joined
 
-
 DEEPEST = 8
 """Levels of containers within containers that are told apart."""
 
