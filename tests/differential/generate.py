@@ -1,18 +1,27 @@
 """Generates agents: random programs over a few names, all of which end.
 
 The names are few, so that programs often read what they wrote: `n`, `m` are
-ints, `a`, `b` strings, `xs`, `ys` lists of strings. Any of them may be bound on
-some paths only, and two may be names of one list.
+ints, `a`, `b` strings, `xs`, `ys` lists of strings, `d` a dict of ints, `box` an
+object. Any of them may be bound on some paths only, and two may be names of one
+list. Every choice is a number below a bound, so whoever draws the numbers (a
+seed, Hypothesis) determines the program, and small numbers mean simple ones.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, TypeVar
+
+T = TypeVar("T")
+Draw: TypeAlias = Callable[[int], int]
+"""A number from 0 up to, not including, the one given."""
 
 PRELUDE = """\
 import asyncio
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 
 from agentvm import agent, llm, tool
 
@@ -41,11 +50,52 @@ async def double(number: int) -> int:
     return 2 * number
 
 
+class Odd(ValueError):
+    def __init__(self, number: int) -> None:
+        super().__init__(f"odd {number}")
+        self.number = number
+
+
+@dataclass
+class Box:
+    size: int = 0
+    items: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> int:
+        self.items.append(text)
+        return len(self.items)
+
+    async def ask(self, text: str) -> str:
+        return await llm(f"box {self.size} {text}")
+
+
 @tool(effect="read")
 async def risky(number: int) -> int:
     if number % 3 == 0:
         raise ValueError(f"risky {number}")
     return number + 1
+
+
+@tool
+async def put_odd(number: int) -> int:
+    LOG.append(f"odd {number}")
+    if number % 2:
+        raise Odd(number)
+    return number + len(LOG)
+
+
+@asynccontextmanager
+async def opened(text: str):
+    await put(f"open {text}")
+    try:
+        yield text[:9]
+    finally:
+        await put(f"close {text}")
+
+
+async def stream(text: str):
+    for part in text[:3]:
+        yield part + await llm(f"stream {part}")
 
 
 def push(values: list[str], value: str) -> int:
@@ -74,13 +124,20 @@ INTS = """
 n; m; len(xs); len(a); 1; 2; 7; n + 1; n - m; n * 2 % 7; await count(); await double({int})
 await risky({int}); len(await llm({str})); await put({str}); push(xs, {str}); put_now({str})
 sum(len(x) for x in {list}); max({int}, {int}); (await double({int})) + n; n + await put({str}) - n
-await llm({str}, returns=int)
+await llm({str}, returns=int); await put_odd({int}); len(d); d.get(a, 0); sum(d.values()); box.size
+await double({int}) if {cond} else {int}; n or await put({str}); (n and await double(n)) or m
+sum([await double(i) for i in range(n % 4)]); (await double(n) if n else await put({str})) + 1; box.add({str})
+(lambda x: x + n)(m); [i for i in range(5) if i != n][0]; await put(text={str}); await put(*[a])
 """
 STRS = """
 a; b; 's'; f'{n}{a}'; f'{len(xs)}:{b}'; a[:2]; await llm({str}); await ask({str}); str({int})
 ','.join(xs)[-20:]; (xs or ['none'])[0]; b.upper()[:9] + a[:9]
 await llm('p' + await llm({str}) + str(n)); a if {cond} else {str}; await llm('same', temperature=0)
 f'{await double(n):03d}{a}'; f'{await llm(a)} {await llm(b):>20}'; a + {str}
+a or await llm({str}); await llm({str}) if {cond} else {str}; (b and await llm(b)) or 'none'
+await llm(a if {cond} else {str}); await box.ask({str}); '-'.join(sorted({str})[:5])
+str(sorted(d.items()))[:20]
+(await llm(a), await llm(b))[n % 2]; 'yes' if await llm(a) > 'm' else 'no'; (xs + [await llm(b)])[0]
 """
 LISTS = """
 xs; ys; []; [a, b]; list(xs); [*ys[:9], {str}]; xs[:2]; [await llm(x) for x in {list}]; sorted(ys)
@@ -89,10 +146,18 @@ await asyncio.gather(llm({str}), llm({str})); await asyncio.gather(*[llm(x) for 
 [str(await risky(len(x))) for x in {list}]; [await ask(x) for x in {list}]
 [str(await put(x)) for x in {list}]; list({x: await llm(x) for x in {list}}.values())
 [x + y for x in xs for y in ys][:3]; [x + await llm(y) for x in xs[:2] for y in ys[:2]]
+[x for x in {list} if await llm(x) > 'm']; [x for x in {list} if len(x) > 1 and await count() < 5]
+[(await llm(x)) if x else 'e' for x in {list}]; [b for b in sorted({await llm(x) for x in {list}})]
+[str(each)[:9] for each in await asyncio.gather(risky(n), llm(a), return_exceptions=True)]; box.items
+[x async for x in stream({str})]; sorted({list}, key=lambda x: (len(x), x))
+[f'{n}{x}' for n, x in enumerate(xs)]
+[y for x in xs[:2] for y in [await llm(x), x] if y != a]; list(d)[:3]; [*{list}, *{list}][:4]
 """
 CONDS = """
 n > m; a; not xs; len(ys) > 1; a == b; {int} % 2; await llm({str}) > 'm'; xs is ys; n > 3 and a
-await count() < 2; {int} < {int}; await double(n) > 4 or b
+await count() < 2; {int} < {int}; await double(n) > 4 or b; 0 < await double(n) < await count()
+(m := await double(n)) > 3; a in {list}; not await llm({str}); any([await llm(x) > 'm' for x in {list}])
+await llm({str}) > 'm' and await count() < 3; n > 2 or await put({str}) > 2; (b := {str}) != a
 """
 SIMPLE = """
 n = {int}; m = {int}; n += {int}; m -= 1; a = {str}; b = {str}; a = (a + {str})[-20:]; xs = {list}
@@ -102,10 +167,18 @@ a, b = b, a; n, m = m, {int}; a = b = {str}; xs[0:1] = [{str}]; ys.sort(); await
 assert {cond}, a; n = await risky({int}); a += 'x'; xs = [x for x in ys if x != a]; m = (n := {int}) + n
 pair = (xs, ys); pair[0].append('pair'); m = len(ys); ys = ys[:9] + [a]; xs.clear(); pass
 n += await put(a)
+d = {a: n}; d[a] = {int}; d[{str}] = await double(n); d[a] += await put({str}); d['k'] = d.get('k', 0) + 1
+box = Box(n); box.size = {int}; box.size += await put({str}); box.items += [{str}]; box.add({str})
+a, *ys = [{str}, *xs]; *xs, b = [*ys, {str}]; ys[-1:] = [await llm({str})]; n, a = await put_odd(n), {str}
+xs = box.items; d = {x: len(x) for x in {list}}; d |= {a: 1}; await put_odd({int}); d.pop(a, None); del d[a]
+m = n = {int}; n -= await double({int}); a = await llm(a); b = await llm(b); xs[0] = {str}
+n //= {int}; m %= {int}
 """
-ALIASING = re.compile(r"^[xy]s$|[xy]s = ([xy]s|\{list\})$|pair|push|child|xs is ys")
+WILD = re.compile(r"stream|opened|box|lambda|return_exceptions|suppress|def ")
+"""What the compiler often traces, or traces the function for."""
+ALIASING = re.compile(r"^[xy]s$|[xy]s = ([xy]s|\{list\})$|pair|push|child|xs is ys|box")
 """What gives a list a second name."""
-IN_PLACE = re.compile(r"append|extend|\.sort|clear|[+-]=|xs\[0:1\]|del |push|pair")
+IN_PLACE = re.compile(r"append|extend|\.sort|clear|pop|[-+|/%]=|[xyd]s?\[.*\] =|del |push|pair|add|box\.size")
 """What changes a value, or a name, in place."""
 LEAVES = {
     "int": "n; len(a); 1; 5",
@@ -130,40 +203,59 @@ EXPRESSIONS = {
 class Generator:
     """Writes one program."""
 
-    def __init__(self, seed: int) -> None:
-        self._draw = random.Random(seed)
+    def __init__(self, draw: Draw) -> None:
+        self._draw = draw
         self._loops = 0
-        self._without = {0: None, 1: IN_PLACE, 2: ALIASING}[seed % 3]
+        self._handlers = 0
+        self._without = (
+            (IN_PLACE, ALIASING, WILD),
+            (IN_PLACE, WILD),
+            (ALIASING, WILD),
+            (),
+        )[draw(4)]
+
+    @classmethod
+    def seeded(cls, seed: int) -> Generator:
+        """The generator of the program of that number."""
+        return cls(random.Random(seed).randrange)
 
     def source(self) -> str:
         """The module's source; its agent is `program(n, a, xs)`."""
-        body = [f"{name} = {self._fill('{' + kind + '}', 0)}" for name, kind in self._bound()]
-        body += self._block(self._draw.randrange(3, 8), 0)
-        body.append(f"return ({', '.join(self._draw.sample(['n', 'a', 'xs', 'm', 'b', 'ys'], 4))})")
+        body = [f"{name} = {self._fill(value, 0)}" for name, value in self._bound()]
+        body += self._block(1 + self._draw(7), 0)
+        body.append(f"return ({', '.join(self._returned())})")
         return PRELUDE + "".join(f"    {line}\n" for line in body)
 
+    def _pick(self, choices: Sequence[T]) -> T:
+        return choices[self._draw(len(choices))]
+
+    def _chance(self, percent: int) -> bool:
+        return self._draw(100) >= 100 - percent
+
     def _bound(self) -> list[tuple[str, str]]:
-        names = [("m", "int"), ("b", "str"), ("ys", "list")]
-        return [each for each in names if self._draw.random() < 0.9]
+        names = [("m", "{int}"), ("b", "{str}"), ("ys", "{list}"), ("d", "{a: n}"), ("box", "Box(n)")]
+        return [each for each in names if not self._chance(8)]
+
+    def _returned(self) -> list[str]:
+        names = ["n", "a", "xs", "m", "b", "ys", "d", "box"]
+        return [names.pop(self._draw(len(names))) for _ in range(4)]
 
     def _fill(self, template: str, depth: int) -> str:
         """Replace `{int}`, `{str}`, `{list}`, `{cond}` by expressions of at most that depth."""
 
         def drawn(found: re.Match[str]) -> str:
             if depth <= 0:
-                return self._draw.choice(_choices(LEAVES[found[1]]))
-            return self._fill(self._draw.choice(self._allowed(EXPRESSIONS[found[1]])), depth - 1)
+                return self._pick(_choices(LEAVES[found[1]]))
+            return self._fill(self._pick(self._allowed(EXPRESSIONS[found[1]])), depth - 1)
 
         return re.sub(r"\{(int|str|list|cond)\}", drawn, template)
 
     def _allowed(self, templates: list[str]) -> list[str]:
-        """Of three programs one changes nothing in place and one has no two names for one list.
+        """Most programs do without some of what the compiler traces a function for.
 
-        The compiler traces most of the others.
+        They change nothing in place, or have no two names for one list, or neither.
         """
-        if self._without is None:
-            return templates
-        return [each for each in templates if not self._without.search(each)]
+        return [each for each in templates if not any(without.search(each) for without in self._without)]
 
     def _block(self, size: int, depth: int) -> list[str]:
         lines: list[str] = []
@@ -174,64 +266,118 @@ class Generator:
     def _statement(self, depth: int) -> list[str]:
         compound: list[Callable[[int], list[str]]] = [
             self._if,
-            self._if,
-            self._for,
             self._for,
             self._while,
             self._try,
+            self._try,
+            self._match,
+            self._with,
         ]
-        roll = self._draw.random()
-        if depth < 3 and roll < 0.3:
-            return self._draw.choice(compound)(depth + 1)
-        if roll < 0.34:
-            return [f"if {self._fill('{cond}', 1)}:", f"    return {self._fill('{list}', 1)}"]
-        if roll < 0.36:
-            return [f"if {self._fill('{cond}', 1)}:", f"    raise KeyError({self._fill('{str}', 1)})"]
-        if roll < 0.42 and self._loops:
-            return [f"if {self._fill('{cond}', 1)}:", f"    {self._draw.choice(['break', 'continue'])}"]
-        return [self._fill(self._draw.choice(self._allowed(_choices(SIMPLE))), 2)]
+        roll = self._draw(100)
+        if depth < 3 and roll >= 68:
+            return self._pick(compound)(depth + 1)
+        if roll >= 64:
+            return self._leaving(f"return {self._fill(self._pick(['{list}', '{str}', '{int}']), 1)}")
+        if roll >= 61:
+            return self._leaving(f"raise {self._raised()}")
+        if roll >= 55 and self._loops:
+            return self._leaving(self._pick(["break", "continue"]))
+        return [self._fill(self._pick(self._allowed(_choices(SIMPLE))), 2)]
+
+    def _leaving(self, statement: str) -> list[str]:
+        return [f"if {self._fill('{cond}', 1)}:", f"    {statement}"]
+
+    def _raised(self) -> str:
+        choices = ["KeyError({str})", "ValueError({str})", "Odd({int})", "LookupError({str}) from None"]
+        if self._handlers:
+            choices += ["KeyError({str}) from error", "error", ""]
+        return self._fill(self._pick(choices), 1)
 
     def _inner(self, depth: int) -> list[str]:
-        return [f"    {line}" for line in self._block(self._draw.randrange(1, 4), depth)]
+        return [f"    {line}" for line in self._block(1 + self._draw(3), depth)]
 
     def _if(self, depth: int) -> list[str]:
         lines = [f"if {self._fill('{cond}', 2)}:", *self._inner(depth)]
-        if self._draw.random() < 0.3:
+        if self._chance(30):
             lines += [f"elif {self._fill('{cond}', 1)}:", *self._inner(depth)]
-        if self._draw.random() < 0.5:
+        if self._chance(50):
             lines += ["else:", *self._inner(depth)]
         return lines
 
     def _for(self, depth: int) -> list[str]:
-        heads = (
+        heads = [
             "for a in ({list})[:3]:",
             "for m in range(3):",
             "for n, b in enumerate(({list})[:3]):",
             "for x in ['k', 'l']:",
-        )
+            "async for b in stream({str}):",
+            "for b, a in zip(xs[:3], ({list})):",
+        ]
         self._loops += 1
-        lines = [self._fill(self._draw.choice(heads), 1), *self._inner(depth)]
+        lines = [self._fill(self._pick(self._allowed(heads)), 1), *self._inner(depth)]
         self._loops -= 1
-        if self._draw.random() < 0.1:
-            lines += ["else:", *self._inner(depth)]
-        return lines
+        return lines + self._else(depth, 25)
+
+    def _else(self, depth: int, percent: int) -> list[str]:
+        return ["else:", *self._inner(depth)] if self._chance(percent) else []
 
     def _while(self, depth: int) -> list[str]:
-        fuel = f"fuel{depth}{self._draw.randrange(100)}"
+        fuel = f"fuel{depth}{self._draw(100)}"
+        condition = self._fill(self._pick(["True", "({cond})"]), 1)
         self._loops += 1
         lines = [
             f"{fuel} = 3",
-            f"while {fuel} > 0 and ({self._fill('{cond}', 1)}):",
+            f"while {fuel} > 0 and {condition}:",
             f"    {fuel} = {fuel} - 1",
             *self._inner(depth),
         ]
         self._loops -= 1
-        return lines
+        return lines + self._else(depth, 25)
 
     def _try(self, depth: int) -> list[str]:
         lines = ["try:", *self._inner(depth)]
-        caught = self._draw.choice(["ValueError", "Exception", "(KeyError, LookupError)"])
-        lines += [f"except {caught} as error:", *self._inner(depth)]
-        if self._draw.random() < 0.3:
-            lines += ["finally:", f"    {self._fill('await put({str})', 1)}"]
+        kinds = [
+            "ValueError",
+            "Exception",
+            "(KeyError, LookupError)",
+            "Odd",
+            "(TypeError, UnboundLocalError)",
+        ]
+        handlers = self._draw(3)
+        self._handlers += 1
+        for _ in range(handlers):
+            lines += [f"except {self._pick(kinds)} as error:", *self._inner(depth)]
+            if self._chance(20):
+                lines.append(f"    raise {self._raised()}")
+        self._handlers -= 1
+        if handlers:
+            lines += self._else(depth, 25)
+        if not handlers or self._chance(35):
+            lines += ["finally:", *self._inner(depth)]
         return lines
+
+    def _match(self, depth: int) -> list[str]:
+        subjects = {
+            "({int}) % 4": ["0", "1 | 2", "m", "m if {cond}"],
+            "{str}": ["'s'", "''", "str() as b", "b if {cond}"],
+            "({list})[:3]": ["[]", "[b]", "[b, *ys]", "[a, b] if {cond}", "[_, *_]"],
+            "(n, {str})": ["(0, _)", "(m, 's' | 'z')", "(int(), b)", "(m, b) if {cond}"],
+        }
+        subject = self._pick(list(subjects))
+        lines = [f"match {self._fill(subject, 2)}:"]
+        patterns = subjects[subject]
+        first = self._draw(len(patterns))
+        for pattern in patterns[first : first + 1 + self._draw(3)]:
+            irrefutable = pattern in ("m", "b")
+            shown = f"{pattern} if {{cond}}" if irrefutable else pattern
+            lines += [f"    case {self._fill(shown, 1)}:", *self._deeper(depth)]
+        if self._chance(50):
+            lines += ["    case _:", *self._deeper(depth)]
+        return lines
+
+    def _deeper(self, depth: int) -> list[str]:
+        return [f"    {line}" for line in self._inner(depth)]
+
+    def _with(self, depth: int) -> list[str]:
+        heads = self._allowed(["async with opened({str}) as b:", "with suppress(ValueError):", "if {cond}:"])
+        return [self._fill(self._pick(heads), 1), *self._inner(depth)]
