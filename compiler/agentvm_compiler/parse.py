@@ -223,7 +223,7 @@ class _Parser:
         found: list[str] = []
         while (line := self.peek()) is not None and line.indent == indent and line.text[indent] == "|":
             rest = line.text[indent + 1 :]
-            found.append(rest[1:] if rest.startswith(" ") else rest)
+            found.append(rest.removeprefix(" "))
             self.index += 1
         return "\n".join(found)
 

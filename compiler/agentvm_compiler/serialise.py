@@ -110,8 +110,12 @@ def checked(module: Module, where: str) -> Module:
     for program in module.programs:
         if len(program.params) != len(program.body.params):
             refuse(where, f"{program.name} has {len(program.params)} parameters, its body another number")
-    for problem in problems(module):
-        refuse(where, problem)
+    try:
+        found = next(problems(module), None)
+    except (TypeError, AttributeError, KeyError, IndexError, ValueError):  # the verifier trusts attributes
+        found = "an attribute has a value of the wrong type"
+    if found is not None:
+        refuse(where, found)
     return module
 
 
@@ -237,9 +241,9 @@ def string(value: Any, path: str) -> str:
 
 def natural(value: Any, path: str) -> int:
     """The value if it is a whole number that is not negative."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    _wrong(value, path, "a whole number, not negative,")
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        _wrong(value, path, "a whole number, not negative,")
+    return value
 
 
 def items(value: Any, path: str, read: Callable[[Any, str], T]) -> tuple[T, ...]:

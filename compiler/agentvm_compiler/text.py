@@ -17,9 +17,8 @@ from typing import Any
 
 from .ir import Module, Node, Program, Region, base
 
-REGION_NAMES = {"branch": ("then", "else"), "loop": ("body",), "map": ("each",)}
-OTHER_REGION = "region"
-"""What a region is called for which its kind has no name."""
+REGION_NAMES = {"branch": ("then", "else"), "loop": ("body",), "map": ("each",), "try": ("body", "handler")}
+"""What a node's regions are called, by kind; the last name stands for all that follow."""
 
 WORD = re.compile(r'[^\s,:(){}"|=]*(?:[:=][^\s,:(){}"|=]+)*')
 """A name that needs no quotes; may hold colons and equals signs, but not at its end."""
@@ -50,8 +49,8 @@ def word(name: str) -> str:
 
 def region_name(kind: str, index: int) -> str:
     """What a node's region is called."""
-    names = REGION_NAMES.get(kind, ())
-    return names[index] if index < len(names) else OTHER_REGION
+    names = REGION_NAMES.get(kind, ("region",))
+    return names[min(index, len(names) - 1)]
 
 
 def _words(names: Iterable[str]) -> str:

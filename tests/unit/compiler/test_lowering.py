@@ -29,8 +29,8 @@ def assert_golden(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("agent", AGENTS, ids=lambda each: each.name)
 def test_ir_is_as_recorded(agent):
-    """The text form of the optimised module is the recorded one."""
-    assert_golden(agent.name, compile_agent(agent).module.to_text())
+    """The text form of the optimised module, code hashes left out, is the recorded one."""
+    assert_golden(agent.name, compile_agent(agent).module.to_text(hashes=False))
 
 
 @pytest.mark.parametrize("agent", AGENTS, ids=lambda each: each.name)
