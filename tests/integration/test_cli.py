@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,13 +83,13 @@ class Cli:
             timeout=120,
         )
 
-    def json(self, *arguments: str) -> object:
+    def json(self, *arguments: str) -> Any:
         done = self(*arguments, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def hold_then(self, number: int, *arguments: str) -> tuple[str, str, int]:
-        """Start a run, send it a signal while its second model call is in flight; its id, stderr, code."""
+        """Start a run, send it a signal with one call recorded and one in flight; its id, stderr, code."""
         (self.folder / "hold").touch()
         process = subprocess.Popen(
             [*self.command, "run", "flow.py:chain", "-i", "topic=x", *MODEL, *arguments],
@@ -103,11 +104,15 @@ class Cli:
         for line in process.stderr:
             seen += line
             if line == "holding\n":
-                process.send_signal(number)
                 break
+        run = next(line.split()[1] for line in seen.splitlines() if line.startswith("run "))
+        # A model call may begin before the answer of the one before it is on the disk.
+        for _ in range(100):
+            if any(node["kind"] == "llm" for node in self.json("show", run)["nodes"]):
+                break
+        process.send_signal(number)
         seen += process.communicate(timeout=60)[1]
         (self.folder / "hold").unlink()
-        run = next(line.split()[1] for line in seen.splitlines() if line.startswith("run "))
         return run, seen, process.returncode
 
     @property
