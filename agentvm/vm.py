@@ -87,7 +87,6 @@ class Run:
         self._record = record
         self._session = session
         self._scope = anyio.CancelScope()
-        self._cancelled = False
         self._end = Slot()
         self._progress = Progress(time.time(), record.deadline_at, reused=reused)
 
@@ -133,8 +132,8 @@ class Run:
 
     async def cancel(self) -> None:
         """Stop the run for good. Idempotent; returns when it has stopped."""
-        if not self._end.ready:
-            self._cancelled = True
+        if not self._end.ready and self._session is not None:
+            self._session.halt(RunCancelled(f"Run {self.id} was cancelled."))
             self._scope.cancel()
             await self._end.wait()
 
@@ -177,6 +176,7 @@ class AgentVM:
         self._store_option = store
         self._llm_option = llm
         self._flights = Flights()
+        self._live: set[Run] = set()
         self._stack = AsyncExitStack()
         self._tasks: anyio.abc.TaskGroup | None = None
 
@@ -205,6 +205,8 @@ class AgentVM:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._tasks is not None
+        for each in self._live:
+            each._session.halt(_Stopped(str(_stopped(each.record))))  # type: ignore[union-attr]
         self._tasks.cancel_scope.cancel()
         try:
             await self._tasks.__aexit__(None, None, None)
@@ -325,36 +327,22 @@ class AgentVM:
 
         async def work() -> None:
             value, error = None, None
+            self._live.add(handle)
             try:
                 with handle._scope:
                     value = await drive(session, compile_agent(agent), lease)
-                if handle._scope.cancelled_caught:
-                    error = await self._cancelled(handle, session)
             except Exception as raised:
                 error = raised
             finally:
+                self._live.discard(handle)
                 with anyio.CancelScope(shield=True):
                     await self._release(lease)
-                if not handle._end.ready:
-                    handle._end.set((value, error or _stopped(session, value)))
+                if session.record.status is not RunStatus.COMPLETED:
+                    error = error or _stopped(session.record)
+                handle._end.set((value, error))
 
         self._tasks.start_soon(work)
         return handle
-
-    async def _cancelled(self, handle: Run, session: Session) -> Exception:
-        error = RunCancelled(f"Run {handle.id} was cancelled.")
-        data = encode(error)
-        finished = time.time()
-        commit = self.store.set_status(
-            handle.id,
-            RunStatus.CANCELLED,
-            error=digest(data),
-            finished_at=finished,
-            values={digest(data): data},
-        )
-        await commit.wait()
-        session.record = replace(session.record, status=RunStatus.CANCELLED, finished_at=finished)
-        return error
 
     async def _release(self, lease: Any) -> None:
         with suppress(StoreError):  # where the store cannot be written, the lease ends with the process
@@ -371,14 +359,16 @@ class AgentVM:
         return handle
 
 
-def _stopped(session: Session, value: Any) -> Exception | None:
+def _stopped(record: RunRecord) -> RunCancelled:
     """What waiters learn of a run that was stopped with its machine."""
-    if session.record.status is RunStatus.COMPLETED:
-        return None
     return RunCancelled(
-        f"Run {session.record.id} was stopped because its AgentVM was closed. "
-        f"It can go on: agentvm resume {session.record.id}"
+        f"Run {record.id} was stopped because its AgentVM was closed. "
+        f"It can go on: agentvm resume {record.id}"
     )
+
+
+class _Stopped(RunCancelled):
+    """Halts the session of a run that stays resumable."""
 
 
 def _new_id(now: float) -> str:

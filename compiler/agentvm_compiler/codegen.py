@@ -46,6 +46,12 @@ class Namespace:
 
         return evaluate
 
+    def handled(self, node: Node) -> tuple[Any, ...]:
+        """The exception types of a `try` node, one entry a handler."""
+        build = _function([], [ast.Return(_expression(node.code))], node, self, frozenset())
+        types: tuple[Any, ...] = build()
+        return types
+
     def _whole(self, node: Node) -> Evaluate:
         names = [base(each) for each in node.operands]
 
@@ -143,6 +149,10 @@ def _call(statement: ast.stmt) -> ast.stmt:
     call = statement.value
     parts = ast.Call(ast.Name(_CALL, ast.Load()), [call.func, *call.args], call.keywords)
     return ast.Return(ast.copy_location(parts, call))
+
+
+def _expression(code: str) -> ast.expr:
+    return ast.parse(code, mode="eval").body
 
 
 def _as_parts(callee: Any, /, *args: Any, **kwargs: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:

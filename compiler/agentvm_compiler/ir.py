@@ -62,7 +62,7 @@ class Kind(StrEnum):
 CALLS = frozenset({Kind.LLM, Kind.TOOL, Kind.AGENT})
 """Kinds whose code is a call expression and whose `callee` attribute names what is called."""
 
-CONTROL_OPERANDS: Mapping[Kind, int] = {Kind.BRANCH: 1, Kind.LOOP: 1, Kind.MAP: 1}
+CONTROL_OPERANDS: Mapping[Kind, int] = {Kind.BRANCH: 1, Kind.LOOP: 1, Kind.MAP: 1, Kind.TRY: 0}
 """Leading operands a region node must know before it unfolds; the rest may still be on their way."""
 
 
@@ -90,6 +90,10 @@ class Node:
       *carried)` where exit is `$return` or `$none`. An iterable `$none` loops until an exit.
     - `map`: operands `(items, *captures)`; region params `(item, *captures)`, one region
       result; the node's result is the list of them.
+    - `try`: operands `(*fallbacks, *captures)`; regions `(body, *handlers)`, the body's params the
+      captures, a handler's `(raised, *kept, *captures)`; `code` is the tuple of the exception
+      types handled. Attribute `kept` names what the body assigns, `versions` says for each node of
+      the body which values these names have before it; a name without one has its fallback.
     """
 
     kind: Kind

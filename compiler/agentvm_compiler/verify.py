@@ -69,6 +69,9 @@ def _region_problems(region: Region, where: str) -> Iterator[str]:
 
 
 def _node_problems(node: Node) -> Iterator[str]:
+    if node.kind is Kind.TRY:
+        yield from _try_problems(node)
+        return
     if len(node.regions) != _REGION_COUNT.get(node.kind, 0):
         yield f"{node.site} has {len(node.regions)} regions"
         return
@@ -76,6 +79,23 @@ def _node_problems(node: Node) -> Iterator[str]:
         yield f"{node.site} is a call without code, callee or result"
     for region in node.regions:
         expected = len(node.operands) - (1 if node.kind is Kind.BRANCH else 0)
+        if len(region.params) != expected:
+            yield f"{node.site} has a region with {len(region.params)} parameters for {expected} values"
+        if len(region.results) != len(node.results):
+            yield f"{node.site} has a region with {len(region.results)} results for {len(node.results)}"
+        yield from _region_problems(region, node.site)
+
+
+def _try_problems(node: Node) -> Iterator[str]:
+    if not node.regions:
+        yield f"{node.site} has no body"
+        return
+    kept = len(node.attrs.get("kept", ()))
+    captures = len(node.operands) - kept
+    if len(node.attrs.get("versions", ())) != len(node.regions[0].nodes):
+        yield f"{node.site} does not say which versions its nodes come after"
+    for number, region in enumerate(node.regions):
+        expected = captures + (1 + kept if number else 0)
         if len(region.params) != expected:
             yield f"{node.site} has a region with {len(region.params)} parameters for {expected} values"
         if len(region.results) != len(node.results):

@@ -180,6 +180,8 @@ class Frame:
                 await self._branch(index, node)
             case Kind.LOOP:
                 await self._loop(index, node)
+            case Kind.TRY:
+                await self._try(index, node)
             case Kind.MAP:
                 await self._map(index, node)
             case _:
@@ -295,6 +297,51 @@ class Frame:
             result.feed(self._env[name])
         await frame.execute()
 
+    async def _try(self, index: int, node: Node) -> None:
+        kept = node.attrs["kept"]
+        slots = [self._env[each] for each in node.operands]
+        fallbacks, captures = slots[: len(kept)], slots[len(kept) :]
+        owner = Owner(self, index)
+        frame = body = self._inner(node.regions[0], captures, owner, self.path)
+        caught: BaseException | None = None
+        try:
+            await body.execute()
+        except BaseException as error:
+            number = self._handler(node, error)
+            if number is None:
+                raise
+            caught = error
+        if caught is not None:  # outside the `except`, which would be the context of what a handler raises
+            versions = node.attrs["versions"][body.failed_at]
+            seen = [
+                body.slot(versions[name]) if name in versions else fallback
+                for name, fallback in zip(kept, fallbacks, strict=True)
+            ]
+            assert number is not None
+            frame = self._inner(node.regions[1 + number], [Slot(caught), *seen, *captures], owner, self.path)
+            await _handling(caught, frame)
+        self._give(node, [result.value for result in frame.results])
+
+    def _handler(self, node: Node, error: BaseException) -> int | None:
+        """The first handler for an exception; None if there is none, or it is a signal to stop."""
+        if not is_failure(error):
+            return None
+        for number, types in enumerate(self.namespace.handled(node)):
+            if isinstance(error, types):
+                return number
+        return None
+
+    def slot(self, name: str) -> Slot:
+        """Where a value of this frame is or will be."""
+        return self._env[name]
+
+    @property
+    def failed_at(self) -> int:
+        """Position of the node that ended the frame with an exception."""
+        at = self._group.failed_at
+        assert at is not None
+        return at
+
     async def _loop(self, index: int, node: Node) -> None:
         iterable, *slots = (self._env[each] for each in node.operands)
         count = node.attrs["carried"]
@@ -406,6 +453,16 @@ async def run_program(
     frame = Frame(session, compiled, compiled.program.body, params, path, owner, siblings)
     await frame.execute()
     return frame.results[0].value
+
+
+async def _handling(error: BaseException, frame: Frame) -> None:
+    """Execute a handler; what it raises has the handled exception as context, as in Python."""
+    try:
+        await frame.execute()
+    except BaseException as another:
+        if another is not error and another.__context__ is None:
+            another.__context__ = error
+        raise
 
 
 async def _release_after(room: anyio.Semaphore, frame: Frame) -> None:

@@ -474,8 +474,6 @@ class Analysis:
         held = self.value(iterable)
         if held is None:
             return None
-        if isinstance(iterable, ast.Name):
-            node.avm_iterates = held  # type: ignore[attr-defined]
         return held.content
 
     def _await(self, node: ast.Await) -> Obj | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
+from typing import Any
 
+from agentvm_compiler.calls import Effect, joined
 from agentvm_compiler.ir import LITERALS, Node, Region
 
 
@@ -26,6 +29,16 @@ class Names:
         return f"{label}#{self._ordinals[label]}"
 
 
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """That control may leave a block, and how to tell."""
+
+    exit: str
+    """SSA name: `$none` where control goes on."""
+    value: str
+    always: bool = False
+
+
 class Block:
     """The nodes of a region so far.
 
@@ -40,6 +53,8 @@ class Block:
         self.captures: dict[str, None] = {}
         self.written: dict[str, None] = {}
         """Names assigned in this block, in order of the first assignment."""
+        self.versions: list[dict[str, str]] = []
+        """For each node: the names assigned so far and their versions, when it was added."""
         self._env: dict[str, str] = {}
 
     def read(self, name: str) -> str | None:
@@ -69,6 +84,29 @@ class Block:
         """A new version of a name that the block assigns."""
         self.written[name] = None
         return self.bind(name)
+
+    @property
+    def effect(self) -> Effect:
+        """The effect of all its nodes."""
+        return joined(node.effect for node in self.nodes)
+
+    def unbind(self, name: str) -> None:
+        """From here on the name has no value."""
+        self.written[name] = None
+        self._env[name] = "$unbound"
+
+    def add(self, node: Node) -> None:
+        """Add a node; what it assigns has been written before."""
+        self.nodes.append(node)
+        self.versions.append({name: self._env[name] for name in self.written})
+
+    def state(self) -> tuple[object, ...]:
+        """What `restore` needs to undo everything from here on."""
+        return (len(self.nodes), dict(self.captures), dict(self.written), dict(self._env))
+
+    def restore(self, state: tuple[Any, ...]) -> None:
+        count, self.captures, self.written, self._env = state
+        del self.nodes[count:], self.versions[count:]
 
     def region(self, params: tuple[str, ...], results: tuple[str, ...]) -> Region:
         return Region(params, tuple(self.nodes), results)

@@ -20,10 +20,11 @@ from agentvm_compiler.calls import Agent, Effect, Tool, joined, llm
 from agentvm_compiler.ir import LITERALS, Kind, Node, Program, Region, Span
 
 from .alias import Analysis
-from .block import Block, Names
+from .block import Block, Exit, Names
 from .callees import effect_call, suspends
 from .decide import Reason, Unsupported, why_whole
 from .fingerprint import code_hash, fingerprint, used_objects, without_docstrings
+from .handling import lower_try
 from .hoist import hoist
 from .infer import is_immutable, plain
 from .objects import effect_of, mutated_in
@@ -31,16 +32,6 @@ from .scope import loaded_names, stored_names
 
 EffectOf = Callable[[Agent], Effect]
 """The effect of a whole agent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """That control may leave a block, and how to tell."""
-
-    exit: str
-    """SSA name: `$none` where control goes on."""
-    value: str
-    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +90,7 @@ class Lowering:
         code = ast.unparse(without_docstrings(tree))
         operands = tuple(value for each in params if (value := block.read(each)))
         result = block.write(self.own("value"))
-        block.nodes.append(
+        block.add(
             Node(
                 Kind.TRACED,
                 self.names.site("traced"),
@@ -134,11 +125,11 @@ class Lowering:
             return None
         if not suspends(statement, self.scope):
             return self.python(statement, block)
-        checkpoint = len(block.nodes)
+        checkpoint = block.state()
         try:
             end = self._suspending(statement, block)
         except Unsupported as unsupported:
-            del block.nodes[checkpoint:]
+            block.restore(checkpoint)
             self.decisions.append(Decision(statement.lineno, "traced", unsupported.reason))
             return self.python(statement, block, traced=unsupported.reason)
         self.decisions.append(Decision(statement.lineno, "compiled"))
@@ -157,6 +148,8 @@ class Lowering:
                 if mutated_in(statement.iter):
                     raise Unsupported(statement, "the loop uses up an iterator that has a name", "use a list")
                 return self._for(statement, block)
+            case ast.Try(finalbody=[]):
+                return lower_try(self, statement, block)
             case ast.Match():
                 return self._match(statement, block)
             case ast.While():
@@ -231,7 +224,7 @@ class Lowering:
         unsure = [each for each in stored if not (sure or self.is_bound(each, block)) or _deletes(statement)]
         results += tuple(block.write(each) for each in stored)
         self.unsure.update(value for each in unsure if (value := block.read(each)))
-        self._add(
+        self.add(
             block,
             Kind.TRACED if traced else Kind.PYTHON,
             _label(statement, traced),
@@ -277,7 +270,7 @@ class Lowering:
         ]
         return tuple(dict.fromkeys(bound)), {"unbound": unbound} if unbound else {}
 
-    def _add(
+    def add(
         self,
         block: Block,
         kind: Kind,
@@ -293,7 +286,7 @@ class Lowering:
     ) -> None:
         code = ast.unparse(tree) if tree is not None else ""
         used = used_objects(tree, self.scope) if tree is not None else {}
-        block.nodes.append(
+        block.add(
             Node(
                 kind,
                 self.names.site(label),
@@ -320,7 +313,7 @@ class Lowering:
             return callee.effect
         return Effect.PURE if callee is llm else self.effect_of_agent(callee)
 
-    def _is_own(self, name: str) -> bool:
+    def is_own(self, name: str) -> bool:
         return name.startswith(self.prefix) and name not in self.scope.locals
 
     # -- calls, asked for by `hoist` ---------------------------------------------------
@@ -345,7 +338,7 @@ class Lowering:
         needed = loaded_names([*call.args, *call.keywords])  # type: ignore[list-item]
         operands, unbound = self._operands(dict.fromkeys(needed), block)
         result = block.write(name)
-        self._add(
+        self.add(
             block,
             kind,
             label,
@@ -377,7 +370,7 @@ class Lowering:
             temporary = self.temporary()
             self.assign(temporary, rest, body)
             rest = ast.Name(temporary, ast.Load())
-        changed = [each for each in body.written if not self._is_own(each) and each not in targets]
+        changed = [each for each in body.written if not self.is_own(each) and each not in targets]
         if changed:
             what = f"each element changes `{changed[0]}` for the next"
             raise Unsupported(place, what, "use a for loop")
@@ -386,13 +379,13 @@ class Lowering:
         source = block.read(items)
         assert source is not None
         captures = tuple(body.captures)
-        self._add(
+        self.add(
             block,
             Kind.MAP,
             "map",
             (source, *captures),
             (block.write(name),),
-            effect=_effect_of_nodes(body.nodes),
+            effect=body.effect,
             regions=(body.region((item, *captures), (result,)),),
             place=place,
         )
@@ -405,7 +398,7 @@ class Lowering:
 
     def _if(self, statement: ast.If, block: Block) -> Exit | None:
         condition = self.condition(statement.test, block)
-        return self._branch(
+        return self.branch(
             condition,
             lambda then: self.block(statement.body, then),
             lambda other: self.block(statement.orelse, other),
@@ -428,7 +421,7 @@ class Lowering:
 
             return lower
 
-        self._branch(condition, side(then), side(otherwise), block, "if", place, keep=name)
+        self.branch(condition, side(then), side(otherwise), block, "if", place, keep=name)
         return ast.copy_location(ast.Name(name, ast.Load()), place)
 
     def is_listed(self, iterable: ast.expr) -> bool:
@@ -446,7 +439,7 @@ class Lowering:
 
     def _guarded(self, rest: list[ast.stmt], end: Exit, block: Block) -> Exit | None:
         """What follows a statement that may have left the block."""
-        return self._branch(
+        return self.branch(
             end.exit,
             lambda then: self.block(rest, then),
             lambda other: Exit(other.capture(end.exit), other.capture(end.value)),
@@ -456,7 +449,7 @@ class Lowering:
             {"on": "exit"},
         )
 
-    def _branch(
+    def branch(
         self,
         condition: str,
         then: Callable[[Block], Exit | None],
@@ -473,7 +466,7 @@ class Lowering:
         written = [
             each
             for each in dict.fromkeys([*sides[0].written, *sides[1].written])
-            if each == keep or not self._is_own(each)
+            if each == keep or not self.is_own(each)
         ]
         exits = any(end is not None for end in ends)
         results = []
@@ -488,13 +481,13 @@ class Lowering:
         for index, name in enumerate(names):
             if any(given[index] == "$unbound" or given[index] in self.unsure for given in results):
                 self.unsure.add(name)
-        self._add(
+        self.add(
             block,
             Kind.BRANCH,
             label,
             (condition, *captures),
             names,
-            effect=joined(_effect_of_nodes(side.nodes) for side in sides),
+            effect=joined(side.effect for side in sides),
             attrs=attrs,
             regions=tuple(
                 side.region(captures, tuple(given)) for side, given in zip(sides, results, strict=True)
@@ -585,13 +578,13 @@ class Lowering:
             for name, early, late in zip(names[2:], before, given, strict=True)
             if early == "$unbound" or early in self.unsure or late == "$unbound"
         )
-        self._add(
+        self.add(
             block,
             Kind.LOOP,
             label,
             (items, *before, *captures),
             names,
-            effect=_effect_of_nodes(body.nodes),
+            effect=body.effect,
             attrs={"carried": len(carried), **({"tells_break": True} if orelse else {})},
             regions=(body.region((item, *versions, *captures), (*left, *given)),),
             place=place,
@@ -612,13 +605,9 @@ class Lowering:
             assert reason is not None
             return Exit(reason, other.capture(end.value))
 
-        return self._branch(
+        return self.branch(
             left, lambda then: self.block(orelse, then), broken, block, "else", orelse[0], {"on": "exit"}
         )
-
-
-def _effect_of_nodes(nodes: list[Node]) -> Effect:
-    return joined(node.effect for node in nodes)
 
 
 def _mutates(tree: ast.AST) -> dict[str, object]:

@@ -8,7 +8,7 @@ do to the world), `avm_mutates` (names whose value it may change in place),
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from agentvm_compiler.calls import Effect, joined
 
@@ -29,7 +29,7 @@ class Obj:
     def __init__(self) -> None:
         self._parent: Obj | None = None
         self._content: Obj | None = None
-        self._members: set[Obj] = set()
+        self._members: dict[Obj, None] = {}  # a set in order, so that compiling is deterministic
         self.iterator = False
         """Whether reading it uses it up."""
         self.when_read = Effect.PURE
@@ -56,7 +56,7 @@ class Obj:
         """From now on this may be the other."""
         if other is None or other.root is self.root or other.root in self.root._members:
             return
-        self.root._members.add(other.root)
+        self.root._members[other.root] = None
         if self.root._content is not None:
             if depth > DEEPEST:  # this is inside itself, so the chain below the other has no end
                 other.content.unify(other)
@@ -76,7 +76,7 @@ class Obj:
             left._content = contents[0] or contents[1]
             if contents[0] is not None and contents[1] is not None:
                 pending.append((contents[0], contents[1]))
-            added = {each.root for each in left._members | right._members} - {left}
+            added = {each.root: None for each in (*left._members, *right._members) if each.root is not left}
             left._members = added
             if left._content is not None:
                 for each in tuple(added):
@@ -84,12 +84,13 @@ class Obj:
 
     def itself(self) -> set[Obj]:
         """This object and all it may be."""
-        return _closure(self.root, lambda each: each._members)
+        return _closure(self.root, lambda each: tuple(each._members))
 
     def reach(self) -> set[Obj]:
         """All objects that it may be or that may be inside."""
         return _closure(
-            self.root, lambda each: each._members | ({each._content} if each._content is not None else set())
+            self.root,
+            lambda each: (*each._members, *((each._content,) if each._content is not None else ())),
         )
 
     def meets(self, other: Obj) -> bool:
@@ -107,7 +108,7 @@ class Obj:
         return joined(each.when_read for each in self.itself())
 
 
-def _closure(start: Obj, step: Callable[[Obj], set[Obj]]) -> set[Obj]:
+def _closure(start: Obj, step: Callable[[Obj], Iterable[Obj]]) -> set[Obj]:
     found = {start}
     pending = [start]
     while pending:
