@@ -46,6 +46,8 @@ class Work:
     key: str
     shared: bool = False
     """Whether other runs may use the result (`key` then names it for all of them)."""
+    ttl: float | None = None
+    """Seconds for which others may use the result, if not for ever."""
     write: bool = False
     idempotent: bool = False
     traced: bool = False
@@ -129,9 +131,16 @@ class Session:
             return self.replay(found, work)
         if work.write:
             await self.durable(self.intend(work))
-        if work.shared and self.memo:
+        if self._is_shared(work):
             return await self._perform_shared(work, execute)
         return await self._execute(work, execute)
+
+    def _is_shared(self, work: Work) -> bool:
+        """Whether the result may come from, and go to, other runs.
+
+        A read does not once this run has written: it must see what was written.
+        """
+        return work.shared and self.memo and (work.ttl is None or not self._intents)
 
     def look_up(self, work: Work) -> Event | None:
         """The journal's result for this work, if it has one that can be used."""
@@ -162,6 +171,7 @@ class Session:
         """Journal that a write is about to start."""
         detail = {"idempotency_key": self.context(work.path).idempotency_key}
         now = time.time()
+        self._intents[work.path] = work.key
         event = Event(
             EventKind.INTENT, work.path, work.site, work.node, work.key, None, started_at=now, detail=detail
         )
@@ -240,8 +250,10 @@ class Session:
         data = _encoded(work, outcome.value)
         name = digest(data)
         memo = None
-        if work.shared and self.memo:
-            memo = MemoEntry(work.key, name, self.record.id, work.path, time.time())
+        if self._is_shared(work):
+            now = time.time()
+            expires = None if work.ttl is None else now + work.ttl
+            memo = MemoEntry(work.key, name, self.record.id, work.path, now, expires)
         changed, values = self._changes(work, before)
         detail = {**outcome.detail, **changed}
         return self._note(work, name, Source.EXECUTED, started, detail, {name: data, **values}, memo)

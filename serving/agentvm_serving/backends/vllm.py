@@ -84,6 +84,11 @@ class VllmBackend:
         return self._dtype or ("float32" if cpu_build() else "auto")
 
     @property
+    def starting(self) -> bool:
+        """Whether the engine is being started, which calls wait for."""
+        return self._engine is not None and self._endpoint is None
+
+    @property
     def engine(self) -> EngineProcess | None:
         """The engine's process, once started."""
         return self._engine

@@ -1,0 +1,90 @@
+"""What runs share with each other, and what they must not."""
+
+from __future__ import annotations
+
+from agentvm import AgentVM, agent, llm, tool
+from agentvm.testing import ScriptedLLM
+from agentvm_runtime.store.memory import MemoryStore
+
+READS: list[str] = []
+STATE = {"price": 1}
+
+
+@tool(effect="read", ttl="1h")
+async def price(name: str) -> int:
+    READS.append(name)
+    return STATE["price"]
+
+
+@tool(effect="read")
+async def look(name: str) -> int:
+    READS.append(name)
+    return STATE["price"]
+
+
+@tool
+async def set_price(value: int) -> None:
+    STATE["price"] = value
+
+
+@agent
+async def asks(name: str) -> int:
+    return await price(name)
+
+
+@agent
+async def looks(name: str) -> int:
+    return await look(name)
+
+
+@agent
+async def writes_between(name: str) -> list[int]:
+    before = await price(name)
+    await set_price(before + 1)
+    return [before, await price(name)]
+
+
+@agent
+async def greedy(topic: str) -> str:
+    return await llm(topic, temperature=0)
+
+
+@agent
+async def sampled(topic: str) -> str:
+    return await llm(topic)
+
+
+async def twice(program, *args):
+    """Run an agent twice on one store; both results, and the model that was asked."""
+    model = ScriptedLLM(lambda call: call.prompt)
+    async with AgentVM(store=MemoryStore(), llm=model) as vm:
+        return [await vm.run(program, *args), await vm.run(program, *args)], model
+
+
+async def test_a_read_is_shared_within_its_ttl():
+    """Another run takes the result of a read that is still fresh."""
+    READS.clear()
+    await twice(asks, "tea")
+    assert READS == ["tea"]
+
+
+async def test_a_read_without_ttl_is_made_by_each_run():
+    """Without a ttl, no run relies on what another has read."""
+    READS.clear()
+    await twice(looks, "tea")
+    assert READS == ["tea", "tea"]
+
+
+async def test_a_run_sees_its_own_writes_whatever_the_ttl():
+    """After a write, a run reads anew."""
+    STATE["price"] = 1
+    results, _ = await twice(writes_between, "coffee")
+    assert results[0] == [1, 2]
+
+
+async def test_a_greedy_answer_is_shared_and_a_sampled_one_is_not():
+    """Equal greedy calls of two runs are asked once, sampled ones each time."""
+    _, model = await twice(greedy, "a")
+    assert model.prompts == ["a"]
+    _, model = await twice(sampled, "a")
+    assert model.prompts == ["a", "a"]
