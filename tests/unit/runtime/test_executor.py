@@ -200,10 +200,11 @@ async def test_a_write_waits_for_everything_before_it(gate):
 
 
 @agent
-async def write_after_failure() -> None:
-    await llm("slow fail")
-    await llm("quick")
+async def write_after_failure() -> str:
+    slow = await llm("slow fail")
+    quick = await llm("quick")
     await write("never")
+    return slow + quick
 
 
 async def test_no_write_starts_after_a_failure(gate):
