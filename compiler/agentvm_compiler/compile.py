@@ -77,8 +77,13 @@ def compile_agent(agent: Agent) -> Compiled:
         compiled = _compile(agent)
     finally:
         _compiling.discard(id(agent))
-    agent.__dict__[_CACHE] = compiled
+    adopt(compiled)
     return compiled
+
+
+def adopt(compiled: Compiled) -> None:
+    """Take a program that was compiled elsewhere, as one from an artifact, for its agent's."""
+    compiled.agent.__dict__[_CACHE] = compiled
 
 
 def _compile(agent: Agent) -> Compiled:
