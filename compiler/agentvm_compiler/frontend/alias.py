@@ -28,7 +28,8 @@ from agentvm_compiler.calls import Agent, Effect, Tool
 
 from .callees import effect_call, is_gather, suspends
 from .calling import Calls
-from .infer import ATOMS, Types, has_fields, is_immutable, is_record, plain
+from .infer import Types
+from .kinds import ATOMS, has_fields, is_immutable, is_record, plain
 from .objects import Obj, mark_effect
 from .scope import COMPREHENSIONS, UNKNOWN, Scope, bound_otherwise, member_of
 from .source import is_users

@@ -10,7 +10,7 @@ from agentvm_compiler.calls import Agent, Effect, Tool
 
 from . import known
 from .callees import effect_call
-from .infer import ATOMS, is_immutable, is_record, plain
+from .kinds import ATOMS, is_immutable, is_record, plain
 from .objects import Obj, effect_mark, mark_effect
 from .scope import UNKNOWN, parameters
 from .source import is_users

@@ -14,7 +14,7 @@ from typing import Any
 from . import known
 from .alias import Analysis
 from .callees import effect_call, is_async_call, is_gather
-from .infer import is_immutable, plain
+from .kinds import is_immutable, plain
 from .scope import NESTED_SCOPES, Scope
 
 _FRAME_BUILTINS = frozenset({locals, globals, vars, dir, eval, exec, super})

@@ -18,8 +18,9 @@ from agentvm_compiler.calls import joined
 from agentvm_compiler.ir import Kind
 
 from .block import Block, Exit
+from .control import branch
 from .decide import Unsupported
-from .infer import plain
+from .kinds import plain
 from .objects import mutated_in
 from .scope import UNKNOWN, Scope, loaded_names, stored_names
 
@@ -119,7 +120,8 @@ def _assemble(
     end = Exit(names[0], names[1], all(each is not None and each.always for each in ends)) if exits else None
     if not statement.orelse:
         return end
-    return lowering.branch(
+    return branch(
+        lowering,
         names[len(own) - 1],
         lambda then: lowering.block(statement.orelse, then),
         lambda other: Exit(other.capture(end.exit), other.capture(end.value)) if end else None,

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from agentvm_compiler.calls import Effect
 
+from . import control
 from .block import Block
 from .callees import effect_call, is_async_call, is_gather, suspends
 from .decide import Unsupported
-from .infer import is_immutable
+from .kinds import is_immutable
 from .objects import effect_of, mutated_in
 from .scope import COMPREHENSIONS, UNKNOWN
 
@@ -102,8 +103,10 @@ class _Hoisting:
         if isinstance(expression, ast.BoolOp) and self._awaits(expression.values[1:]):
             return self._boolean(expression)
         if isinstance(expression, ast.IfExp) and self._awaits([expression.body, expression.orelse]):
-            condition = self.lowering.condition(expression.test, self.block)
-            return self.lowering.either(condition, expression.body, expression.orelse, self.block, expression)
+            condition = control.truth_of(self.lowering, expression.test, self.block)
+            return control.either(
+                self.lowering, condition, expression.body, expression.orelse, self.block, expression
+            )
         if isinstance(expression, ast.Compare) and self._awaits(expression.comparators[1:]):
             return self._chain(expression)
         return self._parts(expression)
@@ -117,12 +120,12 @@ class _Hoisting:
     def _boolean(self, expression: ast.BoolOp) -> ast.expr:
         """`a and b`: b is evaluated only if a is true, and a is the value if it is not."""
         first = self._held(expression.values[0])
-        condition = self.lowering.condition(first, self.block)
+        condition = control.truth_of(self.lowering, first, self.block)
         others = expression.values[1:]
         rest = others[0] if len(others) == 1 else ast.BoolOp(expression.op, others)
         rest = ast.copy_location(rest, others[0])
         then, otherwise = (rest, first) if isinstance(expression.op, ast.And) else (first, rest)
-        return self.lowering.either(condition, then, otherwise, self.block, expression)
+        return control.either(self.lowering, condition, then, otherwise, self.block, expression)
 
     def _chain(self, expression: ast.Compare) -> ast.expr:
         """`a < b < c` is `a < b and b < c` with b evaluated once."""
@@ -285,7 +288,7 @@ class _Hoisting:
         if mutated_in(node.generators[0].iter):
             raise Unsupported(node, "the comprehension uses up an iterator that has a name", "use a list")
         source = node.generators[0].iter
-        if effect_of(source) is not Effect.PURE and not self.lowering.is_listed(source):
+        if effect_of(source) is not Effect.PURE and not control.is_listed(self.lowering, source):
             raise Unsupported(
                 source, "what it goes over may do something for each item", "make it a list first"
             )

@@ -22,11 +22,13 @@ from agentvm_compiler.ir import LITERALS, Kind, Node, Program, Region, Span
 from .alias import Analysis
 from .block import Block, Exit, Names
 from .callees import effect_call, suspends
+from .control import is_listed, lower_for, lower_guarded, lower_if, lower_match, lower_while
 from .decide import Reason, Unsupported, why_whole
+from .exits import may_exit
 from .fingerprint import code_hash, fingerprint, used_objects, without_docstrings
 from .handling import lower_try
 from .hoist import hoist
-from .infer import is_immutable, plain
+from .kinds import is_immutable
 from .objects import effect_of, mutated_in
 from .scope import loaded_names, stored_names
 
@@ -116,7 +118,7 @@ class Lowering:
             rest = statements[index + 1 :]
             if end.always or not rest:
                 return end
-            return self._guarded(rest, end, block)
+            return lower_guarded(self, rest, end, block)
         return None
 
     def statement(self, statement: ast.stmt, block: Block) -> Exit | None:
@@ -138,22 +140,22 @@ class Lowering:
     def _suspending(self, statement: ast.stmt, block: Block) -> Exit | None:
         match statement:
             case ast.If():
-                return self._if(statement, block)
+                return lower_if(self, statement, block)
             case ast.For():
                 if getattr(statement, "avm_read_over", False):
                     raise Unsupported(statement, "the loop changes what it loops over", "loop over a copy")
-                if effect_of(statement.iter) is not Effect.PURE and not self.is_listed(statement.iter):
+                if effect_of(statement.iter) is not Effect.PURE and not is_listed(self, statement.iter):
                     what = "what the loop goes over may do something each time it is asked for the next item"
                     raise Unsupported(statement, what, "make it a list first")
                 if mutated_in(statement.iter):
                     raise Unsupported(statement, "the loop uses up an iterator that has a name", "use a list")
-                return self._for(statement, block)
+                return lower_for(self, statement, block)
             case ast.Try(finalbody=[]):
                 return lower_try(self, statement, block)
             case ast.Match():
-                return self._match(statement, block)
+                return lower_match(self, statement, block)
             case ast.While():
-                return self._while(statement, block)
+                return lower_while(self, statement, block)
             case ast.Assign(targets=[ast.Name(name)], value=value):
                 rest = hoist(self, value, block, into=name)
                 if rest is None:
@@ -211,7 +213,7 @@ class Lowering:
             return Exit("$break" if isinstance(statement, ast.Break) else "$continue", "$none", always=True)
         if isinstance(statement, ast.Return) and statement.value is None:
             return Exit("$return", "$none", always=True)
-        exits = _may_exit(statement)
+        exits = may_exit(statement)
         stored = dict.fromkeys([*stored_names(statement), *sorted(mutated_in(statement))])
         needed = dict.fromkeys([*loaded_names(statement), *sorted(mutated_in(statement))])
         if not _definite(statement):  # a name it may leave alone keeps the value it had
@@ -394,221 +396,6 @@ class Lowering:
         unpack = ast.Assign([target], ast.Name(self.own("item"), ast.Load()))
         self.python(ast.fix_missing_locations(ast.copy_location(unpack, place)), block)
 
-    # -- control flow ------------------------------------------------------------------
-
-    def _if(self, statement: ast.If, block: Block) -> Exit | None:
-        condition = self.condition(statement.test, block)
-        return self.branch(
-            condition,
-            lambda then: self.block(statement.body, then),
-            lambda other: self.block(statement.orelse, other),
-            block,
-            "if",
-            statement,
-        )
-
-    def either(
-        self, condition: str, then: ast.expr, otherwise: ast.expr, block: Block, place: ast.AST
-    ) -> ast.expr:
-        """The value of one of two expressions, under a temporary name."""
-        name = self.temporary()
-
-        def side(expression: ast.expr) -> Callable[[Block], None]:
-            def lower(inner: Block) -> None:
-                left = hoist(self, expression, inner, into=name)
-                if left is not None:
-                    self.assign(name, left, inner)
-
-            return lower
-
-        self.branch(condition, side(then), side(otherwise), block, "if", place, keep=name)
-        return ast.copy_location(ast.Name(name, ast.Load()), place)
-
-    def is_listed(self, iterable: ast.expr) -> bool:
-        """Whether the items are certainly there before the first is asked for."""
-        return plain(self.analysis.types.of(iterable)) in (list, tuple, dict, set, frozenset, str, range)
-
-    def condition(self, test: ast.expr, block: Block) -> str:
-        value = hoist(self, test, block)
-        assert value is not None
-        truth = ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), value))
-        self.assign(self.own("if"), ast.fix_missing_locations(ast.copy_location(truth, test)), block)
-        condition = block.read(self.own("if"))
-        assert condition is not None
-        return condition
-
-    def _guarded(self, rest: list[ast.stmt], end: Exit, block: Block) -> Exit | None:
-        """What follows a statement that may have left the block."""
-        return self.branch(
-            end.exit,
-            lambda then: self.block(rest, then),
-            lambda other: Exit(other.capture(end.exit), other.capture(end.value)),
-            block,
-            "rest",
-            rest[0],
-            {"on": "exit"},
-        )
-
-    def branch(
-        self,
-        condition: str,
-        then: Callable[[Block], Exit | None],
-        otherwise: Callable[[Block], Exit | None],
-        block: Block,
-        label: str,
-        place: ast.AST,
-        attrs: dict[str, object] | None = None,
-        keep: str = "",
-    ) -> Exit | None:
-        """Add a branch; names that a side assigns get new versions, of our own names only `keep`."""
-        sides = (Block(self.names, block), Block(self.names, block))
-        ends = (then(sides[0]), otherwise(sides[1]))
-        written = [
-            each
-            for each in dict.fromkeys([*sides[0].written, *sides[1].written])
-            if each == keep or not self.is_own(each)
-        ]
-        exits = any(end is not None for end in ends)
-        results = []
-        for side, end in zip(sides, ends, strict=True):
-            left = [end.exit, end.value] if end else ["$none", "$none"]
-            results.append([*(left if exits else []), *(side.read(each) or "$unbound" for each in written)])
-        captures = tuple(dict.fromkeys([*sides[0].captures, *sides[1].captures]))
-        names = tuple(
-            block.write(each)
-            for each in [*([self.own("exit"), self.own("value")] if exits else []), *written]
-        )
-        for index, name in enumerate(names):
-            if any(given[index] == "$unbound" or given[index] in self.unsure for given in results):
-                self.unsure.add(name)
-        self.add(
-            block,
-            Kind.BRANCH,
-            label,
-            (condition, *captures),
-            names,
-            effect=joined(side.effect for side in sides),
-            attrs=attrs,
-            regions=tuple(
-                side.region(captures, tuple(given)) for side, given in zip(sides, results, strict=True)
-            ),
-            place=place,
-        )
-        if not exits:
-            return None
-        return Exit(names[0], names[1], always=all(end is not None and end.always for end in ends))
-
-    def _for(self, statement: ast.For, block: Block) -> Exit | None:
-        iterable = hoist(self, statement.iter, block)
-        assert iterable is not None
-        if (
-            not isinstance(iterable, ast.Name)
-            or not self.is_bound(iterable.id, block)
-            or mutated_in(iterable)
-        ):
-            self.assign(self.own("in"), iterable, block)
-            iterable = ast.Name(self.own("in"), ast.Load())
-        items = block.read(iterable.id)
-        assert items is not None
-        return self._loop(items, statement.target, statement.body, statement.orelse, block, "for", statement)
-
-    def _match(self, statement: ast.Match, block: Block) -> Exit | None:
-        """Which case matches is plain Python; its body is then chosen by number."""
-        if any(case.guard is not None and suspends(case.guard, self.scope) for case in statement.cases):
-            raise Unsupported(statement, "a guard of `match` awaits", "use if statements")
-        subject = hoist(self, statement.subject, block)
-        assert subject is not None
-        chosen = self.temporary()
-        self.assign(chosen, ast.copy_location(ast.Constant(None), statement), block)
-        cases = []
-        for number, case in enumerate(statement.cases):
-            choose = ast.Assign([ast.Name(chosen, ast.Store())], ast.Constant(number))
-            cases.append(ast.match_case(case.pattern, case.guard, [choose]))
-        choice = ast.copy_location(ast.Match(subject, cases), statement)
-        self.python(ast.fix_missing_locations(choice), block)
-        rest: list[ast.stmt] = []
-        for number, case in reversed(list(enumerate(statement.cases))):
-            test = ast.Compare(ast.Name(chosen, ast.Load()), [ast.Eq()], [ast.Constant(number)])
-            rest = [ast.fix_missing_locations(ast.copy_location(ast.If(test, case.body, rest), case.body[0]))]
-        return self.block(rest, block)
-
-    def _while(self, statement: ast.While, block: Block) -> Exit | None:
-        body = statement.body
-        if statement.orelse and not isinstance(statement.test, ast.Constant):
-            raise Unsupported(statement, "`while ... else` with an await inside is not compiled yet")
-        if not (isinstance(statement.test, ast.Constant) and statement.test.value):
-            guard = ast.If(statement.test, [ast.Pass()], [ast.copy_location(ast.Break(), statement.test)])
-            body = [ast.copy_location(guard, statement.test), *body]
-        return self._loop("$none", None, body, statement.orelse, block, "while", statement)
-
-    def _loop(
-        self,
-        items: str,
-        target: ast.expr | None,
-        statements: list[ast.stmt],
-        orelse: list[ast.stmt],
-        block: Block,
-        label: str,
-        place: ast.stmt,
-    ) -> Exit | None:
-        inside: list[ast.AST] = [*statements, *([target] if target is not None else [])]
-        carried = list(dict.fromkeys(name for each in inside for name in stored_names(each)))
-        carried += sorted(frozenset().union(*map(mutated_in, inside)) - set(carried))
-        before = tuple(block.read(each) or "$unbound" for each in carried)
-        body = Block(self.names, block)
-        versions = tuple(body.bind(each) for each in carried)
-        self.unsure.update(
-            version
-            for version, early in zip(versions, before, strict=True)
-            if early == "$unbound" or early in self.unsure
-        )
-        if isinstance(target, ast.Name):
-            item = body.write(target.id)
-        else:
-            item = body.bind(self.own("item"))
-            if target is not None:
-                self._unpack(target, body, target)
-        end = self.block(statements, body)
-        left = (end.exit, end.value) if end else ("$none", "$none")
-        given = tuple(body.read(each) or "$unbound" for each in carried)
-        captures = tuple(body.captures)
-        names = tuple(block.write(each) for each in [self.own("exit"), self.own("value"), *carried])
-        self.unsure.update(
-            name
-            for name, early, late in zip(names[2:], before, given, strict=True)
-            if early == "$unbound" or early in self.unsure or late == "$unbound"
-        )
-        self.add(
-            block,
-            Kind.LOOP,
-            label,
-            (items, *before, *captures),
-            names,
-            effect=body.effect,
-            attrs={"carried": len(carried), **({"tells_break": True} if orelse else {})},
-            regions=(body.region((item, *versions, *captures), (*left, *given)),),
-            place=place,
-        )
-        end = Exit(names[0], names[1]) if _returns(statements) else None
-        return self._loop_else(names[0], end, orelse, block) if orelse else end
-
-    def _loop_else(self, left: str, end: Exit | None, orelse: list[ast.stmt], block: Block) -> Exit | None:
-        """The `else` of a loop: what is done unless the loop was left by `break` or `return`."""
-
-        def broken(other: Block) -> Exit | None:
-            if end is None:
-                return None
-            name = self.own("exit")
-            unless = ast.parse(f"None if {name} == 'break' else {name}", mode="eval").body
-            self.assign(name, ast.copy_location(unless, orelse[0]), other)
-            reason = other.read(name)
-            assert reason is not None
-            return Exit(reason, other.capture(end.value))
-
-        return self.branch(
-            left, lambda then: self.block(orelse, then), broken, block, "else", orelse[0], {"on": "exit"}
-        )
-
 
 def _mutates(tree: ast.AST) -> dict[str, object]:
     names = mutated_in(tree)
@@ -637,32 +424,6 @@ def _targets(statement: ast.stmt) -> list[ast.expr]:
 
 def _deletes(statement: ast.stmt) -> bool:
     return any(isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del) for node in ast.walk(statement))
-
-
-def _may_exit(statement: ast.stmt) -> bool:
-    """Whether the statement may leave the block it stands in."""
-    return _returns([statement]) or _breaks([statement])
-
-
-def _returns(statements: list[ast.stmt]) -> bool:
-    return any(isinstance(node, ast.Return) for each in statements for node in ast.walk(each))
-
-
-def _breaks(statements: list[ast.stmt]) -> bool:
-    """Whether a break or continue in the statements belongs to a loop around them."""
-    for statement in statements:
-        if isinstance(statement, ast.Break | ast.Continue):
-            return True
-        if isinstance(statement, ast.For | ast.While | ast.AsyncFor):
-            if _breaks(statement.orelse):
-                return True
-            continue
-        bodies = [getattr(statement, field, []) for field in ("body", "orelse", "finalbody")]
-        bodies += [each.body for each in getattr(statement, "handlers", [])]
-        bodies += [each.body for each in getattr(statement, "cases", [])]
-        if any(_breaks(body) for body in bodies):
-            return True
-    return False
 
 
 def _label(statement: ast.stmt, traced: Reason | None) -> str:
