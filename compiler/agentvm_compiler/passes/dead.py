@@ -1,0 +1,272 @@
+"""Dead nodes: drop what nobody reads, where leaving it out cannot be told.
+
+A value is *live* if a node that stays, or the result of a region that is live
+itself, reads it. Of nodes whose results are not live only two kinds go: model
+calls for free text whose arguments certainly evaluate, and assignments of
+expressions that certainly do. Tools, agents, calls with `returns=` (their error
+may be wanted) and Python that may raise stay. Of regions go the branch results,
+carried values and captures that nobody reads. Nodes that run code keep all
+their results, since a journal knows these by number, and the body of a `try` all
+its nodes, since a handler may be waiting for what they raise.
+
+Verified module in, verified module out.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import replace
+
+from agentvm_compiler.calls import Effect, llm_request
+from agentvm_compiler.errors import AgentVMError
+from agentvm_compiler.ir import Kind, Module, Node, Region, base
+
+from .parsed import assigned, call_of, options, prompt_of
+
+
+def dead(module: Module) -> Module:
+    """Drop dead nodes, results, carried values and captures everywhere."""
+    programs = []
+    for program in module.programs:
+        facts = _Facts(program.body)
+        body, _ = _Sweep(facts).region(program.body, range(len(program.body.results)))
+        programs.append(replace(program, body=replace(body, params=program.body.params)))
+    return Module(tuple(programs))
+
+
+class _Facts:
+    """What is certain of values: that they are bound, that they are text."""
+
+    def __init__(self, body: Region) -> None:
+        self.bound = {"$none", *body.params}
+        self.text: set[str] = set()
+        self._region(body)
+
+    def _region(self, region: Region) -> None:
+        for node in region.nodes:
+            for inner in node.regions:
+                if node.kind is Kind.MAP or (node.kind is Kind.LOOP and node.operands[0] != "$none"):
+                    self.bound.add(inner.params[0])
+                self._region(inner)
+            self._node(node)
+
+    def _node(self, node: Node) -> None:
+        if node.kind in (Kind.LLM, Kind.TOOL, Kind.AGENT, Kind.MAP):
+            self.bound.update(node.results)
+            call = call_of(node) if node.kind is Kind.LLM else None
+            named = options(call) if call is not None else None
+            if named is not None and "returns" not in named:
+                self.text.update(node.results)
+        elif node.kind is Kind.BRANCH:
+            for result, *given in zip(node.results, *(each.results for each in node.regions), strict=True):
+                for known in (self.bound, self.text):
+                    if known.issuperset(given):
+                        known.add(result)
+        elif (found := assigned(node)) is not None:
+            self.bound.update(node.results)
+            if self.is_text(found[1], names_of(node)):
+                self.text.update(node.results)
+
+    def is_text(self, expression: ast.expr, names: Mapping[str, str]) -> bool:
+        """Whether it certainly evaluates, to a `str`."""
+        match expression:
+            case ast.Constant(str()):
+                return True
+            case ast.Name(name):
+                return names.get(name) in self.text
+            case ast.JoinedStr(parts):
+                return all(self._formats(each, names) for each in parts)
+        return False
+
+    def _formats(self, part: ast.expr, names: Mapping[str, str]) -> bool:
+        if isinstance(part, ast.FormattedValue):
+            if isinstance(part.value, ast.Constant):
+                return part.format_spec is None
+            return part.format_spec is None and self.is_text(part.value, names)
+        return isinstance(part, ast.Constant)
+
+    def evaluates(self, expression: ast.expr, names: Mapping[str, str]) -> bool:
+        """Whether it certainly evaluates, without an exception and without an effect."""
+        match expression:
+            case ast.Constant():
+                return True
+            case ast.Name(name):
+                return names.get(name) in self.bound
+            case ast.List(parts) | ast.Tuple(parts):
+                return all(self.evaluates(each, names) for each in parts)
+            case ast.Dict(keys, values):
+                plain = all(isinstance(each, ast.Constant) for each in keys)
+                return plain and all(self.evaluates(each, names) for each in values)
+        return self.is_text(expression, names)
+
+    def is_idle(self, node: Node) -> bool:
+        """Whether it makes no difference that the node is run, if nobody reads its results."""
+        if node.effect is not Effect.PURE:
+            return False
+        if node.kind is Kind.LLM:
+            return self._answers(node)
+        if node.kind is Kind.BRANCH:
+            return not any(each.nodes for each in node.regions)
+        found = assigned(node)
+        return found is not None and "mutates" not in node.attrs and self.evaluates(found[1], names_of(node))
+
+    def _answers(self, node: Node) -> bool:
+        """Whether a model call is for free text and its arguments evaluate."""
+        call = call_of(node)
+        named = options(call) if call is not None else None
+        if call is None or named is None or "returns" in named:
+            return False
+        prompt = prompt_of(call)
+        if prompt is None or not self.is_text(prompt, names_of(node)):
+            return False
+        rest = {name: value for name, value in named.items() if value is not prompt}
+        constants = {name: each.value for name, each in rest.items() if isinstance(each, ast.Constant)}
+        if len(constants) < len(rest):
+            return False
+        try:
+            llm_request("", **constants)  # type: ignore[arg-type]
+        except (AgentVMError, TypeError, ValueError):
+            return False
+        return True
+
+
+def names_of(node: Node) -> dict[str, str]:
+    """What each name in the node's code stands for."""
+    return {base(each): each for each in node.operands}
+
+
+class _Sweep:
+    """Goes through regions backwards, since readers come after what they read."""
+
+    def __init__(self, facts: _Facts) -> None:
+        self.facts = facts
+        self.handled = 0
+        """How many bodies of `try` are around."""
+
+    def region(
+        self, region: Region, wanted: Iterable[int], seen: Set[str] | None = None
+    ) -> tuple[Region, set[str]]:
+        """The region with those of its results, and what it reads from outside.
+
+        Args:
+            seen: values that the handlers of this body may see; all its nodes stay.
+        """
+        results = tuple(region.results[each] for each in wanted)
+        live = {*results, *(seen or ())}
+        nodes: list[Node] = []
+        gone: set[str] = set()
+        for node in reversed(region.nodes):
+            kept = self._node(node, live)
+            if seen is None and live.isdisjoint(kept.results) and self._is_idle(kept):
+                gone.add(kept.site)
+                continue
+            nodes.append(kept)
+            live.update(kept.operands)
+        nodes.reverse()
+        if gone:
+            nodes = [replace(each, after=tuple(s for s in each.after if s not in gone)) for each in nodes]
+        return Region(region.params, tuple(nodes), results), live.intersection(region.params)
+
+    def _is_idle(self, node: Node) -> bool:
+        return self.facts.is_idle(node) and not (self.handled and node.kind is Kind.LLM)
+
+    def _node(self, node: Node, live: set[str]) -> Node:
+        match node.kind:
+            case Kind.BRANCH:
+                return self._branch(node, live)
+            case Kind.LOOP:
+                return self._loop(node, live)
+            case Kind.MAP:
+                return self._map(node, live)
+            case Kind.TRY:
+                return self._try(node, live)
+        return node
+
+    def _branch(self, node: Node, live: set[str]) -> Node:
+        wanted = [number for number, each in enumerate(node.results) if each in live]
+        (then, read_then), (other, read_other) = (self.region(each, wanted) for each in node.regions)
+        params = node.regions[0].params, node.regions[1].params
+        kept = [
+            number
+            for number in range(len(params[0]))
+            if params[0][number] in read_then or params[1][number] in read_other
+        ]
+        return replace(
+            node,
+            operands=(node.operands[0], *(node.operands[1 + number] for number in kept)),
+            results=tuple(node.results[each] for each in wanted),
+            regions=tuple(
+                replace(side, params=tuple(side.params[number] for number in kept)) for side in (then, other)
+            ),
+        )
+
+    def _loop(self, node: Node, live: set[str]) -> Node:
+        body = node.regions[0]
+        if node.results[1] not in live and body.results[1] != "$none":
+            body = replace(body, results=(body.results[0], "$none", *body.results[2:]))
+        count = node.attrs["carried"]
+        carried = {number for number in range(count) if node.results[2 + number] in live}
+        while True:
+            swept, read = self.region(body, [0, 1, *(2 + number for number in sorted(carried))])
+            needed = {number for number in range(count) if body.params[1 + number] in read}
+            if needed <= carried:
+                break
+            carried |= needed
+        places = [
+            *sorted(carried),
+            *(n for n in range(count, len(body.params) - 1) if body.params[1 + n] in read),
+        ]
+        return replace(
+            node,
+            operands=(node.operands[0], *(node.operands[1 + number] for number in places)),
+            results=(*node.results[:2], *(node.results[2 + number] for number in sorted(carried))),
+            regions=(replace(swept, params=(body.params[0], *(body.params[1 + n] for n in places))),),
+            attrs={**node.attrs, "carried": len(carried)},
+        )
+
+    def _map(self, node: Node, live: set[str]) -> Node:
+        each = node.regions[0]
+        if live.isdisjoint(node.results):
+            each = replace(each, results=("$none",))
+        swept, read = self.region(each, [0])
+        kept = [number for number in range(1, len(each.params)) if each.params[number] in read]
+        return replace(
+            node,
+            operands=(node.operands[0], *(node.operands[number] for number in kept)),
+            regions=(replace(swept, params=(each.params[0], *(each.params[number] for number in kept))),),
+        )
+
+    def _try(self, node: Node, live: set[str]) -> Node:
+        wanted = [number for number, each in enumerate(node.results) if each in live]
+        names: list[str] = node.attrs["kept"]
+        handlers = [self.region(each, wanted) for each in node.regions[1:]]
+        kept = [n for n in range(len(names)) if any(each.params[1 + n] in read for each, read in handlers)]
+        versions = [
+            {names[n]: each[names[n]] for n in kept if names[n] in each} for each in node.attrs["versions"]
+        ]
+        self.handled += 1
+        body, read_body = self.region(
+            node.regions[0], wanted, {value for each in versions for value in each.values()}
+        )
+        self.handled -= 1
+        captures = [
+            n
+            for n in range(len(body.params))
+            if body.params[n] in read_body
+            or any(each.params[1 + len(names) + n] in read for each, read in handlers)
+        ]
+        places = [*kept, *(len(names) + n for n in captures)]
+        return replace(
+            node,
+            operands=tuple(node.operands[n] for n in places),
+            results=tuple(node.results[n] for n in wanted),
+            regions=(
+                replace(body, params=tuple(body.params[n] for n in captures)),
+                *(
+                    replace(each, params=(each.params[0], *(each.params[1 + n] for n in places)))
+                    for each, _ in handlers
+                ),
+            ),
+            attrs={**node.attrs, "kept": [names[n] for n in kept], "versions": versions},
+        )
