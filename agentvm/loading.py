@@ -1,4 +1,4 @@
-"""Finding agents: `FILE.py:NAME` or `module:NAME`.
+"""Finding agents: `FILE.py:NAME`, `module:NAME`, or an artifact `FILE.avm.json`.
 
 A file is loaded as `python FILE.py` would, except that the module goes by the
 file's stem, so that a later process finds the same agent again by its recorded
@@ -43,7 +43,15 @@ def load_agent(target: str) -> Agent:
 
     Raises:
         InputError: no such file, module or name; not an agent; or the file cannot be loaded.
+        CompileError: an artifact that is malformed.
     """
+    place, _, name = target.rpartition(":")
+    if not place or target.endswith(".json"):
+        place, name = target, ""
+    if place.endswith(".json"):
+        from .artifact import load_artifact
+
+        return load_artifact(Path(place), name)
     value, module = load_object(target, what="agent")
     return require_agent(value, name=target.rpartition(":")[2], module=module)
 
@@ -70,9 +78,16 @@ def find_agent(ref: str, file: str | None = None) -> Agent:
 
     Args:
         ref: `module:qualname` as recorded.
-        file: where its source was.
+        file: where its source was, or the artifact it came from.
     """
     module, _, name = ref.partition(":")
+    if file is not None and file.endswith(".json"):
+        if not Path(file).is_file():
+            raise InputError(
+                f"The agent {ref} was run from the artifact {file}, and that file is gone. "
+                "Put it back, or name the agent's new place: --agent FILE.avm.json or --agent FILE.py:NAME."
+            )
+        return load_agent(f"{file}:{name}")
     main = getattr(sys.modules["__main__"], "__file__", None)
     same = main is not None and file is not None and Path(main).resolve() == Path(file).resolve()
     if module in sys.modules and (module != "__main__" or same):

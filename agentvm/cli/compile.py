@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,8 +27,20 @@ def compile(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say what was compiled, what was traced, and why.")
     ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE.avm.json",
+            help="Write what `agentvm run` needs to run the agent where its source file is absent.",
+        ),
+    ] = None,
 ) -> None:
-    """Compile an agent and print its IR."""
+    """Compile an agent; prints its IR, or writes it to a file that can be run.
+
+    Example: agentvm compile research.py:research -o research.avm.json
+    """
     from agentvm_compiler.compile import compile_agent
 
     from .driving import clean_stdout
@@ -34,12 +48,18 @@ def compile(
     with clean_stdout(True) as out:
         from agentvm.loading import load_agent
 
-        program = compile_agent(load_agent(target))
+        agent = load_agent(target)
+        program = compile_agent(agent)
+        if output is not None:
+            from agentvm.artifact import write_artifact
+
+            write_artifact(agent, output)
+            print(f"Wrote {output}. Run it: agentvm run {output}", file=sys.stderr)
         if explain:
             print(program.explain().rstrip("\n"), file=out)
         if emit is Emit.JSON:
             print(program.module.to_json().rstrip("\n"), file=out)
-        elif emit is Emit.TEXT or not explain:
+        elif emit is Emit.TEXT or not (explain or output):
             print(program.module.to_text().rstrip("\n"), file=out)
 
 

@@ -32,6 +32,8 @@ def run(
     """Run an agent; prints its answer.
 
     Example: agentvm run research.py:research -i question="Why is the sky dark?" --deadline 30s
+
+    The agent may also be one compiled earlier: agentvm run research.avm.json -i ...
     """
     from agentvm.durations import optional_seconds
     from agentvm.inputs import as_call
