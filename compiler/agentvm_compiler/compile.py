@@ -16,6 +16,7 @@ from .frontend.scope import Scope
 from .frontend.source import Source, source_of
 from .ir import Kind, Module, Node, Program, Region
 from .passes import optimise
+from .passes.fold import Constant, module_constants
 
 
 @dataclass(eq=False)
@@ -92,14 +93,35 @@ def _compile(agent: Agent) -> Compiled:
         return _opaque(agent, "its source is not to be had")
     if hasattr(agent.fn, "__wrapped__"):
         return _opaque(agent, "another decorator stands between it and @agent")
-    scope = Scope(source)
-    lowering = Lowering(Analysis(scope), _effect_of)
-    program = lowering.program(agent.ref)
-    program = optimise(Module((program,))).main
+    scope, lowering, program = _lowered(agent, source)
+    program = optimise(Module((program,)), constants=_constants(scope)).main
     namespace = Namespace(agent.fn, scope.globals, scope.cells, source.file)
     return Compiled(
         agent, program, namespace, source, tuple(lowering.decisions), tuple(dict.fromkeys(lowering.callees))
     )
+
+
+def _lowered(agent: Agent, source: Source) -> tuple[Scope, Lowering, Program]:
+    scope = Scope(source)
+    lowering = Lowering(Analysis(scope), _effect_of)
+    return scope, lowering, lowering.program(agent.ref)
+
+
+def _constants(scope: Scope) -> dict[str, Constant]:
+    return module_constants(scope.globals, scope.shadowed | scope.rebound | frozenset(scope.cells))
+
+
+def lowered(agent: Agent) -> tuple[Module, dict[str, Constant]]:
+    """An agent's own program before any pass, and the module constants that `fold` may use."""
+    compiled = compile_agent(agent)
+    if compiled.source is None:
+        return Module((compiled.program,)), {}
+    _compiling.add(id(agent))
+    try:
+        scope, _, program = _lowered(agent, compiled.source)
+    finally:
+        _compiling.discard(id(agent))
+    return Module((program,)), _constants(scope)
 
 
 def _effect_of(agent: Agent) -> Effect:
