@@ -9,6 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 MODEL := smollm2-135m
+EXAMPLES ?= 2500
 ENGINE ?= $(shell nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
 # The distribution that must go before this engine can be installed: both own the folder `vllm`.
 OTHER_cpu := vllm
@@ -18,7 +19,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13 python3.14; 
 	$$p -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: help setup engine demo model test lint check bench format clean
+.PHONY: help setup engine demo model test fuzz lint check bench format clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -30,6 +31,9 @@ demo: engine model ## set up, fetch the small model, and run an agent on it
 
 test: setup model ## set up and run every test, those on the real engine included
 	$(BIN)/python -m pytest $(ARGS)
+
+fuzz: setup ## compare 2,500 random programs with plain Python (EXAMPLES=n for more)
+	AGENTVM_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/differential/test_property.py $(ARGS)
 
 lint: setup ## formatting, lint, types and layers
 	$(BIN)/ruff format --check .
