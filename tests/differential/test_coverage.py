@@ -25,10 +25,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "traced.md"
 HEAD = """\
 # What is traced in the test programs
 
-Of the {total} agents in [tests/programs](../tests/programs), {compiled} ({share:.0%}) are compiled throughout.
-The others have a part that runs as ordinary Python with its effects recorded ([language.md](language.md), *What
-is traced*); each is listed here with the statement and the reason. A test fails if this list is out of date;
-`AGENTVM_TRACED=write .venv/bin/python -m pytest tests/differential/test_coverage.py` writes it anew.
+Of the {total} agents in [tests/programs](../tests/programs), {compiled} ({share:.0%}) are compiled
+throughout. The others have a part that runs as ordinary Python with its effects recorded
+([language.md](language.md), *What is traced*); each is listed here with the statement and the reason. A test
+fails if this list is out of date; `AGENTVM_TRACED=write .venv/bin/python -m pytest
+tests/differential/test_coverage.py` writes it anew.
 """
 
 
