@@ -14,6 +14,11 @@ def _parsed(code: str) -> ast.Module:
     return ast.parse(code)
 
 
+def tree_of(node: Node) -> ast.Module:
+    """The code of a node."""
+    return _parsed(node.code)
+
+
 def call_of(node: Node) -> ast.Call | None:
     """The call a call node makes."""
     return call_in(node.code)
