@@ -19,6 +19,7 @@ class Emit(StrEnum):
 
 class Format(StrEnum):
     MERMAID = "mermaid"
+    SVG = "svg"
 
 
 def compile(
@@ -67,13 +68,18 @@ def graph(
     target: Target,
     format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MERMAID,
 ) -> None:
-    """Draw an agent's graph."""
+    """Draw an agent's graph; regions are boxes.
+
+    Example: agentvm graph research.py:research --format svg > research.svg
+    """
     from agentvm_compiler.compile import compile_agent
     from agentvm_compiler.graph import mermaid
+    from agentvm_compiler.svg import svg
 
     from .driving import clean_stdout
 
     with clean_stdout(True) as out:
         from agentvm.loading import load_agent
 
-        print(mermaid(compile_agent(load_agent(target)).module).rstrip("\n"), file=out)
+        draw = svg if format is Format.SVG else mermaid
+        print(draw(compile_agent(load_agent(target)).module).rstrip("\n"), file=out)
