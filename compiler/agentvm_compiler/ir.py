@@ -94,6 +94,8 @@ class Node:
       captures, a handler's `(raised, *kept, *captures)`; `code` is the tuple of the exception
       types handled. Attribute `kept` names what the body assigns, `versions` says for each node of
       the body which values these names have before it; a name without one has its fallback.
+      With attribute `final` the second region is a `finally`: its params `(exit, value, *kept,
+      *captures)` and the body's results `(exit, value, *kept)` say how the body was left.
     """
 
     kind: Kind

@@ -95,9 +95,11 @@ def _try_problems(node: Node) -> Iterator[str]:
     if len(node.attrs.get("versions", ())) != len(node.regions[0].nodes):
         yield f"{node.site} does not say which versions its nodes come after"
     for number, region in enumerate(node.regions):
-        expected = captures + (1 + kept if number else 0)
+        own = (2 if node.attrs.get("final") else 1) + kept
+        expected = captures + (own if number else 0)
         if len(region.params) != expected:
             yield f"{node.site} has a region with {len(region.params)} parameters for {expected} values"
-        if len(region.results) != len(node.results):
-            yield f"{node.site} has a region with {len(region.results)} results for {len(node.results)}"
+        wanted = 2 + kept if node.attrs.get("final") and not number else len(node.results)
+        if len(region.results) != wanted:
+            yield f"{node.site} has a region with {len(region.results)} results for {wanted}"
         yield from _region_problems(region, node.site)

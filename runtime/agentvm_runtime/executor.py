@@ -302,30 +302,41 @@ class Frame:
         slots = [self._env[each] for each in node.operands]
         fallbacks, captures = slots[: len(kept)], slots[len(kept) :]
         owner = Owner(self, index)
+        final = bool(node.attrs.get("final"))
         frame = body = self._inner(node.regions[0], captures, owner, self.path)
-        caught: BaseException | None = None
+        raised: BaseException | None = None
+        handler: int | None = 0
         try:
             await body.execute()
         except BaseException as error:
-            number = self._handler(node, error)
-            if number is None:
+            handler = self._handler(node, error)
+            if handler is None:
                 raise
-            caught = error
-        if caught is not None:  # outside the `except`, which would be the context of what a handler raises
+            raised = error
+        # Outside the `except`, which would become the context of what a handler raises.
+        if raised is not None:
             versions = node.attrs["versions"][body.failed_at]
             seen = [
                 body.slot(versions[name]) if name in versions else fallback
                 for name, fallback in zip(kept, fallbacks, strict=True)
             ]
-            assert number is not None
-            frame = self._inner(node.regions[1 + number], [Slot(caught), *seen, *captures], owner, self.path)
-            await _handling(caught, frame)
+            first = [_LITERALS["$none"], _LITERALS["$none"]] if final else [Slot(raised)]
+            assert handler is not None
+            frame = self._inner(node.regions[1 + handler], [*first, *seen, *captures], owner, self.path)
+            await _handling(raised, frame)
+            if final and frame.results[0].value is None:
+                raise raised
+        elif final:
+            frame = self._inner(node.regions[1], [*body.results, *captures], owner, self.path)
+            await frame.execute()
         self._give(node, [result.value for result in frame.results])
 
     def _handler(self, node: Node, error: BaseException) -> int | None:
         """The first handler for an exception; None if there is none, or it is a signal to stop."""
         if not is_failure(error):
             return None
+        if node.attrs.get("final"):
+            return 0
         for number, types in enumerate(self.namespace.handled(node)):
             if isinstance(error, types):
                 return number

@@ -45,7 +45,7 @@ def lower_try(lowering: Lowering, statement: ast.Try, block: Block) -> Exit | No
     _check_handlers(statement, lowering.scope)
     body = Block(lowering.names, block)
     ends = [lowering.block(statement.body, body)]
-    _check_partial(lowering, statement, body)
+    check_partial(lowering, statement, statement.body)
     kept = [name for name in body.written if not lowering.is_own(name)]
     fallbacks = [block.read(name) or "$unbound" for name in kept]
     handlers = []
@@ -169,9 +169,9 @@ def _is_builtin(each: ast.expr, scope: Scope) -> bool:
     return isinstance(each, ast.Name) and isinstance(scope.lookup(each.id), type)
 
 
-def _check_partial(lowering: Lowering, statement: ast.Try, body: Block) -> None:
+def check_partial(lowering: Lowering, statement: ast.Try, statements: list[ast.stmt]) -> None:
     """Refuse a body in which a node may fail having assigned or changed part of what matters later."""
-    inside = {id(node) for each in statement.body for node in ast.walk(each)}
+    inside = {id(node) for each in statements for node in ast.walk(each)}
     outside = {
         name
         for node in ast.walk(lowering.scope.source.tree)
@@ -183,14 +183,25 @@ def _check_partial(lowering: Lowering, statement: ast.Try, body: Block) -> None:
         and any(each is statement for each in ast.walk(node))
         for node in ast.walk(lowering.scope.source.tree)
     )
-    matters = outside | (set(loaded_names(statement.body)) if looped else set())
-    for name in _partly(lowering, statement.body):
+    matters = outside | (_read_first(statements) if looped else set())
+    for name in _partly(lowering, statements):
         if name in matters:
             raise Unsupported(
                 statement,
                 f"an exception may leave `{name}` half-way",
                 f"assign `{name}` after what may raise",
             )
+
+
+def _read_first(statements: list[ast.stmt]) -> set[str]:
+    """Names that the statements may read before they assign them."""
+    read: set[str] = set()
+    assigned: set[str] = set()
+    for each in statements:
+        read |= set(loaded_names(each)) - assigned
+        if isinstance(each, ast.Assign | ast.AnnAssign):
+            assigned |= set(stored_names(each))
+    return read
 
 
 def _read_here(node: ast.AST) -> Iterator[str]:

@@ -25,6 +25,7 @@ from .callees import effect_call, suspends
 from .control import is_listed, lower_for, lower_guarded, lower_if, lower_match, lower_while
 from .decide import Reason, Unsupported, why_whole
 from .exits import may_exit
+from .finalising import lower_finally
 from .fingerprint import code_hash, fingerprint, used_objects, without_docstrings
 from .handling import lower_try
 from .hoist import hoist
@@ -152,6 +153,8 @@ class Lowering:
                 return lower_for(self, statement, block)
             case ast.Try(finalbody=[]):
                 return lower_try(self, statement, block)
+            case ast.Try():
+                return lower_finally(self, statement, block)
             case ast.Match():
                 return lower_match(self, statement, block)
             case ast.While():

@@ -179,7 +179,7 @@ class _Sweep:
                 return self._loop(node, live)
             case Kind.MAP:
                 return self._map(node, live)
-            case Kind.TRY:
+            case Kind.TRY if not node.attrs.get("final"):  # a `finally` reads all that its body leaves
                 return self._try(node, live)
         return node
 
