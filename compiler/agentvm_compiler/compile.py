@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,10 +58,13 @@ class Compiled:
 
     def explain(self) -> str:
         """What was compiled, what is traced and why, with file, line and caret."""
-        return explain(self.program, self.source, self.decisions)
+        programs = {each.program.name: each.program for each in self._reachable()}
+        return explain(self.program, self.source, self.decisions, programs.get)
 
 
 _CACHE = "_agentvm_compiled"
+SKIP_VARIABLE = "AGENTVM_SKIP_PASSES"
+"""Environment variable: names of passes to leave out, with commas between."""
 _compiling: set[int] = set()
 
 
@@ -94,11 +98,16 @@ def _compile(agent: Agent) -> Compiled:
     if hasattr(agent.fn, "__wrapped__"):
         return _opaque(agent, "another decorator stands between it and @agent")
     scope, lowering, program = _lowered(agent, source)
-    program = optimise(Module((program,)), constants=_constants(scope)).main
+    program = optimise(Module((program,)), _left_out(), _constants(scope)).main
     namespace = Namespace(agent.fn, scope.globals, scope.cells, source.file)
     return Compiled(
         agent, program, namespace, source, tuple(lowering.decisions), tuple(dict.fromkeys(lowering.callees))
     )
+
+
+def _left_out() -> frozenset[str]:
+    names = os.environ.get(SKIP_VARIABLE, "").split(",")
+    return frozenset(name for each in names if (name := each.strip()))
 
 
 def _lowered(agent: Agent, source: Source) -> tuple[Scope, Lowering, Program]:

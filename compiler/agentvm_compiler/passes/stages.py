@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from agentvm_compiler.ir import Kind, Node, Program, Region
+from agentvm_compiler.ir import Kind, Node, Program, Region, base
 from agentvm_compiler.wire import Stage
 
 from .parsed import assigned, call_of, options, tree_of
@@ -57,6 +57,7 @@ class Profile:
 
 
 DEFAULT = Profile()
+EXIT = "$exit"
 T = TypeVar("T")
 Programs = Callable[[str], Program | None]
 """Finds the program of a called agent by the call's `callee`."""
@@ -90,6 +91,16 @@ def critical_path(
 ) -> tuple[Stage, ...]:
     """The stages of the whole program."""
     return _Forecast(program, profile, {}, programs).region(program.body)
+
+
+def chains(program: Program) -> dict[str, tuple[str, ...]]:
+    """By site, the loops that go round by round, and for what of the round before their calls wait.
+
+    It is the names of carried values, or `EXIT` if an answer decides whether there is another round.
+    """
+    found = _Forecast(program, DEFAULT, {}, lambda _: None)
+    loops = [each for each in program.body.walk() if each.kind is Kind.LOOP]
+    return {each.site: names for each in loops if (names := found.chain(each))}
 
 
 class _Forecast:
@@ -229,24 +240,32 @@ class _Forecast:
         return max(0, round(_or(self.site(node).times, self.profile.times if literal is None else literal)))
 
     def _is_chain(self, node: Node) -> bool:
-        """Whether model calls of an iteration wait for those of the one before."""
+        return bool(self.chain(node))
+
+    def chain(self, node: Node) -> tuple[str, ...]:
+        """For what of the iteration before the model calls of a loop's iteration wait.
+
+        Names of carried values; `EXIT` where an answer decides whether there is another iteration.
+        """
         region, count = node.regions[0], node.attrs["carried"]
         _, ready = self._laid_out(region.nodes, region.params)
-        leaves = region.results[0] if node.operands[0] == "$none" or region.results[0] != "$none" else ""
-        if leaves and (leaves == "$none" or ready.get(leaves, 0)):
-            return True
+        if not any(self.node(each) for each in region.nodes):
+            return ()
+        until = node.operands[0] == "$none" and region.results[0] == "$none"
+        if until or ready.get(region.results[0], 0):
+            return (EXIT,)
         given = region.results[2:]
         late = {n for n in range(count) if ready.get(given[n], 0)}
         reads = self._readers(region)
         while True:
             values = {region.params[1 + n] for n in late}
             if not values.isdisjoint(reads):
-                return True
+                return tuple(base(each) for each in region.params if each in values & reads)
             for each in region.nodes:
                 values.update(each.results if not values.isdisjoint(each.operands) else ())
             more = late | {n for n in range(count) if given[n] in values}
             if more == late:
-                return False
+                return ()
             late = more
 
     def _readers(self, region: Region) -> set[str]:
