@@ -37,7 +37,7 @@ from agentvm_compiler.compile import Compiled, adopt, compile_agent
 from agentvm_compiler.errors import CompileError, ConfigError, InputError
 from agentvm_compiler.frontend.fingerprint import fingerprint
 from agentvm_compiler.frontend.scope import UNKNOWN
-from agentvm_compiler.ir import CALLS, Kind, Module, Node, Program, base, canonical
+from agentvm_compiler.ir import CALLS, LITERALS, Kind, Module, Node, Program, base, canonical
 
 FORMAT = 1
 SUFFIX = ".json"
@@ -270,7 +270,8 @@ def _function_tree(node: Node) -> ast.AST:
     parsed = ast.parse(node.code)
     if node.attrs.get("whole"):
         return _bare(parsed)
-    names = dict.fromkeys([*(base(each) for each in node.operands), *node.attrs.get("unbound", ())])
+    operands = [base(each) for each in node.operands if each not in LITERALS]
+    names = dict.fromkeys([*operands, *node.attrs.get("unbound", ())])
     arguments = ast.arguments(
         [], [ast.arg(each) for each in names], kwonlyargs=[], kw_defaults=[], defaults=[]
     )
