@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .options import Target
+
+if TYPE_CHECKING:
+    from agentvm_compiler.calls import Agent
 
 
 class Emit(StrEnum):
@@ -28,6 +32,13 @@ def compile(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say what was compiled, what was traced, and why.")
     ] = False,
+    passes: Annotated[
+        bool, typer.Option("--passes", help="Print the agent's own IR as lowered and after each pass.")
+    ] = False,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PASS", help="With --passes: leave out this pass; may be given several times."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -60,8 +71,23 @@ def compile(
             print(program.explain().rstrip("\n"), file=out)
         if emit is Emit.JSON:
             print(program.module.to_json().rstrip("\n"), file=out)
-        elif emit is Emit.TEXT or not (explain or output):
+        if passes:
+            print("\n".join(_steps(agent, frozenset(skip or ()))).rstrip("\n"), file=out)
+        elif emit is Emit.TEXT or not (explain or output or emit):
             print(program.module.to_text().rstrip("\n"), file=out)
+
+
+def _steps(agent: Agent, skip: frozenset[str]) -> Iterator[str]:
+    """The text form after each pass, or that a pass changed nothing."""
+    from agentvm_compiler.compile import lowered
+    from agentvm_compiler.passes import steps
+
+    module, constants = lowered(agent)
+    last = ""
+    for name, after in steps(module, skip, constants):
+        text = after.to_text(hashes=False)
+        yield f"-- {name}" + (": no change" if text == last else f"\n{text}")
+        last = text
 
 
 def graph(
