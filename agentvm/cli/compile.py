@@ -63,7 +63,7 @@ def compile(
         agent = load_agent(target)
         program = compile_agent(agent)
         if output is not None:
-            from agentvm.artifact import write_artifact
+            from agentvm.export import write_artifact
 
             write_artifact(agent, output)
             print(f"Wrote {output}. Run it: agentvm run {output}", file=sys.stderr)

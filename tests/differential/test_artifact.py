@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from agentvm.artifact import _Home, load_artifact
+from agentvm.artifact import load_artifact
+from agentvm.export import Home
 from agentvm_compiler.calls import Agent
 from agentvm_compiler.compile import compile_agent
 from agentvm_compiler.ir import canonical
@@ -30,7 +31,7 @@ class FromArtifact(Case):
 
 def loaded(case: Case, folder: Path) -> Any:
     """The agent by way of an artifact whose other names are all imported: only its own code is carried."""
-    home = _Home(case.agent)
+    home = Home(case.agent)
     home.name = "a module of its own"
     home.imported |= {
         name: f"{case.module.__name__}:{name}"

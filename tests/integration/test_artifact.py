@@ -55,6 +55,7 @@ model = ScriptedLLM(answer)
 '''
 
 AGENT = '''\
+import logging
 import math
 from pathlib import Path as P
 
@@ -64,6 +65,11 @@ from toolbox import Note, Tone, search as look, shout
 
 STYLE = ("short", 2, frozenset({1.5}))
 NAMES = list[str]
+LOG = logging.getLogger("agents")
+
+
+class Local:
+    pass
 
 
 @agent
@@ -74,9 +80,10 @@ async def digest(text: str, *, tone: Tone = Tone.DRY) -> Note:
 
 @agent
 async def main(question: str, note: Note, count: int = 2, *more: int, **named: str) -> dict:
-    hits = await look(question)
+    hits: list[NAMES | Local] = await look(question)
+    LOG.info("found")
     notes = [await digest(each) for each in hits]
-    last = ""
+    last: "Local | str" = ""
     for number in range(count):
         last = await llm(f"{number} {last} {math.floor(2.5)}")
     return {"notes": notes, "last": shout(last), "all": sorted(toolbox.Tone), "note": note.text,
@@ -104,10 +111,6 @@ async def traced(text: str, times: int = 1) -> list:
 async def two(text: str) -> str:
     first = await llm(text)
     return first + await llm("fail")
-
-
-class Local:
-    pass
 
 
 REGISTRY = {"search": look}
