@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agentvm import AgentVM
+from agentvm.cli import main
 from agentvm.testing import ScriptedLLM
 from agentvm_compiler.compile import compile_agent, lowered
 from agentvm_compiler.errors import InputError
@@ -73,3 +74,30 @@ def test_merged_calls_are_made_once_and_share_nothing():
     votes = ["vote on a b", "vote on a b"]
     assert asyncio.run(run()) == ["name a b", "name a b", votes, ["a", "b"], ["a", "b", "name a b"]]
     assert sorted(call.prompt for call in llm.calls) == ["Name a b", "Vote on a b", "Vote on a b"]
+
+
+def test_the_command_prints_each_step(capfd: pytest.CaptureFixture[str]):
+    """`compile --passes` names each step, shows what it changed, and leaves out what `--skip` says."""
+    target = "tests.unit.compiler.pass_programs:unread"
+    with pytest.raises(SystemExit) as ended:
+        main(["compile", target, "--passes", "--skip", "prefix"])
+    assert ended.value.code == 0
+    printed = capfd.readouterr().out
+    heads = [line for line in printed.splitlines() if line.startswith("-- ")]
+    assert heads == [
+        "-- lowering",
+        "-- fold: no change",
+        "-- common: no change",
+        "-- dead",
+        "-- order: no change",
+    ]
+    assert printed.count("llm(f'Rate {draft}')") == 1
+
+
+def test_the_command_refuses_to_leave_out_the_edges(capfd: pytest.CaptureFixture[str]):
+    """That is wrong use, and the message names what can be left out."""
+    target = "tests.unit.compiler.pass_programs:unread"
+    with pytest.raises(SystemExit) as ended:
+        main(["compile", target, "--passes", "--skip", "order"])
+    assert ended.value.code == 2
+    assert "fold, common, dead, prefix" in capfd.readouterr().err
