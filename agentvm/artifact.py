@@ -17,6 +17,7 @@ import functools
 import importlib
 import inspect
 import logging
+import operator
 import re
 import sys
 import types
@@ -123,13 +124,7 @@ class _Loader:
         for program in self.module.programs:
             agent = agents[program.name]
             cells = self._linked(self.entries[program.name]["cells"], agents)
-            whole = next((each for each in program.body.nodes if each.attrs.get("whole")), None)
-            fn: Callable[..., Any] = agent.fn
-            if whole is not None:
-                fn = _built(whole, program, shared, cells)
-                fn.__signature__ = inspect.signature(agent.fn)  # type: ignore[attr-defined]
-                agent.fn.__dict__["__wrapped_whole__"] = fn
-            namespace = Namespace(fn, shared, cells, program.file)
+            namespace = self._namespace(program, agent, shared, cells)
             callees = [
                 agents[ref]
                 for each in program.body.walk()
@@ -137,6 +132,29 @@ class _Loader:
             ]
             adopt(Compiled(agent, program, namespace, None, (), tuple(dict.fromkeys(callees))))
         return agents
+
+    def _namespace(
+        self, program: Program, agent: Agent, shared: dict[str, Any], cells: Mapping[str, Any]
+    ) -> Namespace:
+        """Where the program's code runs; the code is made now, so that nothing is malformed later."""
+        node = next(iter(program.body.nodes), None)
+        fn: Callable[..., Any] = agent.fn
+        try:
+            if node is not None and node.attrs.get("whole"):
+                fn = _built(node, program, shared, cells)
+                fn.__signature__ = inspect.signature(agent.fn)  # type: ignore[attr-defined]
+                agent.fn.__dict__["__wrapped_whole__"] = fn
+            namespace = Namespace(fn, shared, cells, program.file)
+            for node in program.body.walk():
+                if node.kind in (*CALLS, Kind.PYTHON, Kind.TRACED):
+                    namespace.evaluator(node)
+        except Exception as error:  # whatever Python says to code that it can parse and not compile
+            where = f"{program.name}: {node.site if node is not None else ''}"
+            raise CompileError(
+                f"{self.path} is no artifact: {where}: its code cannot be compiled: {error}. "
+                "Compile the agent again: agentvm compile FILE:AGENT -o FILE.avm.json"
+            ) from None
+        return namespace
 
     def _agent(self, program: Program) -> Agent:
         entry = self.entries[program.name]
@@ -219,6 +237,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "frozenset": frozenset,
     "pattern": lambda parts: re.compile(parts[0], parts[1]),
     "logger": logging.getLogger,
+    "or": lambda parts: functools.reduce(operator.or_, parts),
     "union": lambda parts: typing.Union[tuple(parts)],  # noqa: UP007
     "literal": lambda parts: typing.Literal[tuple(parts)],
     "annotated": lambda parts: typing.Annotated[tuple(parts)],

@@ -228,7 +228,7 @@ class Home:
             arguments = (value.__origin__, *value.__metadata__)
         else:
             arguments = typing.get_args(value)
-        tag = {typing.Union: "union", types.UnionType: "union", typing.Literal: "literal"}.get(origin)
+        tag = {typing.Union: "union", types.UnionType: "or", typing.Literal: "literal"}.get(origin)
         tag = "annotated" if origin is typing.Annotated else tag
         if tag is not None:
             return {tag: [self._value(each) for each in arguments]}
