@@ -180,6 +180,8 @@ ALIASING = re.compile(r"^[xy]s$|[xy]s = ([xy]s|\{list\})$|pair|push|child|xs is 
 """What gives a list a second name."""
 IN_PLACE = re.compile(r"append|extend|\.sort|clear|pop|[-+|/%]=|[xyd]s?\[.*\] =|del |push|pair|add|box\.size")
 """What changes a value, or a name, in place."""
+METHODS = re.compile(r"\.(upper|items|values|get|sort|join)\(|ask\(|sorted|lambda")
+"""What may do anything if the compiler does not know what it is called on."""
 LEAVES = {
     "int": "n; len(a); 1; 5",
     "str": "a; 's'; f'{n}'",
@@ -207,12 +209,16 @@ class Generator:
         self._draw = draw
         self._loops = 0
         self._handlers = 0
-        self._without = (
-            (IN_PLACE, ALIASING, WILD),
-            (IN_PLACE, WILD),
-            (ALIASING, WILD),
-            (),
-        )[draw(4)]
+        self._without = self._pick(
+            [
+                (IN_PLACE, ALIASING, WILD, METHODS),
+                (ALIASING, WILD, METHODS),
+                (IN_PLACE, ALIASING, WILD, METHODS),
+                (IN_PLACE, WILD),
+                (IN_PLACE, ALIASING, METHODS),
+                (),
+            ]
+        )
 
     @classmethod
     def seeded(cls, seed: int) -> Generator:
@@ -221,8 +227,9 @@ class Generator:
 
     def source(self) -> str:
         """The module's source; its agent is `program(n, a, xs)`."""
-        body = [f"{name} = {self._fill(value, 0)}" for name, value in self._bound()]
-        body += self._block(1 + self._draw(7), 0)
+        body = ["xs = list(xs)"] if ALIASING in self._without else []
+        body += [f"{name} = {self._fill(value, 0)}" for name, value in self._bound()]
+        body += self._block(2 + self._draw(6), 0)
         body.append(f"return ({', '.join(self._returned())})")
         return PRELUDE + "".join(f"    {line}\n" for line in body)
 
@@ -233,7 +240,13 @@ class Generator:
         return self._draw(100) >= 100 - percent
 
     def _bound(self) -> list[tuple[str, str]]:
-        names = [("m", "{int}"), ("b", "{str}"), ("ys", "{list}"), ("d", "{a: n}"), ("box", "Box(n)")]
+        names = [
+            ("m: int", "{int}"),
+            ("b: str", "{str}"),
+            ("ys: list[str]", "{list}"),
+            ("d: dict[str, int]", "{a: n}"),
+            ("box", "Box(n)"),
+        ]
         return [each for each in names if not self._chance(8)]
 
     def _returned(self) -> list[str]:
@@ -245,7 +258,7 @@ class Generator:
 
         def drawn(found: re.Match[str]) -> str:
             if depth <= 0:
-                return self._pick(_choices(LEAVES[found[1]]))
+                return self._pick(self._allowed(_choices(LEAVES[found[1]])))
             return self._fill(self._pick(self._allowed(EXPRESSIONS[found[1]])), depth - 1)
 
         return re.sub(r"\{(int|str|list|cond)\}", drawn, template)
@@ -267,20 +280,21 @@ class Generator:
         compound: list[Callable[[int], list[str]]] = [
             self._if,
             self._for,
-            self._while,
             self._try,
+            self._while,
+            self._for,
             self._try,
             self._match,
             self._with,
         ]
         roll = self._draw(100)
-        if depth < 3 and roll >= 68:
+        if depth < 3 and roll >= 54 + 10 * depth:
             return self._pick(compound)(depth + 1)
-        if roll >= 64:
+        if 50 <= roll < 54:
             return self._leaving(f"return {self._fill(self._pick(['{list}', '{str}', '{int}']), 1)}")
-        if roll >= 61:
+        if 47 <= roll < 50:
             return self._leaving(f"raise {self._raised()}")
-        if roll >= 55 and self._loops:
+        if 40 <= roll < 47 and self._loops:
             return self._leaving(self._pick(["break", "continue"]))
         return [self._fill(self._pick(self._allowed(_choices(SIMPLE))), 2)]
 
