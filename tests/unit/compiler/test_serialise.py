@@ -7,8 +7,11 @@ import importlib.resources
 import json
 import pkgutil
 import random
+import re
+import textwrap
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -232,3 +235,12 @@ def test_fuzz_any_text(text):
     """Any text at all gives a module or a clear error, as text and as JSON."""
     assert_read_or_refused(Module.from_text, Module.to_text, text)
     assert_read_or_refused(Module.from_json, Module.to_json, text)
+
+
+def test_the_examples_of_the_reference_parse():
+    """Every program that `docs/ir.md` shows as text is well formed, and printed as it stands there."""
+    text = (Path(__file__).parents[3] / "docs" / "ir.md").read_text()
+    shown = re.findall(r"^    program .*\n(?:    .*\n)+", text, re.MULTILINE)
+    assert len(shown) >= 3
+    for each in map(textwrap.dedent, shown):
+        assert Module.from_text(each).to_text(hashes=False) == each
