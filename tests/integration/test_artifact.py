@@ -198,6 +198,16 @@ def test_a_traced_program_is_built_from_its_code(place):
     assert found["result"] == expected["result"]
 
 
+def test_an_artifact_is_drawn_and_printed(place):
+    """Its graph and its text are those of the source, and the text has the artifact's programs."""
+    artifact = place.compiled("traced")
+    commands = (["compile"], ["graph", "--format", "mermaid"], ["graph", "--format", "svg"])
+    expected = [place(*each, "agents.py:traced").stdout for each in commands]
+    place.without_source()
+    assert [place(*each, artifact).stdout for each in commands] == expected
+    assert expected[2].startswith("<svg")
+
+
 def test_inputs_are_checked(place):
     """Names and types of the inputs are those of the source's signature."""
     artifact = place.compiled("main")
