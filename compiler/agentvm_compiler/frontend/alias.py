@@ -229,12 +229,16 @@ class Analysis:
                         self._assign(item.optional_vars, held, node)
                 self._body(node.body)
             case ast.Try() | ast.TryStar():
+                around, self.raised = self.raised, Obj()
+                self._body(node.body)
+                caught, self.raised = self.raised, around
+                around.unify(caught)  # what no handler takes goes on
                 for handler in node.handlers:
                     if handler.name:
-                        self.name(handler.name).unify(self.raised)
-                        self.raised.content.unify(self.raised)
+                        self.name(handler.name).include(caught)
+                        caught.content.unify(caught)
                 handlers = [each for handler in node.handlers for each in handler.body]
-                self._body([*node.body, *handlers, *node.orelse, *node.finalbody])
+                self._body([*handlers, *node.orelse, *node.finalbody])
             case ast.Match():
                 subject = self.value(node.subject)
                 for case in node.cases:
@@ -263,10 +267,24 @@ class Analysis:
 
     def _note_read_over(self, node: ast.AST, iterable: ast.expr, body: Sequence[ast.AST]) -> None:
         """Remember to look whether what a loop reads is changed in its body."""
+        if self._is_copied(iterable):
+            return
         names = [each.id for each in ast.walk(iterable) if isinstance(each, ast.Name)]
         sources = tuple(self.objects[name] for name in names if name in self.objects)
         spans = [self._positions[id(each)] for each in body]
         self._read_over.append((node, sources, (min(spans)[0], max(spans)[1])))
+
+    def _is_copied(self, iterable: ast.expr) -> bool:
+        """Whether the items are taken out before the first is used."""
+        if is_immutable(self.types.of(iterable)) or isinstance(iterable, ast.ListComp | ast.SetComp):
+            return True
+        if not isinstance(iterable, ast.Call):
+            return False
+        callee = self.scope.resolve(iterable.func)
+        if callee in (sorted, list, tuple, set, frozenset):
+            return True
+        lazy = callee in (enumerate, zip, reversed)
+        return lazy and all(self._is_copied(each) for each in iterable.args)
 
     def _body(self, statements: list[ast.stmt]) -> None:
         for statement in statements:
@@ -275,7 +293,8 @@ class Analysis:
     def _assign(self, target: ast.expr, value: Obj | None, node: ast.AST) -> None:
         match target:
             case ast.Name():
-                if value is not None:
+                immutable = is_immutable(self.types.names.get(target.id, Any))
+                if value is not None and not immutable:
                     self.name(target.id).unify(value)
             case ast.Tuple() | ast.List():
                 for each in target.elts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from agentvm_compiler.calls import Agent, Effect, Tool
 
@@ -12,7 +12,7 @@ from . import known
 from .callees import effect_call
 from .kinds import ATOMS, is_immutable, is_record, plain
 from .objects import Obj, effect_mark, mark_effect
-from .scope import UNKNOWN, parameters
+from .scope import UNKNOWN, member_of, parameters
 from .source import is_users
 from .summary import Summary, summarise, summarise_callee
 
@@ -66,6 +66,8 @@ class Calls:
             made = analysis.fresh(arguments)
             made.iterator = True
             return made
+        if getattr(callee, "__self__", None) in (dict, int, float, str, bytes):  # dict.fromkeys and the like
+            return analysis.fresh([*arguments, *inside])
         if isinstance(callee, type):
             return self._constructed(callee, arguments, node)
         if getattr(callee, "__module__", None) in known.PURE_MODULES and not _in(callee, known.IMPURE):
@@ -157,7 +159,12 @@ class Calls:
             inside = [each.content for each in (receiver, *arguments) if each is not None]
             return analysis.fresh([*arguments, *inside])
         if receiver is None:
-            return analysis.unknown(arguments, node)
+            if written_method(cls, method.attr) is None:
+                return analysis.unknown(arguments, node)
+            receiver = Obj()  # of an immutable class of the user's
+        kind = analysis.types.of(method.value)
+        if method.attr in known.RECORD_READERS and self._are_models(kind, method.attr):
+            return analysis.fresh([receiver.content])
         if method.attr in known.READERS.get(cls, ()):
             made = analysis.fresh([receiver.content])
             if method.attr == "items":
@@ -186,6 +193,16 @@ class Calls:
                 return analysis.unknown([receiver, *arguments], node, effect=summary.effect)
             return analysis.either([analysis.fresh([receiver, *arguments]), receiver, *arguments])
         return analysis.unknown([receiver, *arguments], node)
+
+    def _are_models(self, kind: Any, name: str) -> bool:
+        """Whether all values of the type are pydantic models with the method as it comes."""
+        classes = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else [kind]
+        return all(
+            isinstance(each, type)
+            and hasattr(each, "__pydantic_fields__")
+            and not is_users(member_of(each, name))
+            for each in classes
+        )
 
     # -- functions with a summary ------------------------------------------------------
 

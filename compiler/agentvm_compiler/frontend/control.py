@@ -16,7 +16,7 @@ from agentvm_compiler.ir import Kind
 from .block import Block, Exit
 from .callees import suspends
 from .decide import Unsupported
-from .exits import returns
+from .exits import breaks, returns
 from .hoist import hoist
 from .kinds import plain
 from .objects import mutated_in
@@ -174,12 +174,16 @@ def lower_match(lowering: Lowering, statement: ast.Match, block: Block) -> Exit 
 
 def lower_while(lowering: Lowering, statement: ast.While, block: Block) -> Exit | None:
     body = statement.body
-    if statement.orelse and not isinstance(statement.test, ast.Constant):
-        raise Unsupported(statement, "`while ... else` with an await inside is not compiled yet")
+    orelse = statement.orelse
+    if orelse and breaks(orelse):
+        raise Unsupported(statement, "the `else` of the loop leaves a loop around it")
     if not (isinstance(statement.test, ast.Constant) and statement.test.value):
-        guard = ast.If(statement.test, [ast.Pass()], [ast.copy_location(ast.Break(), statement.test)])
+        guard = ast.If(
+            statement.test, [ast.Pass()], [*orelse, ast.copy_location(ast.Break(), statement.test)]
+        )
+        orelse = []
         body = [ast.copy_location(guard, statement.test), *body]
-    return _loop(lowering, "$none", None, body, statement.orelse, block, "while", statement)
+    return _loop(lowering, "$none", None, body, orelse, block, "while", statement)
 
 
 def _loop(

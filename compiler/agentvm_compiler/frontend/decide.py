@@ -149,6 +149,8 @@ def _is_eager(call: ast.Call, analysis: Analysis) -> bool:
             return True
     except TypeError:
         return False
+    if getattr(callee, "__module__", "") in ("collections", "math", "statistics", "json", "heapq"):
+        return True
     if isinstance(call.func, ast.Attribute):
         kind = plain(analysis.types.of(call.func.value))
         return kind in (str, bytes) or (kind is list and call.func.attr in ("sort", "extend"))

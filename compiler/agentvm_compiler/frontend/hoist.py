@@ -215,7 +215,7 @@ class _Hoisting:
                     early.value = self._temporary(part.value)
                     _set(made, place, early)
             elif isinstance(expression, ast.Call) and places[number] == ("func", None):
-                self._check_callee(part)
+                _set(made, place, self._callee(part))
             elif not self._trivial(part):
                 if mutated_in(expression) and not is_immutable(self.lowering.analysis.types.of(part)):
                     raise Unsupported(expression, "the expression changes a value while it is evaluated")
@@ -237,14 +237,17 @@ class _Hoisting:
             return self.lowering.is_bound(expression.id, self.block)
         return self.scope.lookup(expression.id) is not UNKNOWN and effect_of(expression) is Effect.PURE
 
-    def _check_callee(self, callee: ast.expr) -> None:
-        """What is called is looked up late: allow names and methods of local values only."""
-        while isinstance(callee, ast.Attribute):
-            callee = callee.value
-        if isinstance(callee, ast.Name) and self._trivial(callee):
-            return
-        if isinstance(callee, ast.Name) and self.lowering.is_bound(callee.id, self.block):
-            return
+    def _callee(self, callee: ast.expr) -> ast.expr:
+        """What is called, looked up late: a name, or a method of a value that is held already."""
+        owner = callee
+        while isinstance(owner, ast.Attribute):
+            owner = owner.value
+        if isinstance(owner, ast.Name) and (
+            self._trivial(owner) or self.lowering.is_bound(owner.id, self.block)
+        ):
+            return callee
+        if isinstance(callee, ast.Attribute) and is_immutable(self.lowering.analysis.types.of(callee.value)):
+            return ast.copy_location(ast.Attribute(self._held(callee.value), callee.attr, ast.Load()), callee)
         raise Unsupported(callee, "what is called is computed before an await", "await into a name first")
 
     def _gather(self, call: ast.Call) -> ast.expr:
@@ -285,7 +288,7 @@ class _Hoisting:
                 raise Unsupported(node, "a comprehension that awaits in a filter is not compiled yet")
             if any(effect_of(part) is not Effect.PURE or mutated_in(part) for part in later):
                 raise Unsupported(node, "a comprehension's filter has effects", "use a for loop")
-        if mutated_in(node.generators[0].iter):
+        if mutated_in(node.generators[0].iter) and not self.lowering.is_read_once(node.generators[0].iter):
             raise Unsupported(node, "the comprehension uses up an iterator that has a name", "use a list")
         source = node.generators[0].iter
         if effect_of(source) is not Effect.PURE and not control.is_listed(self.lowering, source):

@@ -11,7 +11,9 @@ aliased, and the methods of builtin types have known effects (see `alias`).
 from __future__ import annotations
 
 import ast
+import dataclasses
 import enum
+import heapq
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -158,7 +160,7 @@ class Types:
             case ast.Dict():
                 values = join(self.of(each) for each in expression.values) if expression.values else Any
                 return dict[Any, values]  # type: ignore[valid-type]
-            case ast.ListComp():
+            case ast.ListComp() | ast.GeneratorExp():
                 return list[self.of(expression.elt)]  # type: ignore[misc]
             case ast.SetComp():
                 return set[self.of(expression.elt)]  # type: ignore[misc]
@@ -224,6 +226,8 @@ class Types:
             return kind if cls in (list, str, tuple, bytes) else Any
         if cls in (dict, Mapping) and len(arguments) == 2:
             return arguments[1]
+        if isinstance(expression.slice, ast.Constant) and typing.is_typeddict(cls):
+            return record_fields(cls).get(str(expression.slice.value), Any)
         index = expression.slice.value if isinstance(expression.slice, ast.Constant) else None
         if cls is tuple and isinstance(index, int) and -len(arguments) <= index < len(arguments):
             return arguments[index]
@@ -247,6 +251,12 @@ class Types:
         if callee is zip and arguments:
             parts = tuple(element(self.of(each)) for each in arguments)
             return list[tuple[parts]]  # type: ignore[valid-type]
+        if callee is dataclasses.replace and arguments:
+            return self.of(arguments[0])
+        if callee in (heapq.nlargest, heapq.nsmallest) and len(arguments) > 1:
+            return list[element(self.of(arguments[1]))]  # type: ignore[misc]
+        if getattr(callee, "__self__", None) is dict and arguments:  # dict.fromkeys
+            return dict[element(self.of(arguments[0])), Any]  # type: ignore[misc]
         if callee in (min, max) and len(arguments) == 1:
             return element(self.of(arguments[0]))
         if callee in (dict, set, tuple, list, frozenset) or is_record(callee):
@@ -264,9 +274,11 @@ class Types:
     def _gathered(self, gather: ast.expr) -> Type:
         """`asyncio.gather` gives a list."""
         assert isinstance(gather, ast.Call)
-        if any(isinstance(each, ast.Starred) for each in gather.args):
-            return list
-        return list[join(self.of(each) for each in gather.args)]  # type: ignore[misc]
+        kinds = [
+            element(self.of(each.value)) if isinstance(each, ast.Starred) else self.of(each)
+            for each in gather.args
+        ]
+        return list[join(kinds)]  # type: ignore[misc]
 
     def _method(self, method: ast.Attribute) -> Type:
         kind = self.of(method.value)

@@ -66,7 +66,19 @@ def is_immutable(kind: Type) -> bool:
         return bool(arguments) and all(is_immutable(each) for each in arguments)
     if origin is typing.Annotated:
         return is_immutable(get_args(kind)[0])
-    return isinstance(kind, type) and issubclass(kind, ATOMS)
+    if not isinstance(kind, type):
+        return False
+    return issubclass(kind, ATOMS) or _is_frozen(kind)  # type: ignore[arg-type]  # mypy on hashing a type
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_frozen(cls: Any) -> bool:
+    """Whether a class is a frozen dataclass of immutable fields, with no subclass that may be otherwise."""
+    params = getattr(cls, "__dataclass_params__", None)
+    if params is None or not params.frozen or not is_record(cls) or cls.__subclasses__():
+        return False
+    fields = record_fields(cls)
+    return all(is_immutable(fields.get(each.name, Any)) for each in dataclasses.fields(cls))
 
 
 def plain(kind: Type) -> Type:

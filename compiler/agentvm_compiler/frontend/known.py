@@ -11,6 +11,7 @@ import copy
 import datetime
 import decimal
 import fractions
+import heapq
 import json
 import operator
 import pathlib
@@ -108,13 +109,16 @@ PURE_MODULES = frozenset(
         "zlib",
         "colorsys",
         "dataclasses",
+        "heapq",
+        "_heapq",
         "typing",
         "enum",
     ]
 )
 
 IMPURE = frozenset(
-    {json.dump, json.load, operator.setitem, operator.delitem, operator.methodcaller}
+    {heapq.heappush, heapq.heappop, heapq.heapify, heapq.heapreplace, heapq.heappushpop}
+    | {json.dump, json.load, operator.setitem, operator.delitem, operator.methodcaller}
     | {
         getattr(operator, name)
         for name in operator.__all__
@@ -193,3 +197,6 @@ READERS: Mapping[Any, frozenset[str]] = {
     tuple: frozenset(["count", "index"]),
 }
 """Methods of builtin containers that change nothing."""
+
+RECORD_READERS = frozenset(("model_dump", "model_dump_json", "model_copy"))
+"""Methods of pydantic models that change nothing."""

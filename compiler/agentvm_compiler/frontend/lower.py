@@ -73,6 +73,12 @@ class Lowering:
         value = block.read(name)
         return value is not None and value != "$unbound" and value not in self.unsure
 
+    def is_read_once(self, expression: ast.expr) -> bool:
+        """Whether this is a name that is read nowhere else, so that nobody sees it used up."""
+        if not isinstance(expression, ast.Name):
+            return False
+        return list(loaded_names(self.scope.source.tree)).count(expression.id) == 1
+
     def program(self, name: str) -> Program:
         """Lower the whole function."""
         tree = self.scope.source.tree
@@ -148,7 +154,7 @@ class Lowering:
                 if effect_of(statement.iter) is not Effect.PURE and not is_listed(self, statement.iter):
                     what = "what the loop goes over may do something each time it is asked for the next item"
                     raise Unsupported(statement, what, "make it a list first")
-                if mutated_in(statement.iter):
+                if mutated_in(statement.iter) and not self.is_read_once(statement.iter):
                     raise Unsupported(statement, "the loop uses up an iterator that has a name", "use a list")
                 return lower_for(self, statement, block)
             case ast.Try(finalbody=[]):
@@ -411,6 +417,8 @@ def _is_text(statement: ast.stmt) -> bool:
 
 def _definite(statement: ast.stmt) -> bool:
     """Whether all names the statement binds are bound when it is done."""
+    if any(isinstance(node, ast.NamedExpr) for node in ast.walk(statement)):
+        return False  # `:=` may stand where it is not always evaluated
     return isinstance(statement, ast.Assign | ast.Expr | ast.Return | ast.Import | ast.ImportFrom) or (
         isinstance(statement, ast.AnnAssign) and statement.value is not None
     )

@@ -71,6 +71,8 @@ class Scope:
                 if isinstance(owner, enum.EnumMeta) and expression.attr in owner.__members__:
                     return owner.__members__[expression.attr]
                 found = member_of(owner, expression.attr)
+                if owner.__module__ == "builtins" and isinstance(found, types.ClassMethodDescriptorType):
+                    return getattr(owner, expression.attr)
                 return found.__func__ if isinstance(found, staticmethod) else UNKNOWN
         return UNKNOWN
 
