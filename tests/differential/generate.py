@@ -229,7 +229,7 @@ class Generator:
         """The module's source; its agent is `program(n, a, xs)`."""
         body = ["xs = list(xs)"] if ALIASING in self._without else []
         body += [f"{name} = {self._fill(value, 0)}" for name, value in self._bound()]
-        body += self._block(2 + self._draw(6), 0)
+        body += self._block(1 + self._draw(5), 0)
         body.append(f"return ({', '.join(self._returned())})")
         return PRELUDE + "".join(f"    {line}\n" for line in body)
 

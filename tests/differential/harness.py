@@ -114,12 +114,12 @@ async def observe_plain(case: Case, llm: ScriptedLLM) -> Observation:
     return await observe(case, llm, call)
 
 
-async def observe_compiled(case: Case, llm: ScriptedLLM) -> Observation:
+async def observe_compiled(case: Case, llm: ScriptedLLM, store: Any = "memory") -> Observation:
     """Run on the virtual machine."""
 
     async def call() -> Any:
         args, kwargs = case.inputs
-        async with AgentVM(store="memory", llm=llm) as vm:
+        async with AgentVM(store=store, llm=llm) as vm:
             return await vm.run(case.agent, *args, **kwargs)
 
     return await observe(case, llm, call)

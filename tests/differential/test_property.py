@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 
-from .crash import assert_resumes, events_of_a_whole_run
+from .crash import CrashingStore, assert_resumes
 from .generate import Generator
 from .harness import Case, model, observe_compiled, observe_plain
 from .modules import INPUTS, imported
@@ -60,8 +60,8 @@ async def test_compiled_and_resumed_is_plain(folder, source, number, seed, share
     with imported(source, f"agentvm_{hashlib.sha256(source.encode()).hexdigest()[:16]}", folder) as module:
         case = Case(module, number)
         plain = await observe_plain(case, model(case))
-        compiled = await observe_compiled(case, model(case, seed))
+        store = CrashingStore()
+        compiled = await observe_compiled(case, model(case, seed), store)
         assert compiled.visible == plain.visible
         with redirect_stdout(StringIO()):
-            point = await events_of_a_whole_run(case) * share // 100
-            await assert_resumes(case, point, plain.outcome, plain.log, seed)
+            await assert_resumes(case, store.appended * share // 100, plain.outcome, plain.log, seed)
