@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from agentvm_compiler.calls import Agent, LlmRequest, Tool, dispatcher
+from agentvm_compiler.calls import Agent, LlmRequest, Tool, serving
 from agentvm_compiler.errors import BackendError, ConfigError
 from agentvm_compiler.wire import ModelCall, ModelResult, Timing, Usage
 
@@ -149,28 +148,33 @@ class _Plain:
         return await agent.fn(*args, **kwargs)
 
 
-@contextmanager
-def plain(
-    llm: ModelBackend | Script | None = None, *, clock: Callable[[], float] | None = None
-) -> Iterator[ModelBackend | None]:
+class plain:
     """Run agents and tools as ordinary Python inside this context.
 
     Nothing is compiled, journaled or shared; `llm` goes to the given double and
-    is validated as the virtual machine does.
+    is validated as the virtual machine does. Entering it gives the backend, for a
+    look at its `.calls`.
 
     Args:
         llm: a backend, or a script to make a `ScriptedLLM` of.
         clock: what `now()` returns.
-
-    Returns:
-        The backend, for a look at its `.calls`.
     """
-    backend: Any = llm if llm is None or hasattr(llm, "complete") else ScriptedLLM(llm)
-    token = dispatcher.set(_Plain(backend, clock))
-    try:
-        yield backend
-    finally:
-        dispatcher.reset(token)
+
+    # A class: `contextlib.contextmanager` assigns to exceptions that pass through it, and some refuse.
+
+    def __init__(
+        self, llm: ModelBackend | Script | None = None, *, clock: Callable[[], float] | None = None
+    ) -> None:
+        backend: Any = llm if llm is None or hasattr(llm, "complete") else ScriptedLLM(llm)
+        self._backend = backend
+        self._serving = serving(_Plain(backend, clock))
+
+    def __enter__(self) -> Any:
+        self._serving.__enter__()
+        return self._backend
+
+    def __exit__(self, *raised: object) -> None:
+        self._serving.__exit__(*raised)
 
 
 class FakeClock:

@@ -9,8 +9,7 @@ current context; without one, tools and agents are ordinary functions.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -180,15 +179,28 @@ def current() -> CallContext:
     return _context.get()
 
 
-@contextmanager
-def serving(context: CallContext, active: Dispatcher) -> Iterator[None]:
-    """Within it, `current()` is this context and calls go to this dispatcher."""
-    tokens = (_context.set(context), dispatcher.set(active))
-    try:
-        yield
-    finally:
-        _context.reset(tokens[0])
-        dispatcher.reset(tokens[1])
+class serving:
+    """Within it, `current()` is this context and calls go to this dispatcher.
+
+    A class, since `contextlib.contextmanager` assigns to exceptions that pass
+    through it, which an exception of the user's may refuse.
+    """
+
+    __slots__ = ("_active", "_given", "_tokens")
+
+    def __init__(self, active: Dispatcher, context: CallContext | None = None) -> None:
+        self._active = active
+        self._given = context
+
+    def __enter__(self) -> None:
+        context = None if self._given is None else _context.set(self._given)
+        self._tokens = (context, dispatcher.set(self._active))
+
+    def __exit__(self, *raised: object) -> None:
+        context, active = self._tokens
+        dispatcher.reset(active)
+        if context is not None:
+            _context.reset(context)
 
 
 def llm_request(

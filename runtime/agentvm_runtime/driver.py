@@ -96,9 +96,9 @@ async def _attempt(session: Session, compiled: Compiled) -> Any:
     # A run that is resumed after its deadline is finished all the same: somebody asked for it.
     late = record.deadline_at is not None and time.time() >= record.deadline_at
     with anyio.CancelScope() as scope:
+        timer = None if late else _timer(session, scope)
         try:
-            async with _deadline(session, scope, None if late else record.deadline_at):
-                value = await run_program(session, compiled, inputs)
+            value = await run_program(session, compiled, inputs)
             session.check()
             data = encode(value, name="the agent's result")
         except BaseException as error:
@@ -107,34 +107,33 @@ async def _attempt(session: Session, compiled: Compiled) -> Any:
                 raise
             await _end(session, RunStatus.FAILED, error=encoded_error(error))
             raise failure(record, error) from error
+        finally:
+            if timer is not None:
+                timer.cancel()
         await _end(session, RunStatus.COMPLETED, result=data)
         return value
     session.check()
     raise InternalError("A run was cancelled without a reason. This is a bug in AgentVM: please report it.")
 
 
-@asynccontextmanager
-async def _deadline(session: Session, scope: anyio.CancelScope, moment: float | None) -> AsyncIterator[None]:
-    """Halt the session and cancel the scope at the moment (Unix seconds), unless left before."""
+def _timer(session: Session, scope: anyio.CancelScope) -> asyncio.TimerHandle | None:
+    """Halts the session and cancels the scope at the run's deadline, unless cancelled before."""
+    record = session.record
+    if record.deadline_at is None:
+        return None
+    allowed = record.deadline_at - record.created_at
 
     def miss() -> None:
-        record = session.record
         session.halt(
             DeadlineExceeded(
-                f"Run {record.id} was not done by its deadline, {moment - record.created_at:.1f} s "  # type: ignore[operator]
-                f"after its start. What it has done is kept; to let it finish: agentvm resume {record.id}"
+                f"Run {record.id} was not done by its deadline, {allowed:.1f} s after its start. "
+                f"What it has done is kept; to let it finish: agentvm resume {record.id}"
             )
         )
         scope.cancel()
 
-    if moment is None:
-        yield
-        return
-    timer = asyncio.get_running_loop().call_later(max(0.0, moment - time.time()), miss)
-    try:
-        yield
-    finally:
-        timer.cancel()
+    left = max(0.0, record.deadline_at - time.time())
+    return asyncio.get_running_loop().call_later(left, miss)
 
 
 def failure(record: RunRecord, error: BaseException) -> RunFailed:

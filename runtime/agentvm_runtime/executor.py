@@ -22,6 +22,7 @@ from agentvm_compiler.calls import Agent, Effect, Tool
 from agentvm_compiler.codegen import Namespace
 from agentvm_compiler.compile import Compiled, compile_agent
 from agentvm_compiler.errors import InternalError
+from agentvm_compiler.frontend.callees import agent_of
 from agentvm_compiler.ir import CONTROL_OPERANDS, LITERALS, UNBOUND, Kind, Node, Region
 
 from .asking import Place, ask_model
@@ -270,6 +271,13 @@ class Frame:
             value = await run_agent(
                 self.session, place, callee, args, kwargs, owner=Owner(self, index), siblings=self.siblings
             )
+        elif (helper := agent_of(callee)) is not None:
+            # A helper of the user's is part of the program around it: what it does is recorded, it is not.
+            values = bind(helper, args, kwargs)
+            owner = Owner(self, index)
+            value = await run_program(
+                self.session, compile_agent(helper), values, place.path, owner, self.siblings
+            )
         else:
             raise InternalError(f"{node.site} calls {callee!r}, which is neither a tool nor an agent")
         self._give(node, [value])
@@ -472,7 +480,7 @@ async def _handling(error: BaseException, frame: Frame) -> None:
         await frame.execute()
     except BaseException as another:
         if another is not error and another.__context__ is None:
-            another.__context__ = error
+            BaseException.__setattr__(another, "__context__", error)  # its class may refuse assignments
         raise
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from .slots import Slot
@@ -44,12 +42,11 @@ class Flights:
         """The flight to wait for, if there is one."""
         return self._by_key.get(key)
 
-    @contextmanager
-    def lead(self, key: str) -> Iterator[Flight]:
-        """Do the work for all who join until it ends."""
+    def lead(self, key: str) -> Flight:
+        """Take off; who joins waits until `land`."""
         flight = self._by_key[key] = Flight()
-        try:
-            yield flight
-        finally:
-            del self._by_key[key]
-            flight.give_up()
+        return flight
+
+    def land(self, key: str) -> None:
+        """Let go of those who joined, whatever came of it."""
+        self._by_key.pop(key).give_up()

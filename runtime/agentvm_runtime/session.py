@@ -193,10 +193,13 @@ class Session:
                     return decode(found[entry.value])
             flight = self.flights.join(work.key)
             if flight is None:
-                with self.flights.lead(work.key) as landing:
+                flight = self.flights.lead(work.key)
+                try:
                     value = await self._execute(work, execute)
-                    landing.succeed(value)
+                    flight.succeed(value)
                     return value
+                finally:
+                    self.flights.land(work.key)
             outcome = await flight.wait()
             if outcome is not None:
                 value = copy_value(outcome.value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,6 @@ from .keys import tool_key
 from .session import Outcome, Session, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .asking import Place
 
 
@@ -94,13 +91,11 @@ async def _once(
         return await anyio.to_thread.run_sync(partial(carried.run, tool.fn, *args, **kwargs))
 
 
-@contextmanager
-def within_tool(session: Session, context: CallContext) -> Iterator[None]:
+def within_tool(session: Session, context: CallContext) -> serving:
     """What a tool's own code sees: its context, and a model it may ask.
 
     A tool is recorded as a whole, so what it calls in turn is not.
     """
     from .tracing import Unrecorded
 
-    with serving(context, Unrecorded(session)):
-        yield
+    return serving(Unrecorded(session), context)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
-from agentvm_compiler.calls import Agent, LlmRequest, Tool, dispatcher
+from agentvm_compiler.calls import Agent, LlmRequest, Tool, serving
 from agentvm_compiler.compile import Compiled
 from agentvm_compiler.errors import InternalError
 
@@ -145,25 +144,26 @@ class Unrecorded:
         return await agent.fn(*args, **kwargs)
 
 
-@contextmanager
-def tracing(tracer: Tracer) -> Iterator[None]:
+class tracing:
     """Within it, calls go to the tracer, numbered from one."""
-    tokens = (dispatcher.set(tracer), _scope.set(_Scope("")))
-    try:
-        yield
-    finally:
-        dispatcher.reset(tokens[0])
-        _scope.reset(tokens[1])
+
+    __slots__ = ("_serving", "_token")
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._serving = serving(tracer)
+
+    def __enter__(self) -> None:
+        self._serving.__enter__()
+        self._token = _scope.set(_Scope(""))
+
+    def __exit__(self, *raised: object) -> None:
+        _scope.reset(self._token)
+        self._serving.__exit__(*raised)
 
 
-@contextmanager
-def pure(site: str) -> Iterator[None]:
+def pure(site: str) -> serving:
     """Within it, no call of ours may happen."""
-    token = dispatcher.set(Forbidden(site))
-    try:
-        yield
-    finally:
-        dispatcher.reset(token)
+    return serving(Forbidden(site))
 
 
 def _task() -> asyncio.Task[Any] | None:

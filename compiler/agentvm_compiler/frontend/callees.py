@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import functools
+import inspect
+import types
+from typing import Any
 
 from agentvm_compiler.calls import Agent, Tool, llm
 
 from .scope import Scope
+from .source import is_users, source_of
+
+
+def agent_of(callee: Any) -> Agent | None:
+    """The agent behind what is called: itself, or the user's own coroutine function taken as one."""
+    if isinstance(callee, Agent):
+        return callee
+    return _helper(callee) if isinstance(callee, types.FunctionType) else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _helper(fn: types.FunctionType) -> Agent | None:
+    plainly = inspect.iscoroutinefunction(fn) and not hasattr(fn, "__wrapped__")
+    if not plainly or not is_users(fn) or source_of(fn) is None:
+        return None
+    return Agent(fn, name=fn.__name__)
 
 
 def effect_call(node: ast.AST, scope: Scope) -> bool:
@@ -15,7 +35,7 @@ def effect_call(node: ast.AST, scope: Scope) -> bool:
     if not isinstance(node, ast.Call):
         return False
     callee = scope.resolve(node.func)
-    return callee is llm or isinstance(callee, Tool | Agent)
+    return callee is llm or isinstance(callee, Tool) or agent_of(callee) is not None
 
 
 def is_async_call(node: ast.AST, scope: Scope) -> bool:
@@ -23,7 +43,9 @@ def is_async_call(node: ast.AST, scope: Scope) -> bool:
     if not isinstance(node, ast.Call):
         return False
     callee = scope.resolve(node.func)
-    return callee is llm or isinstance(callee, Agent) or (isinstance(callee, Tool) and callee.is_async)
+    if isinstance(callee, Tool):
+        return callee.is_async
+    return callee is llm or agent_of(callee) is not None
 
 
 def is_gather(node: ast.AST, scope: Scope) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 from agentvm_compiler.calls import Agent, Effect, Tool
 
 from . import known
-from .callees import effect_call
+from .callees import agent_of, effect_call
 from .kinds import ATOMS, is_immutable, is_record, plain
 from .objects import Obj, effect_mark, mark_effect
 from .scope import UNKNOWN, member_of, parameters
@@ -35,8 +35,9 @@ class Calls:
         arguments += [analysis.value(each.value) for each in node.keywords]
         if effect_call(node, self._scope):
             analysis.calls = True
-            if isinstance(callee, Tool | Agent):
-                return self._summarised(summarise_callee(callee), callee.fn, node, arguments)
+            called = callee if isinstance(callee, Tool) else agent_of(callee)
+            if called is not None:
+                return self._summarised(summarise_callee(called), called.fn, node, arguments)
             return Obj()
         if callee is not UNKNOWN:
             return self._known(callee, arguments, node)

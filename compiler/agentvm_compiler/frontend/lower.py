@@ -21,7 +21,7 @@ from agentvm_compiler.ir import LITERALS, Kind, Node, Program, Region, Span
 
 from .alias import Analysis
 from .block import Block, Exit, Names
-from .callees import effect_call, suspends
+from .callees import agent_of, effect_call, suspends
 from .control import is_listed, lower_for, lower_guarded, lower_if, lower_match, lower_while
 from .decide import Reason, Unsupported, why_whole
 from .exits import may_exit
@@ -266,7 +266,7 @@ class Lowering:
         objects, types = self.analysis.objects, self.analysis.types.names
         given = [each for each in operands if each in objects and not is_immutable(types.get(each, Any))]
         returns = any(isinstance(node, ast.Return) for node in ast.walk(statement))
-        shared = returns and bool(given)
+        shared = (returns and bool(given)) or self.own("raised") in operands
         for name in stored:
             others = [each for each in given if each != name]
             shared = shared or any(name in objects and objects[name].meets(objects[each]) for each in others)
@@ -322,7 +322,8 @@ class Lowering:
         callee = self.scope.resolve(node.func)
         if isinstance(callee, Tool):
             return callee.effect
-        return Effect.PURE if callee is llm else self.effect_of_agent(callee)
+        agent = agent_of(callee)
+        return Effect.PURE if agent is None else self.effect_of_agent(agent)
 
     def is_own(self, name: str) -> bool:
         return name.startswith(self.prefix) and name not in self.scope.locals
@@ -342,6 +343,7 @@ class Lowering:
     def call(self, call: ast.Call, name: str, block: Block) -> None:
         """Add `name = await call` as a node; the arguments hold no awaits any more."""
         callee = self.scope.resolve(call.func)
+        callee = agent_of(callee) or callee
         kind = Kind.LLM if callee is llm else Kind.TOOL if isinstance(callee, Tool) else Kind.AGENT
         label = "llm" if callee is llm else callee.name
         if isinstance(callee, Agent):

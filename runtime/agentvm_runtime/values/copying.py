@@ -109,8 +109,8 @@ def _by_kind(value: Any, kind: Kind, done: dict[int, Any]) -> Any:
         kind.fill(result, [_copy(item, done) for item in body])
     if isinstance(value, BaseException):
         # The traceback is not part of the value, but a copy within the process may as well keep it.
-        result.__traceback__, result.__context__ = value.__traceback__, value.__context__
-        result.__suppress_context__ = value.__suppress_context__
+        for name in ("__traceback__", "__context__", "__suppress_context__"):
+            BaseException.__setattr__(result, name, getattr(value, name))
     return result
 
 

@@ -152,8 +152,9 @@ def _exception_body(error: Any) -> dict[str, Any]:
 
 
 def _fill_exception(error: Any, body: dict[str, Any]) -> None:
-    error.__cause__ = body["#__cause__"]
-    error.__suppress_context__ = bool(body["#suppress"])
+    # Past the class' own __setattr__: a frozen dataclass may be an exception.
+    BaseException.__setattr__(error, "__cause__", body["#__cause__"])
+    BaseException.__setattr__(error, "__suppress_context__", bool(body["#suppress"]))
     BaseException.args.__set__(error, tuple(body["#args"]))  # type: ignore[attr-defined]
     members = _c_members(_class_of(error))
     state = {}

@@ -567,3 +567,15 @@ def test_a_script_and_its_import_name_the_same_classes(monkeypatch: pytest.Monke
         patch.setitem(sys.modules, "my_agent", imported)
         assert encode(Hit("x")) == data and key_digest(Hit("x")) == key
         assert decode(data) == Hit("x")
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenError(Exception):
+    step: str
+
+
+def test_a_frozen_dataclass_may_be_an_exception():
+    """An exception whose class refuses assignments is stored and copied like any other."""
+    error = FrozenError("a")
+    for again in (decode(encode(error)), copy_value(error)):
+        assert (type(again), again.step, again.args) == (FrozenError, "a", ("a",))
