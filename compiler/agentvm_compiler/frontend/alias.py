@@ -87,6 +87,8 @@ class Analysis:
         """What the function may return."""
         self.raised = Obj()
         """What the function may raise."""
+        self._reaches: dict[Obj, set[Obj]] = {}
+        self._selves: dict[Obj, set[Obj]] = {}
         self._reads: list[tuple[ast.Name, Obj]] = []
         self._read_over: list[tuple[ast.AST, tuple[Obj, ...], tuple[int, int]]] = []
         """Loops: the node, what it iterates over, and the span of its body."""
@@ -108,7 +110,18 @@ class Analysis:
         return held is not None and held.meets(other)
 
     def _may_change(self, mutation: Mutation, held: Obj) -> bool:
-        return not held.reach().isdisjoint(mutation.target.itself())
+        return not self._reach(held).isdisjoint(self._itself(mutation.target))
+
+    def _reach(self, held: Obj) -> set[Obj]:
+        """`Obj.reach`, kept: asked for when all statements have been seen, it does not change any more."""
+        if held.root not in self._reaches:
+            self._reaches[held.root] = held.reach()
+        return self._reaches[held.root]
+
+    def _itself(self, held: Obj) -> set[Obj]:
+        if held.root not in self._selves:
+            self._selves[held.root] = held.itself()
+        return self._selves[held.root]
 
     # -- positions ---------------------------------------------------------------------
 
@@ -153,12 +166,13 @@ class Analysis:
         for name, held in self._reads:
             if held.used_up and not is_immutable(self.types.of(name)):
                 self.mutate(held, name)  # reading it may use it up
-            if held.meets(self.outside):
+            if not self._reach(held).isdisjoint(self._reach(self.outside)):
                 mark_effect(name, Effect.READ)
             mark_effect(name, held.read_effect)
         for node, sources, body in self._read_over:
             node.avm_read_over = any(  # type: ignore[attr-defined]
-                not source.itself().isdisjoint(each.target.itself()) and body[0] <= each.position <= body[1]
+                not self._itself(source).isdisjoint(self._itself(each.target))
+                and body[0] <= each.position <= body[1]
                 for each in self.mutations
                 for source in sources
             )

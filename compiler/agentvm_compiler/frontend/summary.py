@@ -8,6 +8,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from agentvm_compiler.calls import Agent, Effect, Tool, joined
 
@@ -42,6 +43,7 @@ ALL = frozenset({"*"})
 WORST = Summary(Effect.WRITE, ALL, ALL, ALL, returns_outside=True, iterator=True)
 """Of a function of which nothing is known."""
 
+_callees: WeakKeyDictionary[Tool | Agent, Summary] = WeakKeyDictionary()
 _under_way: set[types.FunctionType] = set()
 
 
@@ -69,6 +71,18 @@ def summarise_callee(callee: Tool | Agent) -> Summary:
     A tool is trusted to be what its declaration says: what it hands to a library
     is taken to be left alone there. An agent is the user's own code.
     """
+    known = _callees.get(callee)
+    if known is not None:
+        return known
+    # Within a recursion the answer leaves out what is under way, so it is not kept.
+    complete = not _under_way
+    found = _summarised_callee(callee)
+    if complete:
+        _callees[callee] = found
+    return found
+
+
+def _summarised_callee(callee: Tool | Agent) -> Summary:
     source = source_of(callee.fn) if isinstance(callee.fn, types.FunctionType) else None
     analysis = _analysed(source) if source is not None else None
     if source is None or analysis is None:
