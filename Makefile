@@ -44,8 +44,9 @@ lint: setup ## formatting, lint, types and layers
 check: lint ## lint, then the tests that need no engine
 	$(BIN)/python -m pytest -m "not engine and not gpu" $(ARGS)
 
-bench: setup ## measure start-up times
+bench: setup ## measure start-up and compile times
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/compile.py
 
 format: setup ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .
