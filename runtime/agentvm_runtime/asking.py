@@ -28,6 +28,7 @@ class Place:
     name: str = ""
     """`module:qualname` of the agent."""
     siblings: int = 1
+    prefix_group: str = ""
 
 
 async def ask_model(session: Session, place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -109,6 +110,7 @@ def hints_of(session: Session, request: LlmRequest, place: Place) -> Hints:
             "deadline": deadline,
             "run_deadline": session.record.deadline_at,
             "siblings": place.siblings,
+            "prefix_group": place.prefix_group,
         }
     )
 

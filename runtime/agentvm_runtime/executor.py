@@ -284,9 +284,19 @@ class Frame:
 
     def _place(self, node: Node) -> Place:
         return Place(
-            path=self._path(node), site=node.site, program=self.program.hash, name=self.program.program.name,
+            path=self._path(node),
+            site=node.site,
+            program=self.program.hash,
+            name=self.program.program.name,
             siblings=self.siblings,
-        )  # fmt: skip
+            prefix_group=self._prefix_group(node),
+        )
+
+    def _prefix_group(self, node: Node) -> str:
+        """The group of calls whose prompts begin alike: by code, and by the values that stand in it."""
+        group: str = node.attrs.get("prefix_group", "")
+        values = [self._env[each].value for each in node.attrs.get("prefix_values", ())]
+        return python_key(group, values) if group and values else group
 
     # -- regions -----------------------------------------------------------------------
 

@@ -88,3 +88,24 @@ async def test_a_greedy_answer_is_shared_and_a_sampled_one_is_not():
     assert model.prompts == ["a"]
     _, model = await twice(sampled, "a")
     assert model.prompts == ["a", "a"]
+
+
+@agent
+async def reviews(text: str, topic: str) -> list[str]:
+    tone = await llm(f"Text: {text} Judge its tone.")
+    facts = await llm(f"Text: {text} Check its facts.")
+    other = await llm(f"Write on {topic}.")
+    return [tone, facts, other]
+
+
+async def test_calls_that_begin_alike_say_so_to_the_scheduler():
+    """Calls with a common beginning carry one group, the same only where the text in it is the same."""
+    model = ScriptedLLM(lambda call: "ok")
+    async with AgentVM(store=MemoryStore(), llm=model) as vm:
+        await vm.run(reviews, "one", "x")
+        await vm.run(reviews, "two", "x")
+    groups = {call.prompt: call.hints.prefix_group for call in model.calls}
+    first = groups["Text: one Judge its tone."]
+    assert first and first == groups["Text: one Check its facts."]
+    assert first != groups["Text: two Judge its tone."]
+    assert groups["Write on x."] == ""
