@@ -1,13 +1,12 @@
 """Dead nodes: drop what nobody reads, where leaving it out cannot be told.
 
 A value is *live* if a node that stays, or the result of a region that is live
-itself, reads it. Of nodes whose results are not live only two kinds go: model
-calls for free text whose arguments certainly evaluate, and assignments of
-expressions that certainly do. Tools, agents, calls with `returns=` (their error
-may be wanted) and Python that may raise stay. Of regions go the branch results,
-carried values and captures that nobody reads. Nodes that run code keep all
-their results, since a journal knows these by number, and the body of a `try` all
-its nodes, since a handler may be waiting for what they raise.
+itself, reads it. Of nodes whose results are not live only assignments of
+expressions that certainly evaluate go. Tools, agents, model calls and Python that
+may raise stay: if they fail, nothing after them may be written. Of regions go the
+branch results, carried values and captures that nobody reads. Nodes that run code
+keep all their results, since a journal knows these by number, and the body of a
+`try` all its nodes, since a handler may be waiting for what they raise.
 
 Verified module in, verified module out.
 """
@@ -18,11 +17,10 @@ import ast
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 
-from agentvm_compiler.calls import Effect, llm_request
-from agentvm_compiler.errors import AgentVMError
+from agentvm_compiler.calls import Effect
 from agentvm_compiler.ir import Kind, Module, Node, Region, base
 
-from .parsed import assigned, call_of, options, prompt_of
+from .parsed import assigned, call_of, options
 
 
 def dead(module: Module) -> Module:
@@ -104,31 +102,10 @@ class _Facts:
         """Whether it makes no difference that the node is run, if nobody reads its results."""
         if node.effect is not Effect.PURE:
             return False
-        if node.kind is Kind.LLM:
-            return self._answers(node)
         if node.kind is Kind.BRANCH:
             return not any(each.nodes for each in node.regions)
         found = assigned(node)
         return found is not None and "mutates" not in node.attrs and self.evaluates(found[1], names_of(node))
-
-    def _answers(self, node: Node) -> bool:
-        """Whether a model call is for free text and its arguments evaluate."""
-        call = call_of(node)
-        named = options(call) if call is not None else None
-        if call is None or named is None or "returns" in named:
-            return False
-        prompt = prompt_of(call)
-        if prompt is None or not self.is_text(prompt, names_of(node)):
-            return False
-        rest = {name: value for name, value in named.items() if value is not prompt}
-        constants = {name: each.value for name, each in rest.items() if isinstance(each, ast.Constant)}
-        if len(constants) < len(rest):
-            return False
-        try:
-            llm_request("", **constants)  # type: ignore[arg-type]
-        except (AgentVMError, TypeError, ValueError):
-            return False
-        return True
 
 
 def names_of(node: Node) -> dict[str, str]:
@@ -141,8 +118,6 @@ class _Sweep:
 
     def __init__(self, facts: _Facts) -> None:
         self.facts = facts
-        self.handled = 0
-        """How many bodies of `try` are around."""
 
     def region(
         self, region: Region, wanted: Iterable[int], seen: Set[str] | None = None
@@ -158,7 +133,7 @@ class _Sweep:
         gone: set[str] = set()
         for node in reversed(region.nodes):
             kept = self._node(node, live)
-            if seen is None and live.isdisjoint(kept.results) and self._is_idle(kept):
+            if seen is None and live.isdisjoint(kept.results) and self.facts.is_idle(kept):
                 gone.add(kept.site)
                 continue
             nodes.append(kept)
@@ -167,9 +142,6 @@ class _Sweep:
         if gone:
             nodes = [replace(each, after=tuple(s for s in each.after if s not in gone)) for each in nodes]
         return Region(region.params, tuple(nodes), results), live.intersection(region.params)
-
-    def _is_idle(self, node: Node) -> bool:
-        return self.facts.is_idle(node) and not (self.handled and node.kind is Kind.LLM)
 
     def _node(self, node: Node, live: set[str]) -> Node:
         match node.kind:
@@ -245,11 +217,9 @@ class _Sweep:
         versions = [
             {names[n]: each[names[n]] for n in kept if names[n] in each} for each in node.attrs["versions"]
         ]
-        self.handled += 1
         body, read_body = self.region(
             node.regions[0], wanted, {value for each in versions for value in each.values()}
         )
-        self.handled -= 1
         captures = [
             n
             for n in range(len(body.params))

@@ -26,8 +26,8 @@ async def look(where: str) -> str:
 async def unread(topic: str) -> str:
     draft = await llm("Write something")
     await llm(f"Rate {draft}")
-    await llm(f"Rate {topic}")  # stays: formatting `topic` may raise
-    await llm("A number", returns=int)  # stays: its error may be wanted
+    await llm(f"Rate {topic}")  # calls stay: if one fails, nothing after it may be written
+    await llm("A number", returns=int)
     await look(topic)  # stays: a tool
     _spare = [draft, ""]
     kept = "x"

@@ -91,7 +91,7 @@ def test_the_command_prints_each_step(capfd: pytest.CaptureFixture[str]):
         "-- dead",
         "-- order: no change",
     ]
-    assert printed.count("llm(f'Rate {draft}')") == 1
+    assert printed.count("llm(f'Rate {draft}')") == 2, "printed where it changed, and a call is never dropped"
 
 
 def test_the_command_refuses_to_leave_out_the_edges(capfd: pytest.CaptureFixture[str]):
