@@ -48,8 +48,12 @@ class Namespace:
 
     def handled(self, node: Node) -> tuple[Any, ...]:
         """The exception types of a `try` node, one entry a handler."""
-        build = _function([], [ast.Return(_expression(node.code))], node, self, frozenset())
-        types: tuple[Any, ...] = build()
+        key: tuple[str, frozenset[str]] = (node.site, frozenset())
+        if key not in self._functions:
+            self._functions[key] = _function(
+                [], [ast.Return(_expression(node.code))], node, self, frozenset()
+            )
+        types: tuple[Any, ...] = self._functions[key]()
         return types
 
     def _whole(self, node: Node) -> Evaluate:
