@@ -231,9 +231,21 @@ def test_json_is_the_documented_document(online: Shell) -> None:
     assert (result["question"], len(result["topics"])) == ("Why is the sky dark at night?", 2)
     assert result["body"]
     shown = online.json("show", run)
-    assert nodes == {"total": len(shown["nodes"]), "executed": len(shown["nodes"]), "reused": 0}
+    repeated = len(said_again(shown["nodes"]))
+    total = len(shown["nodes"])
+    assert nodes == {"total": total, "executed": total - repeated, "reused": repeated}
     assert (tokens, shown["seconds"]) == (shown["tokens"], seconds)
     assert min(tokens.values()) > 0
+
+
+def said_again(nodes: list[dict[str, Any]]) -> set[str]:
+    """Paths of the greedy calls that were not made, since the model had been asked the very same before.
+
+    The small model may revise its draft to the same words; then the second review is the first one.
+    """
+    found = {node["path"] for node in nodes if node["source"] == "memo"}
+    assert all(path.endswith("]/llm#3") and path != "for#1[0]/llm#3" for path in found)
+    return found
 
 
 @pytest.mark.engine
@@ -249,7 +261,7 @@ def test_calls_the_program_does_not_order_overlap(online: Shell, server: Server)
         assert other["started_at"] < one["started_at"] + one["seconds"]
     assert shown["deadline_at"] == pytest.approx(shown["started_at"] + 120)
     assert {node["deadline"] for node in calls} == {shown["deadline_at"]}
-    assert server.asked(run) == Counter(node["path"] for node in calls)
+    assert server.asked(run) == Counter({node["path"] for node in calls} - said_again(calls))
     added = [each for each in server.events("added") if each["key"].startswith(run)]
     assert {each["deadline"] for each in added} == {shown["deadline_at"]}
 
@@ -270,13 +282,15 @@ def test_a_killed_run_goes_on_where_it_was(online: Shell, server: Server, answer
     document = online.json("resume", run)
     assert (document["status"], document["deadline_met"]) == ("completed", True)
     assert document["result"]["body"]
-    calls = {
-        node["path"]: node["source"] for node in online.json("show", run)["nodes"] if node["kind"] == "llm"
-    }
-    assert calls == {path: "reused at resume" if path in recorded else "executed" for path in calls}
-    assert recorded < set(calls)
+    nodes = [node for node in online.json("show", run)["nodes"] if node["kind"] == "llm"]
+    calls = {node["path"]: node["source"] for node in nodes}
+    repeated = said_again(nodes)
+    executed = set(calls) - recorded - repeated
+    assert {path for path, source in calls.items() if source == "reused at resume"} == recorded
+    assert {path for path, source in calls.items() if source == "executed"} == executed
+    assert executed
     new = server.asked(run) - asked
-    assert new == Counter(set(calls) - recorded)
+    assert new == Counter(executed)
     assert server.served() - served == new.total()
     assert "reused at resume" in online("show", run).stdout
 

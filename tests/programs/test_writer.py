@@ -5,7 +5,7 @@ from agentvm import agent, llm, tool
 LOG: list[str] = []
 
 
-class TestFailure(Exception):
+class SuiteFailed(Exception):
     """A test does not pass."""
 
 
@@ -17,7 +17,7 @@ async def functions_of(module: str) -> list[str]:
 @tool(effect="read")
 async def run_test(code: str) -> int:
     if "wrong" in code:
-        raise TestFailure(code)
+        raise SuiteFailed(code)
     if "syntax" in code:
         raise SyntaxError(code)
     return len(code)
@@ -36,7 +36,7 @@ async def write_tests(module: str, attempts: int = 2) -> dict[str, str]:
         for attempt in range(attempts):
             try:
                 await run_test(code)
-            except TestFailure as failure:
+            except SuiteFailed as failure:
                 code = await llm(f"Repair {code} ({attempt}): {failure}")
             except SyntaxError:
                 outcome[function] = "does not parse"
