@@ -44,7 +44,15 @@ class Compiled:
     @cached_property
     def module(self) -> Module:
         """This program and those of all agents it may call."""
-        return Module(tuple(each.program for each in self._reachable()))
+        return Module(tuple(self._programs.values()))
+
+    def find(self, name: str) -> Program | None:
+        """The program of that name, if it is this one or one that it may call."""
+        return self._programs.get(name)
+
+    @cached_property
+    def _programs(self) -> dict[str, Program]:
+        return {each.program.name: each.program for each in self._reachable()}
 
     def _reachable(self) -> Iterator[Compiled]:
         seen: dict[str, Compiled] = {}
@@ -58,8 +66,7 @@ class Compiled:
 
     def explain(self) -> str:
         """What was compiled, what is traced and why, with file, line and caret."""
-        programs = {each.program.name: each.program for each in self._reachable()}
-        return explain(self.program, self.source, self.decisions, programs.get)
+        return explain(self.program, self.source, self.decisions, self.find)
 
 
 _CACHE = "_agentvm_compiled"

@@ -44,6 +44,8 @@ class Stage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    times: int = 1
+    """How many such stages come one after the other."""
     calls: int = 1
     """Model calls that run side by side in this stage."""
     input_tokens: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,11 @@ import anyio
 
 from agentvm_compiler.calls import LlmRequest, llm_request
 from agentvm_compiler.errors import BackendError
-from agentvm_compiler.wire import Hints, ModelCall, ModelResult
+from agentvm_compiler.passes.stages import summarised
+from agentvm_compiler.wire import Hints, ModelCall, ModelResult, Stage
 
 from .keys import model_key
+from .profiling import place as place_name
 from .session import Outcome, Session, Work
 from .structured import ask, schema_of
 
@@ -29,6 +32,10 @@ class Place:
     """`module:qualname` of the agent."""
     siblings: int = 1
     prefix_group: str = ""
+    within: str = ""
+    """Site of the traced part that makes the call, if one does."""
+    remaining: Callable[[], tuple[Stage, ...]] = tuple
+    """Forecasts the stages of the run that wait for the call."""
 
 
 async def ask_model(session: Session, place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -89,6 +96,8 @@ async def complete(session: Session, request: LlmRequest, place: Place) -> Outco
         return result
 
     value, results = await ask(once, call)
+    if place.name:
+        _observe(session, place, results)
     return Outcome(value, _account(results, hints))
 
 
@@ -105,14 +114,21 @@ def hints_of(session: Session, request: LlmRequest, place: Place) -> Hints:
             "program": place.program,
             "run": session.record.id,
             "path": place.path,
-            "site": f"{place.name.rpartition(':')[2]}.{place.site}",
+            "site": place_name(place.name, place.site),
             "slo": slo,
             "deadline": deadline,
             "run_deadline": session.record.deadline_at,
+            "remaining": summarised(place.remaining()),
             "siblings": place.siblings,
             "prefix_group": place.prefix_group,
         }
     )
+
+
+def _observe(session: Session, place: Place, results: tuple[ModelResult, ...]) -> None:
+    notes = session.observed.at(place.name, place.within or place.site)
+    notes.input_tokens.extend(each.usage.input_tokens for each in results)
+    notes.output_tokens.extend(each.usage.output_tokens for each in results)
 
 
 def _account(results: tuple[ModelResult, ...], hints: Hints) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import anyio
 
 from agentvm_compiler.compile import Compiled
 from agentvm_compiler.errors import InternalError
+from agentvm_compiler.passes.stages import Forecaster
 
 from .errors import (
     DeadlineExceeded,
@@ -31,6 +32,7 @@ from .errors import (
 from .executor import run_program
 from .flights import Flights
 from .ports import ModelBackend, Store
+from .profiling import Observations
 from .records import Digest, Event, EventKind, Lease, RunRecord, RunStatus
 from .session import CHANGED, Session, encoded_error
 from .values import decode, digest, encode
@@ -60,7 +62,8 @@ async def open_session(
     wanted = [each.value for each in journal if each.value is not None]
     wanted += [each.detail[CHANGED] for each in journal if CHANGED in each.detail]
     values = await store.values([*dict.fromkeys(wanted), record.inputs])
-    return Session(record, store, backend, flights, journal, values)
+    earlier = Observations.from_json(await store.profile(record.agent))
+    return Session(record, store, backend, flights, journal, values, earlier=earlier)
 
 
 def _without_failure(journal: Sequence[Event], error: Digest) -> list[Event]:
@@ -78,6 +81,7 @@ async def drive(session: Session, compiled: Compiled, lease: Lease) -> Any:
             can be resumed.
     """
     record = session.record
+    session.forecasts = Forecaster(session.earlier.profile, compiled.find)
     try:
         async with _heartbeat(session.store, lease):
             return await _attempt(session, compiled)
@@ -110,6 +114,8 @@ async def _attempt(session: Session, compiled: Compiled) -> Any:
         finally:
             if timer is not None:
                 timer.cancel()
+        session.earlier.add(session.observed)
+        session.store.save_profile(record.agent, session.earlier.to_json())
         await _end(session, RunStatus.COMPLETED, result=data)
         return value
     session.check()

@@ -24,11 +24,13 @@ from agentvm_compiler.compile import Compiled, compile_agent
 from agentvm_compiler.errors import InternalError
 from agentvm_compiler.frontend.callees import agent_of
 from agentvm_compiler.ir import CONTROL_OPERANDS, LITERALS, UNBOUND, Kind, Node, Region
+from agentvm_compiler.wire import Stage
 
 from .asking import Place, ask_model
 from .errors import Halt, UnstorableValue, is_failure
 from .keys import agent_key, python_key
 from .ordered import OrderedGroup
+from .profiling import Notes
 from .session import Outcome, Session, Work
 from .slots import Slot
 from .tools import bind, call_tool
@@ -52,10 +54,13 @@ class Owner:
         self.iterations = iterations
         self.iteration = iteration
 
+    @property
+    def node(self) -> Node:
+        return self.frame.region.nodes[self.index]
+
     async def reached(self, effect: Effect) -> None:
         """Wait until an effect within may happen, as far as what is around it is concerned."""
-        node = self.frame.region.nodes[self.index]
-        if self.iterations is not None and (effect is Effect.WRITE or node.effect is Effect.WRITE):
+        if self.iterations is not None and (effect is Effect.WRITE or self.node.effect is Effect.WRITE):
             await self.iterations.reached(self.iteration)
         await self.frame.reached(self.index, effect)
 
@@ -173,7 +178,7 @@ class Frame:
                 await self._call(index, node)
             case Kind.PYTHON:
                 await self.reached(index, node.effect)
-                with tracing(Tracer(self.session, self.program, self._path(node), run_agent)):
+                with tracing(self._tracer(node)):
                     self._python(node)
             case Kind.TRACED:
                 await self._traced(index, node)
@@ -227,10 +232,16 @@ class Frame:
         found = self._replayed(node, work)
         if found is None:
             started = time.time()
-            with tracing(Tracer(self.session, self.program, work.path, run_agent)):
+            tracer = self._tracer(node)
+            with tracing(tracer):
                 found = await self.namespace.evaluator(node)(self._inputs(node))
+            self._seen(node).times.append(tracer.calls)
             self._keep(node, work, found, started)
         self._give(node, found)
+
+    def _tracer(self, node: Node) -> Tracer:
+        remaining = partial(self.remaining, node.site)
+        return Tracer(self.session, self.program, node, self._path(node), run_agent, remaining)
 
     def _code_work(self, node: Node) -> Work:
         key = python_key(node.code_hash, [_stored(value) for value in self._operands(node)])
@@ -290,7 +301,23 @@ class Frame:
             name=self.program.program.name,
             siblings=self.siblings,
             prefix_group=self._prefix_group(node),
+            remaining=partial(self.remaining, node.site),
         )
+
+    def remaining(self, site: str) -> tuple[Stage, ...]:
+        """Forecast of the stages that wait for a node of this frame, in what called the program too."""
+        rounds: dict[str, int] = {}
+        owner = self.owner
+        while owner is not None and owner.node.kind is not Kind.AGENT:
+            if owner.iterations is not None:
+                rounds[owner.node.site] = owner.iteration
+            owner = owner.frame.owner
+        stages = self.session.forecasts.after(self.program.program, site, rounds)
+        return stages if owner is None else (*stages, *owner.frame.remaining(owner.node.site))
+
+    def _seen(self, node: Node) -> Notes:
+        """Where to note what a node does, for later forecasts."""
+        return self.session.observed.at(self.program.program.name, node.site)
 
     def _prefix_group(self, node: Node) -> str:
         """The group of calls whose prompts begin alike: by code, and by the values that stand in it."""
@@ -309,6 +336,7 @@ class Frame:
         condition, *captures = (self._env[each] for each in node.operands)
         taken = condition.value is None if node.attrs.get("on") == "exit" else condition.value
         region = node.regions[0 if taken else 1]
+        self._seen(node).taken.append(1 if taken else 0)
         # Sites are unique in a program, so a branch needs no place of its own in a path.
         frame = self._inner(region, captures, Owner(self, index), self.path)
         for result, name in zip(frame.results, node.results, strict=True):
@@ -413,6 +441,7 @@ class Frame:
                 self._give_exit(node, None, _LITERALS["$none"])
             else:
                 self._give_exit(node, left[0], left[1])
+            self._seen(node).times.append(number)
             await group.before(number)
         group.raise_failure()
 
@@ -424,6 +453,7 @@ class Frame:
         items, *captures = (self._env[each] for each in node.operands)
         values = list(items.value)
         frames: list[Frame] = []
+        self._seen(node).times.append(len(values))
         room = anyio.Semaphore(WINDOW)
         async with anyio.create_task_group() as tasks:
             group = OrderedGroup(tasks)

@@ -114,6 +114,14 @@ class Store(Protocol):
 
     async def memo(self, key: str) -> MemoEntry | None: ...
 
+    async def profile(self, agent: str) -> str | None:
+        """What `save_profile` was last given for an agent."""
+        ...
+
+    def save_profile(self, agent: str, profile: str) -> Commit:
+        """Keep what the runs of an agent tell of its next one (JSON), in order with `append`."""
+        ...
+
     async def acquire_lease(self, run_id: str, holder: str, ttl: float) -> Lease:
         """Take the right to drive a run.
 

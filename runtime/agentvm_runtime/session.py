@@ -16,10 +16,12 @@ from typing import Any
 
 from agentvm_compiler.calls import CallContext
 from agentvm_compiler.errors import AgentVMError
+from agentvm_compiler.passes.stages import Forecaster
 
 from .errors import Halt, ReplayMismatch, StoreError, UncertainWrite, UnstorableValue, is_failure
 from .flights import Flights
 from .ports import Commit, ModelBackend, Store
+from .profiling import Observations
 from .progress import Progress
 from .records import Digest, Event, EventKind, MemoEntry, RunRecord, Source
 from .restoring import restore
@@ -69,6 +71,7 @@ class Session:
         values: Mapping[Digest, bytes],
         *,
         memo: bool = True,
+        earlier: Observations | None = None,
     ) -> None:
         self.record = record
         self.store = store
@@ -76,6 +79,11 @@ class Session:
         self.flights = flights
         self.memo = memo
         self.progress = Progress(time.time(), record.deadline_at)
+        self.observed = Observations()
+        """What this process saw of the run."""
+        self.earlier = earlier or Observations()
+        """What completed runs of the agent saw."""
+        self.forecasts = Forecaster()
         self.listeners: list[Callable[[Event], None]] = []
         """Called with every event as it is appended."""
         self._halted: Halt | None = None

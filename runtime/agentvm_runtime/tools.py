@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,11 @@ async def call_tool(
     work = tool_work(place, tool, args, kwargs, traced=traced)
 
     async def execute() -> Outcome:
-        return Outcome(await _attempts(session, work, tool, args, kwargs))
+        started = time.monotonic()
+        value = await _attempts(session, work, tool, args, kwargs)
+        notes = session.observed.at(place.name, place.within or place.site)
+        notes.tool_seconds.append(time.monotonic() - started)
+        return Outcome(value)
 
     return await session.perform(work, execute)
 

@@ -17,6 +17,8 @@ from typing import Any
 from agentvm_compiler.calls import Agent, LlmRequest, Tool, serving
 from agentvm_compiler.compile import Compiled
 from agentvm_compiler.errors import InternalError
+from agentvm_compiler.ir import Node
+from agentvm_compiler.wire import Stage
 
 from .asking import Place, ask_request, complete
 from .errors import is_failure
@@ -50,11 +52,23 @@ _scope: ContextVar[_Scope] = ContextVar("agentvm_traced_scope")
 class Tracer:
     """Dispatcher of a traced region."""
 
-    def __init__(self, session: Session, program: Compiled, path: str, run_agent: RunAgent) -> None:
+    def __init__(
+        self,
+        session: Session,
+        program: Compiled,
+        node: Node,
+        path: str,
+        run_agent: RunAgent,
+        remaining: Callable[[], tuple[Stage, ...]],
+    ) -> None:
         self._session = session
         self._program = program
+        self._site = node.site
         self._path = path
         self._run_agent = run_agent
+        self._remaining = remaining
+        self.calls = 0
+        """Calls made so far, in all tasks."""
 
     async def llm(self, request: LlmRequest) -> Any:
         return await ask_request(self._session, self._place("llm"), request, traced=True)
@@ -95,8 +109,15 @@ class Tracer:
         if scope.task is not _task():
             scope = scope.child()
             _scope.set(scope)
-        name = self._program.program.name
-        return Place(f"{self._path}/{scope.next_call()}", site, self._program.hash, name)
+        self.calls += 1
+        return Place(
+            path=f"{self._path}/{scope.next_call()}",
+            site=site,
+            program=self._program.hash,
+            name=self._program.program.name,
+            within=self._site,
+            remaining=self._remaining,
+        )
 
 
 class Forbidden:

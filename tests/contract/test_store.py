@@ -316,3 +316,12 @@ def test_naming_a_store_imports_no_driver() -> None:
         env=os.environ | {"PYTHONPATH": paths},
     )
     assert done.stdout.strip() == "[]"
+
+
+async def test_a_profile_is_what_was_saved_last(store):
+    """One for each agent, and none before."""
+    assert await store.profile("m:a") is None
+    store.save_profile("m:a", "one")
+    await store.save_profile("m:a", "two").wait()
+    await store.save_profile("m:b", "three").wait()
+    assert [await store.profile(each) for each in ("m:a", "m:b")] == ["two", "three"]

@@ -14,6 +14,7 @@ likely ones the longer.
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -80,17 +81,62 @@ def forecast(
     Raises:
         KeyError: the program has no such site.
     """
-    found = _Forecast(program, profile, done or {}, programs).after(program.body, site)
-    if found is None:
-        raise KeyError(site)
-    return found
+    return Forecaster(profile, programs).after(program, site, done or {})
 
 
 def critical_path(
     program: Program, profile: Profile = DEFAULT, *, programs: Programs = lambda _: None
 ) -> tuple[Stage, ...]:
     """The stages of the whole program."""
-    return _Forecast(program, profile, {}, programs).region(program.body)
+    return _Forecast(program, profile, programs).region(program.body)
+
+
+class Forecaster:
+    """Forecasts for many calls under one profile; what they have in common is found once.
+
+    Args: as for `forecast`.
+    """
+
+    def __init__(self, profile: Profile = DEFAULT, programs: Programs = lambda _: None) -> None:
+        self._profile = profile
+        self._programs = programs
+        self._known: dict[str, _Forecast] = {}
+
+    def after(self, program: Program, site: str, done: Mapping[str, int]) -> tuple[Stage, ...]:
+        """The stages that wait for the node at a site; see `forecast`."""
+        if program.name not in self._known:
+            self._known[program.name] = _Forecast(program, self._profile, self._programs)
+        found = self._known[program.name].after(program.body, site, done)
+        if found is None:
+            raise KeyError(site)
+        return found
+
+
+def summarised(stages: Sequence[Stage], most: int = 8) -> tuple[Stage, ...]:
+    """The same in at most so many entries: equal neighbours together, what comes late as its mean."""
+    entries: list[Stage] = []
+    for each in stages:
+        if entries and entries[-1].model_copy(update={"times": each.times}) == each:
+            each = each.model_copy(update={"times": entries.pop().times + each.times})
+        entries.append(each)
+    return (*entries[: most - 1], _mean(entries[most - 1 :])) if len(entries) > most else tuple(entries)
+
+
+def _mean(stages: Sequence[Stage]) -> Stage:
+    """So many stages as one that comes so many times; what is in them adds up to the same."""
+    times = sum(each.times for each in stages)
+
+    def mean(amount: Callable[[Stage], float]) -> float:
+        return sum(amount(each) * each.times for each in stages) / times
+
+    return Stage(
+        times=times,
+        calls=math.ceil(mean(lambda each: each.calls)),
+        input_tokens=round(mean(lambda each: each.input_tokens)),
+        output_tokens=round(mean(lambda each: each.output_tokens)),
+        output_tokens_upper=round(mean(lambda each: each.output_tokens_upper)),
+        tool_seconds=mean(lambda each: each.tool_seconds),
+    )
 
 
 def chains(program: Program) -> dict[str, tuple[str, ...]]:
@@ -98,7 +144,7 @@ def chains(program: Program) -> dict[str, tuple[str, ...]]:
 
     It is the names of carried values, or `EXIT` if an answer decides whether there is another round.
     """
-    found = _Forecast(program, DEFAULT, {}, lambda _: None)
+    found = _Forecast(program, DEFAULT, lambda _: None)
     loops = [each for each in program.body.walk() if each.kind is Kind.LOOP]
     return {each.site: names for each in loops if (names := found.chain(each))}
 
@@ -108,16 +154,15 @@ class _Forecast:
         self,
         program: Program,
         profile: Profile,
-        done: Mapping[str, int],
         programs: Programs,
         callers: frozenset[str] = frozenset(),
     ) -> None:
         self.name = program.name.rpartition(":")[2]
         self.profile = profile
-        self.done = done
         self.programs = programs
         self.callers = callers | {program.name}
         self._known: dict[str, tuple[Stage, ...]] = {}
+        self._chains: dict[str, tuple[str, ...]] = {}
         self.defined = {
             node.results[0]: node for node in program.body.walk() if node.kind is Kind.PYTHON and node.results
         }
@@ -131,23 +176,23 @@ class _Forecast:
         """The stages of one execution of the region."""
         return self._laid_out(region.nodes, region.params)[0]
 
-    def after(self, region: Region, site: str) -> tuple[Stage, ...] | None:
+    def after(self, region: Region, site: str, done: Mapping[str, int]) -> tuple[Stage, ...] | None:
         """The stages that wait for the site; None if it is not in the region."""
         for number, node in enumerate(region.nodes):
-            inside = None if node.site == site else self._within(node, site)
+            inside = None if node.site == site else self._within(node, site, done)
             if node.site == site or inside is not None:
                 rest, _ = self._laid_out(region.nodes[number + 1 :], node.results, [node.site])
                 return _then(inside or (), rest)
         return None
 
-    def _within(self, node: Node, site: str) -> tuple[Stage, ...] | None:
+    def _within(self, node: Node, site: str, done: Mapping[str, int]) -> tuple[Stage, ...] | None:
         """What is left of a region node after the site within it; None if it is not in there."""
         for region in node.regions:
-            inside = self.after(region, site)
+            inside = self.after(region, site, done)
             if inside is not None:
                 if node.kind is not Kind.LOOP or not self._is_chain(node):
                     return inside
-                left = max(0, self._times(node) - 1 - self.done.get(node.site, 0))
+                left = max(0, self._times(node) - 1 - done.get(node.site, 0))
                 return _then(inside, _repeated(self.region(region), left))
         return None
 
@@ -224,7 +269,7 @@ class _Forecast:
         program = self.programs(node.attrs["callee"])
         if program is None or program.name in self.callers:
             return (self._call(node),)
-        return _Forecast(program, self.profile, {}, self.programs, self.callers).region(program.body)
+        return _Forecast(program, self.profile, self.programs, self.callers).region(program.body)
 
     def _branch(self, node: Node) -> tuple[Stage, ...]:
         taken = _or(self.site(node).taken, self.profile.taken)
@@ -247,6 +292,11 @@ class _Forecast:
 
         Names of carried values; `EXIT` where an answer decides whether there is another iteration.
         """
+        if node.site not in self._chains:
+            self._chains[node.site] = self._chain(node)
+        return self._chains[node.site]
+
+    def _chain(self, node: Node) -> tuple[str, ...]:
         region, count = node.regions[0], node.attrs["carried"]
         _, ready = self._laid_out(region.nodes, region.params)
         if not any(self.node(each) for each in region.nodes):

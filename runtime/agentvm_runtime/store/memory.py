@@ -49,6 +49,7 @@ class MemoryStore:
         self._values: dict[Digest, bytes] = {}
         self._memo: dict[str, MemoEntry] = {}
         self._leases: dict[str, Lease] = {}
+        self._profiles: dict[str, str] = {}
 
     async def open(self) -> None:
         self._open = True
@@ -128,6 +129,15 @@ class MemoryStore:
         if entry is not None and entry.expires_at is not None and entry.expires_at <= self._clock():
             return None
         return entry
+
+    async def profile(self, agent: str) -> str | None:
+        self._check()
+        return self._profiles.get(agent)
+
+    def save_profile(self, agent: str, profile: str) -> Done:
+        self._check()
+        self._profiles[agent] = profile
+        return _DONE
 
     async def acquire_lease(self, run_id: str, holder: str, ttl: float) -> Lease:
         self._check()

@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -86,6 +86,13 @@ memo = Table(
     Column("path", String, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double),
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("agent", String, primary_key=True),
+    Column("profile", Text, nullable=False),
 )
 
 leases = Table(

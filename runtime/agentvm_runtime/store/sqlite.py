@@ -178,6 +178,13 @@ class SqliteStore:
             return None
         return entry
 
+    async def profile(self, agent: str) -> str | None:
+        return await self._one(sql.GET_PROFILE, {"agent": agent}, lambda row: str(row[0]))
+
+    def save_profile(self, agent: str, profile: str) -> Pending:
+        row = {"agent": agent, "profile": profile}
+        return self._submit(lambda transaction: transaction.execute(sql.PUT_PROFILE, row))
+
     async def acquire_lease(self, run_id: str, holder: str, ttl: float) -> Lease:
         return await self._lease(run_id, lambda old, now: leases.granted(old, run_id, holder, ttl, now))
 

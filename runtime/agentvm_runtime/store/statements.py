@@ -51,6 +51,7 @@ ADD_VALUE = compiled(sqlite.insert(schema.values).on_conflict_do_nothing())
 ADD_RUN = compiled(sqlite.insert(schema.runs).on_conflict_do_nothing())
 PUT_MEMO = _upsert(schema.memo, "key")
 PUT_LEASE = _upsert(schema.leases, "run_id")
+PUT_PROFILE = _upsert(schema.profiles, "agent")
 PUT_META = _upsert(schema.meta, "name")
 SET_STATUS = compiled(
     update(schema.runs).where(schema.runs.c.id == bindparam("run_id")),
@@ -67,6 +68,7 @@ GET_RUN = _by(schema.runs, schema.runs.c.id)
 GET_VALUE = _by(schema.values, schema.values.c.digest, schema.values.c.coding, schema.values.c.data)
 GET_MEMO = _by(schema.memo, schema.memo.c.key)
 GET_LEASE = _by(schema.leases, schema.leases.c.run_id)
+GET_PROFILE = _by(schema.profiles, schema.profiles.c.agent, schema.profiles.c.profile)
 GET_EVENTS = compiled(
     select(*list(schema.events.columns)[1:])
     .where(schema.events.c.run_id == bindparam("run_id"))
