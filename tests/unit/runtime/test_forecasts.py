@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,7 +17,6 @@ from agentvm_serving.slo import EXTRA_KEY, to_extra_args
 
 @tool(effect="read")
 async def look(what: str) -> str:
-    time.sleep(0.002)
     return what
 
 
@@ -98,7 +96,7 @@ async def test_completed_runs_make_the_next_forecast():
     plan = model.calls[0].hints.remaining
     assert [(each.times, each.calls) for each in plan][:3] == [(1, 5), (1, 5), (1, 1)]
     assert sum(each.times for each in plan) == 3 + 2 * 2
-    assert plan[0].tool_seconds >= 0.002
+    assert plan[0].tool_seconds > 0
     assert {each.output_tokens for each in plan} == {3, 1}
     assert all(each.output_tokens_upper == each.output_tokens for each in plan)
 
