@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,7 +56,6 @@ def test_text_round_trip(agent):
 @pytest.mark.parametrize("agent", EVERY)
 def test_modules_fit_the_schema(agent):
     """What is emitted is valid by the JSON Schema that the package ships."""
-    jsonschema = pytest.importorskip("jsonschema")
     schema = importlib.resources.files("agentvm_compiler").joinpath("ir.schema.json").read_text()
     jsonschema.Draft202012Validator(json.loads(schema)).validate(
         json.loads(compile_agent(agent).module.to_json())
