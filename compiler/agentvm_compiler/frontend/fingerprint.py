@@ -11,8 +11,7 @@ import ast
 import copy
 import enum
 import functools
-import inspect
-import textwrap
+import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -21,7 +20,7 @@ from agentvm_compiler.calls import Agent, Tool
 from agentvm_compiler.ir import content_hash
 
 from .scope import UNKNOWN, Scope, walk_scope
-from .source import FunctionTree, is_users, source_of
+from .source import FunctionTree, file_of, is_users, source_of
 
 
 def code_hash(code: str, used: Mapping[str, str], *more: Any) -> str:
@@ -91,8 +90,9 @@ def _class(cls: type) -> str:
     try:
         if not is_users(cls):
             return name
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    except (OSError, TypeError, SyntaxError):
+        module = sys.modules[cls.__module__]
+        tree = file_of(str(module.__file__), module).classes[cls.__qualname__]
+    except (OSError, TypeError, SyntaxError, LookupError):
         return name
     bases = [fingerprint(each) for each in cls.__bases__]
     # A pydantic docstring is part of the JSON Schema the model sees, so docstrings count here.

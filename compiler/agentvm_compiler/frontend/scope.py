@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import builtins
 import enum
-import functools
-import linecache
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -40,7 +38,7 @@ class Scope:
         """Names never taken for a global: too many, if anything, which is safe."""
         self.globals = source.fn.__globals__
         self.cells = _cells(source.fn)
-        self.rebound = rebound_globals(source.file)
+        self.rebound = source.rebound
         """Module-level names that some function assigns."""
 
     def lookup(self, name: str) -> Any:
@@ -75,16 +73,6 @@ class Scope:
                     return getattr(owner, expression.attr)
                 return found.__func__ if isinstance(found, staticmethod) else UNKNOWN
         return UNKNOWN
-
-
-@functools.lru_cache(maxsize=1024)
-def rebound_globals(file: str) -> frozenset[str]:
-    """Names that a `global` statement anywhere in the file makes assignable."""
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except SyntaxError:
-        return frozenset()
-    return frozenset(name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names)
 
 
 def _lambda_parameters(tree: ast.AST) -> set[str]:

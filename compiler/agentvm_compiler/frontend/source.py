@@ -7,9 +7,8 @@ import functools
 import inspect
 import sys
 import sysconfig
-import textwrap
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,16 +25,19 @@ _OURS = ("agentvm", "agentvm_compiler", "agentvm_runtime", "agentvm_serving", "b
 FunctionTree = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
     """A function's syntax tree."""
 
     fn: types.FunctionType
     tree: FunctionTree
+    """Its own: what is found out about the function is marked on it."""
     file: str
     lines: tuple[str, ...]
     """The function's own source lines, for messages; the first is line `first_line`."""
     first_line: int
+    rebound: frozenset[str]
+    """Names that a `global` statement anywhere in the file makes assignable."""
 
     def quote(self, line: int, column: int, end_column: int | None = None) -> str:
         """The source line with a caret under the place."""
@@ -47,6 +49,56 @@ class Source:
         return f"{text}\n{' ' * column}{'^' * width}"
 
 
+class File:
+    """What a source file defines; the file is parsed once for all of it."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        self.ends: dict[tuple[str, int], int] = {}
+        """The last line of each function, by its name and its first line."""
+        self.classes: dict[str, ast.ClassDef] = {}
+        """By qualified name, of several the first."""
+        self.rebound: set[str] = set()
+        self._note(ast.parse("".join(lines)), "")
+
+    def _note(self, node: ast.AST, prefix: str) -> None:
+        for each in statements_in(node):
+            inner = prefix
+            if isinstance(each, FunctionTree):
+                first = min(part.lineno for part in (each, *each.decorator_list))
+                self.ends[each.name, first] = each.end_lineno or first
+                inner = f"{prefix}{each.name}.<locals>."
+            elif isinstance(each, ast.ClassDef):
+                self.classes.setdefault(f"{prefix}{each.name}", each)
+                inner = f"{prefix}{each.name}."
+            elif isinstance(each, ast.Global):
+                self.rebound.update(each.names)
+            self._note(each, inner)
+
+
+def statements_in(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements, handlers and cases directly in a statement."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        yield from getattr(node, field, ())
+
+
+_files: dict[str, File] = {}
+
+
+def file_of(name: str, thing: types.CodeType | types.ModuleType) -> File:
+    """The file of this name, in which the code or module is.
+
+    Raises:
+        OSError: it is not to be had.
+        SyntaxError: it is not Python any more.
+    """
+    lines, _ = inspect.findsource(thing)
+    known = _files.get(name)
+    if known is None or known.lines != lines:
+        known = _files[name] = File(lines)
+    return known
+
+
 def source_of(fn: Callable[..., Any]) -> Source | None:
     """The source of a plain Python function; None where there is none to be had."""
     if not isinstance(fn, types.FunctionType):
@@ -56,32 +108,27 @@ def source_of(fn: Callable[..., Any]) -> Source | None:
 
 @functools.lru_cache(maxsize=4096)
 def _source_of(fn: types.FunctionType) -> Source | None:
+    code = fn.__code__  # of the function itself, not of what it wraps
+    first = code.co_firstlineno
     try:
-        lines, first = inspect.getsourcelines(fn.__code__)  # of the function itself, not of what it wraps
-    except (OSError, TypeError):
+        file = file_of(code.co_filename, code)
+    except (OSError, TypeError, SyntaxError):
         return None
-    text = "".join(lines)
-    dedented = textwrap.dedent(text)
-    indent = len(lines[0]) - len(lines[0].lstrip()) if dedented != text else 0
-    try:
-        module = ast.parse(dedented)
-    except SyntaxError:  # a lambda in the middle of an expression, say
+    end = file.ends.get((code.co_name, first))
+    if end is None:  # a lambda, or the file has changed
         return None
-    for statement in module.body:
-        if isinstance(statement, FunctionTree) and statement.name == fn.__code__.co_name:
-            ast.increment_lineno(statement, first - 1)
-            if indent:
-                _shift(statement, indent)
-            return Source(fn, statement, fn.__code__.co_filename, tuple(lines), first)
-    return None
+    lines = file.lines[first - 1 : end]
+    return Source(fn, _parsed(lines, first), code.co_filename, tuple(lines), first, frozenset(file.rebound))
 
 
-def _shift(tree: ast.AST, columns: int) -> None:
-    for node in ast.walk(tree):
-        if hasattr(node, "col_offset"):
-            node.col_offset += columns
-        if getattr(node, "end_col_offset", None) is not None:
-            node.end_col_offset += columns  # type: ignore[attr-defined]
+def _parsed(lines: list[str], first: int) -> FunctionTree:
+    """The function in these lines, at its own line numbers and columns."""
+    indented = lines[0][:1].isspace()
+    above = "\n" * (first - 2) + "if 1:\n" if indented else "\n" * (first - 1)
+    statement = ast.parse(above + "".join(lines)).body[0]
+    tree = statement.body[0] if isinstance(statement, ast.If) else statement
+    assert isinstance(tree, FunctionTree)
+    return tree
 
 
 def is_users(value: Any) -> bool:
