@@ -24,11 +24,13 @@ import anyio.abc
 from agentvm_compiler.calls import Agent
 from agentvm_compiler.compile import compile_agent
 from agentvm_compiler.errors import InputError, InternalError
-from agentvm_runtime.driver import LEASE_SECONDS, drive, ended_result, open_session
+from agentvm_runtime.driver import FORGETS, LEASE_SECONDS, drive, ended_result, open_session, preview
 from agentvm_runtime.errors import RunCancelled, StoreError
 from agentvm_runtime.flights import Flights
 from agentvm_runtime.progress import Progress
 from agentvm_runtime.records import Event, EventKind, RunRecord, RunStatus
+from agentvm_runtime.rehearsal import Preview
+from agentvm_runtime.revision import MODULE, code_of
 from agentvm_runtime.session import Session
 from agentvm_runtime.slots import Slot
 from agentvm_runtime.values import digest, encode
@@ -251,16 +253,18 @@ class AgentVM:
         seconds = optional_seconds(deadline, what="deadline")
         seconds = program.deadline if seconds is None else seconds
         now = time.time()
+        compiled = compile_agent(program)
+        code, source = code_of(compiled)
         record = RunRecord(
             id=run_id or _new_id(now),
             agent=program.ref,
-            program=compile_agent(program).hash,
+            program=compiled.hash,
             inputs=digest(data),
             created_at=now,
             deadline_at=None if seconds is None else now + seconds,
-            meta={"file": program.fn.__code__.co_filename, "llm": self._spec},
+            meta={"file": program.fn.__code__.co_filename, "llm": self._spec, MODULE: code},
         )
-        await self.store.create_run(record, {record.inputs: data})
+        await self.store.create_run(record, {record.inputs: data, code: source})
         return await self._begin(record, program)
 
     async def resume(self, run_id: str, *, agent: Any = None, retry: bool = False) -> Run:
@@ -277,9 +281,21 @@ class AgentVM:
             RunLeased: another process is driving it.
         """
         record = await self.get(run_id)
-        if not (record.status in RESUMABLE or (retry and record.status is RunStatus.FAILED)):
+        if not _resumable(record, retry):
             return await self._ended(record)
         return await self._begin(record, self._agent_of(record, agent), resumed=True, retry=retry)
+
+    async def preview(self, run_id: str, *, agent: Any = None, retry: bool = False) -> Preview | None:
+        """What `resume` would keep and do again, without doing it; None for a run that has ended.
+
+        Raises:
+            InputError: no such run, or its agent cannot be found.
+        """
+        record = await self.get(run_id)
+        if not _resumable(record, retry):
+            return None
+        compiled = compile_agent(self._agent_of(record, agent))
+        return await preview(record, compiled, self.store, self._backend, retry=retry)
 
     async def get(self, run_id: str) -> RunRecord:
         """The record of a run. Raises InputError if there is none."""
@@ -312,10 +328,16 @@ class AgentVM:
             raise InternalError("AgentVM was used outside `async with AgentVM() as vm:`; enter it first.")
         lease = await self.store.acquire_lease(record.id, this_holder(), LEASE_SECONDS)
         try:
-            session = await open_session(record, self.store, self._backend, self._flights, retry=retry)
+            compiled = compile_agent(agent)
+            session = await open_session(
+                record, compiled, self.store, self._backend, self._flights, retry=retry
+            )
             if resumed:
-                now = time.time()
-                session.append(Event(EventKind.RESUMED, "", started_at=now, finished_at=now))
+                now, revision = time.time(), session.revision
+                forgets = {FORGETS: record.error} if retry and record.error is not None else {}
+                detail = {**revision.detail, **forgets}
+                event = Event(EventKind.RESUMED, "", started_at=now, finished_at=now, detail=detail)
+                session.append(event, revision.values)
                 commit = self.store.set_status(record.id, RunStatus.RUNNING)
                 await commit.wait()
                 session.record = replace(record, status=RunStatus.RUNNING, error=None, finished_at=None)
@@ -330,7 +352,7 @@ class AgentVM:
             self._live.add(handle)
             try:
                 with handle._scope:
-                    value = await drive(session, compile_agent(agent), lease)
+                    value = await drive(session, compiled, lease)
             except Exception as raised:
                 error = raised
             finally:
@@ -357,6 +379,10 @@ class AgentVM:
         except Exception as error:
             handle._end.set((None, error))
         return handle
+
+
+def _resumable(record: RunRecord, retry: bool) -> bool:
+    return record.status in RESUMABLE or (retry and record.status is RunStatus.FAILED)
 
 
 def _stopped(record: RunRecord) -> RunCancelled:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -24,6 +25,10 @@ def resume(
     retry: Annotated[
         bool, typer.Option("--retry", help="Try a failed run again from where it failed.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be kept and what done again, and do nothing."),
+    ] = False,
     llm: Annotated[
         str | None,
         typer.Option(metavar="SPEC", help="The model, as for `agentvm run`. Default: the run's own."),
@@ -33,7 +38,8 @@ def resume(
 ) -> None:
     """Go on with a run; what its journal has is not executed again.
 
-    A finished run executes nothing and prints its answer again.
+    A finished run executes nothing and prints its answer again. After a change of the code, results that
+    still stand are kept, the rest is done again, and both are said before it begins.
     """
     from agentvm.loading import find_agent, load_agent
 
@@ -43,9 +49,36 @@ def resume(
     with clean_stdout(json) as out:
         record = asyncio.run(read_run(run, store))
         found = load_agent(agent) if agent else find_agent(record.agent, record.meta.get("file"))
+        spec = llm or record.meta.get("llm")
+        if dry_run:
+            asyncio.run(_rehearse(record.id, found, retry, store, spec, json, out))
+            return
 
         async def begin(vm: AgentVM) -> Run:
+            expected = await vm.preview(record.id, agent=found, retry=retry)
+            if expected is not None and expected.edited:
+                print(f"The code has changed: {expected.summary}", file=sys.stderr)
             return await vm.resume(record.id, agent=found, retry=retry)
 
-        code = drive(begin, store=store, llm=llm or record.meta.get("llm"), as_json=json, out=out)
+        code = drive(begin, store=store, llm=spec, as_json=json, out=out)
     raise typer.Exit(code)
+
+
+async def _rehearse(
+    run: str, agent: Any, retry: bool, store: str | None, llm: str | None, json: bool, out: TextIO
+) -> None:
+    from agentvm.config import default_llm, default_store
+    from agentvm.vm import AgentVM
+
+    async with AgentVM(store=store or default_store(), llm=llm or default_llm()) as vm:
+        found = await vm.preview(run, agent=agent, retry=retry)
+    if json:
+        import json as encoder
+
+        print(
+            encoder.dumps({"run": run, **(found.document() if found else {})}, ensure_ascii=False), file=out
+        )
+    elif found is None:
+        print(f"Run {run} has ended: nothing would be executed.", file=out)
+    else:
+        print("\n".join(found.lines()), file=out)

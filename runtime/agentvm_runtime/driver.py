@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 
@@ -33,7 +33,9 @@ from .executor import run_program
 from .flights import Flights
 from .ports import ModelBackend, Store
 from .profiling import Observations
-from .records import Digest, Event, EventKind, Lease, RunRecord, RunStatus
+from .records import Event, EventKind, Lease, RunRecord, RunStatus
+from .rehearsal import Preview, Rehearsal, rehearse
+from .revision import revise
 from .session import CHANGED, Session, encoded_error
 from .values import decode, digest, encode
 
@@ -44,31 +46,77 @@ ENDS = {
 }
 """What ends a run when a session is halted with it; after anything else it stays as it was, to be resumed."""
 
+S = TypeVar("S", bound=Session)
+
 LEASE_SECONDS = 15.0
 """How long a lease holds without a heartbeat."""
 
 
 async def open_session(
-    record: RunRecord, store: Store, backend: ModelBackend, flights: Flights, *, retry: bool = False
+    record: RunRecord,
+    compiled: Compiled,
+    store: Store,
+    backend: ModelBackend,
+    flights: Flights,
+    *,
+    retry: bool = False,
 ) -> Session:
     """Read the run's journal, in one pass, into a session.
 
     Args:
         retry: forget the failure that ended the run, so that its work is done again.
     """
+    journal = await read_journal(store, record, retry)
+    return await session_on(Session, journal, record, compiled, store, backend, flights)
+
+
+async def preview(
+    record: RunRecord, compiled: Compiled, store: Store, backend: ModelBackend, *, retry: bool = False
+) -> Preview:
+    """What resuming the run would keep and do again. Does nothing and records nothing."""
+    journal = await read_journal(store, record, retry)
+    session = await session_on(Rehearsal, journal, record, compiled, store, backend, Flights())
+    return await rehearse(session, compiled, journal)
+
+
+async def read_journal(store: Store, record: RunRecord, retry: bool) -> list[Event]:
+    """The run's journal without the failures that were to be forgotten, then or now."""
     journal = await store.events(record.id)
     if retry and record.error is not None:
-        journal = _without_failure(journal, record.error)
+        journal.append(Event(EventKind.RESUMED, "", detail={FORGETS: record.error}))
+    return remembered(journal)
+
+
+FORGETS = "forgets"
+"""In the detail of a resumption: digest of the failure that ended the attempt before, to be tried again."""
+
+
+def remembered(journal: Sequence[Event]) -> list[Event]:
+    """The journal without the failed work that a later attempt tried again."""
+    kept: list[Event] = []
+    for event in journal:
+        if FORGETS in event.detail:
+            failure = event.detail[FORGETS]
+            kept = [each for each in kept if each.kind is not EventKind.FAILED or each.value != failure]
+        kept.append(event)
+    return kept
+
+
+async def session_on(
+    kind: type[S],
+    journal: list[Event],
+    record: RunRecord,
+    compiled: Compiled,
+    store: Store,
+    backend: ModelBackend,
+    flights: Flights,
+) -> S:
     wanted = [each.value for each in journal if each.value is not None]
     wanted += [each.detail[CHANGED] for each in journal if CHANGED in each.detail]
     values = await store.values([*dict.fromkeys(wanted), record.inputs])
     earlier = Observations.from_json(await store.profile(record.agent))
-    return Session(record, store, backend, flights, journal, values, earlier=earlier)
-
-
-def _without_failure(journal: Sequence[Event], error: Digest) -> list[Event]:
-    """The journal without the failed work that ended the run."""
-    return [each for each in journal if not (each.kind is EventKind.FAILED and each.value == error)]
+    revision = await revise(record, journal, compiled, store)
+    return kind(record, store, backend, flights, journal, values, earlier=earlier, revision=revision)
 
 
 async def drive(session: Session, compiled: Compiled, lease: Lease) -> Any:

@@ -88,6 +88,7 @@ class Frame:
         self._env = dict(_LITERALS)
         self._env.update(zip(region.params, params, strict=True))
         self._env.update((name, Slot()) for node in region.nodes for name in node.results)
+        self._names = session.revision.names.get(program.program.name, {})
         self._index = {node.site: number for number, node in enumerate(region.nodes)}
         self.results = [self._env[each] for each in region.results]
         """Slots of the region's results; filled as the frame executes."""
@@ -109,7 +110,7 @@ class Frame:
 
     async def reached(self, index: int, effect: Effect) -> None:
         """Wait until control has certainly come to a node, as far as the effect requires it."""
-        if effect is Effect.PURE:
+        if effect is Effect.PURE or self.session.rehearsing:
             return
         await self._earlier(self.region.nodes[index])
         if self.owner is not None:
@@ -178,6 +179,8 @@ class Frame:
                 await self._call(index, node)
             case Kind.PYTHON:
                 await self.reached(index, node.effect)
+                if self.session.rehearsing:
+                    await self.session.admit(self._code_work(node))
                 with tracing(self._tracer(node)):
                     self._python(node)
             case Kind.TRACED:
@@ -199,7 +202,8 @@ class Frame:
     # -- nodes that run code -----------------------------------------------------------
 
     def _path(self, node: Node) -> str:
-        return f"{self.path}/{node.site}" if self.path else node.site
+        name = self._names.get(node.site, node.site)
+        return f"{self.path}/{name}" if self.path else name
 
     def _operands(self, node: Node) -> list[Any]:
         return [self._env[each].value for each in node.operands]
@@ -229,6 +233,8 @@ class Frame:
         """Run ordinary asynchronous Python, with its effects recorded."""
         await self.reached(index, node.effect)
         work = self._code_work(node)
+        if self.session.rehearsing:
+            await self.session.admit(work)
         found = self._replayed(node, work)
         if found is None:
             started = time.time()

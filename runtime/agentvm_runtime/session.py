@@ -25,6 +25,7 @@ from .profiling import Observations
 from .progress import Progress
 from .records import Digest, Event, EventKind, MemoEntry, RunRecord, Source
 from .restoring import restore
+from .revision import UNCHANGED, Revision
 from .values import copy_value, decode, digest, encode, key_digest
 
 
@@ -72,12 +73,14 @@ class Session:
         *,
         memo: bool = True,
         earlier: Observations | None = None,
+        revision: Revision = UNCHANGED,
     ) -> None:
         self.record = record
         self.store = store
         self.backend = backend
         self.flights = flights
         self.memo = memo
+        self.revision = revision
         self.progress = Progress(time.time(), record.deadline_at)
         self.observed = Observations()
         """What this process saw of the run."""
@@ -90,6 +93,9 @@ class Session:
         self._values = values
         self._recorded = {each.path: each for each in journal if each.kind is not EventKind.INTENT}
         self._intents = {each.path: each.key for each in journal if each.kind is EventKind.INTENT}
+
+    rehearsing = False
+    """Whether nothing is to be done but to find out what would be."""
 
     # -- the journal -------------------------------------------------------------------
 
@@ -126,6 +132,9 @@ class Session:
 
     # -- work --------------------------------------------------------------------------
 
+    async def admit(self, work: Work) -> None:
+        """In a rehearsal, asked before code that may have effects is run."""
+
     async def perform(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
         """Do the work, or use what is recorded of it.
 
@@ -154,13 +163,15 @@ class Session:
         """The journal's result for this work, if it has one that can be used."""
         self.check()
         found = self._recorded.get(work.path)
-        if found is not None and found.key != work.key:
-            if work.traced:
-                raise self.halt(_mismatch(work, found))
-            found = None
-        if found is not None and found.value is not None:
+        other = found is not None and found.key != work.key
+        if other and work.traced:
+            assert found is not None
+            raise self.halt(_mismatch(self.record.id, work, found))
+        if found is not None and found.value is not None and not other:
             return found
         intent = self._intents.get(work.path)
+        if other and self.revision.edited:
+            return None  # the code was changed: what it did before is known, and it now does something else
         if intent is not None and not (work.idempotent and intent == work.key):
             raise self.halt(_uncertain(self.record.id, work))
         return None
@@ -351,10 +362,11 @@ def _uncertain(run_id: str, work: Work) -> UncertainWrite:
     )
 
 
-def _mismatch(work: Work, found: Event) -> ReplayMismatch:
+def _mismatch(run_id: str, work: Work, found: Event) -> ReplayMismatch:
     what = "other arguments" if found.site == work.site else f"'{found.site}'"
     return ReplayMismatch(
         f"At {work.path} the program asked for '{work.site}', the journal has {what} there. "
         "The traced part of the program changed, or does not do the same each time (it may look at the clock "
-        "or at random numbers: use agentvm.now() and agentvm.random()). Start a new run."
+        "or at random numbers: use agentvm.now() and agentvm.random()). Keep the results up to there in "
+        f"a run of its own: agentvm fork {run_id} --at {work.path}"
     )

@@ -346,3 +346,21 @@ def test_doctor_gives_its_checks_as_json(cli):
     """One document, whatever stands well or badly."""
     checks = json.loads(cli("doctor", "--json").stdout)
     assert {"name", "status", "detail", "remedy"} == set(checks[0])
+
+
+def test_resume_after_an_edit_says_what_it_keeps(cli: Cli) -> None:
+    """`--dry-run` prints what would be kept and does nothing; `resume` says it, then does it."""
+    flow, log = cli.folder / "flow.py", cli.folder / "calls.log"
+    flow.write_text(FLOW.replace('"answer": second', '"answer": second + undefined'))
+    assert cli("run", "flow.py:chain", "-i", "topic=bees", *MODEL).returncode == 1
+    run = cli.json("runs")[0]["run"]
+    flow.write_text(FLOW.replace('f"second {first}"', 'f"next {first}"'))
+    asked = log.read_text()
+    rehearsed = cli("resume", run, "--retry", "--dry-run")
+    assert rehearsed.returncode == 0, rehearsed.stderr
+    assert "kept 1, re-run 1: prompt of 'second' changed at flow.py:13 and 1 more" in rehearsed.stdout
+    assert log.read_text() == asked
+    resumed = cli("resume", run, "--retry")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "The code has changed: kept 1, re-run 1" in resumed.stderr
+    assert log.read_text() == asked + "next FIRST BEES\n"
