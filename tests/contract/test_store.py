@@ -50,9 +50,11 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
-    url = "memory" if request.param == "memory" else f"sqlite+aiosqlite:///{tmp_path}/runs.db"
+    url = f"sqlite+aiosqlite:///{tmp_path}/runs.db" if request.param == "sqlite" else "memory"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")()
     store = open_store(url, clock=clock)
     await store.open()
     yield store
@@ -286,7 +288,8 @@ async def test_a_closed_store_says_so_and_opens_again(store: Store) -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("postgresql+asyncpg://host/db", "PostgreSQL is not in this version"),
+        ("postgresql+psycopg://host/db", "no such kind of store"),
+        ("postgresql://host/db?schema=", "1 to 63 bytes"),
         ("mysql://host/db", "no such kind of store.*sqlite.*memory"),
         ("sqlite:/runs.db/x://", "no such kind of store"),
         ("sqlite://host/runs.db", "three slashes"),

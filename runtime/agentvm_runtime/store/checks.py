@@ -6,13 +6,28 @@ a whole group of other people's events.
 
 from __future__ import annotations
 
+from agentvm_compiler.errors import InputError
 from agentvm_runtime.errors import StoreError
-from agentvm_runtime.records import Event
+from agentvm_runtime.records import Event, RunRecord
 
 
 def check_event(run_id: str, event: Event) -> None:
     """Raises StoreError if a text of the event cannot be stored."""
+    if fault := _fault(f"{run_id}{event.path}{event.site}{event.node}{event.key}"):
+        raise StoreError(f"event {event.path!a}: its text {fault}")
+
+
+def check_run(run: RunRecord) -> None:
+    """Raises InputError if a text of the run cannot be stored."""
+    if fault := _fault(f"{run.id}{run.agent}{run.program}{run.parent}"):
+        raise InputError(f"run {run.id!a} of agent {run.agent!a}: its text {fault}")
+
+
+def _fault(text: str) -> str:
+    if "\0" in text:
+        return "has a NUL character, which PostgreSQL cannot store"
     try:
-        f"{run_id}{event.path}{event.site}{event.node}{event.key}".encode()
+        text.encode()
     except UnicodeEncodeError as error:
-        raise StoreError(f"event {event.path!a}: its text is not valid Unicode ({error.reason})") from None
+        return f"is not valid Unicode ({error.reason})"
+    return ""

@@ -6,15 +6,14 @@ import sqlite3
 import time
 from pathlib import Path
 
-from agentvm_runtime.errors import StoreError, StoreVersionError
+from agentvm_runtime.errors import StoreError
 
 from . import statements as sql
-from .schema import SCHEMA_VERSION
+from .group import PATIENCE
+from .schema import SCHEMA_VERSION, check_version
 
 BUSY_MS = 5_000
 """How long SQLite itself waits for a lock before it says so."""
-PATIENCE = 60.0
-"""Seconds of retrying after which a lock counts as stuck."""
 
 _INTACT = "What was recorded before is intact: resume the runs afterwards."
 # By SQLite's primary result code: what is wrong, and what to do.
@@ -100,26 +99,18 @@ def prepare(path: Path, synchronous: str) -> sqlite3.Connection:
 def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
-        for statement in sql.CREATE:
-            connection.execute(statement)
-        connection.execute(sql.PUT_META, {"name": "schema_version", "value": str(SCHEMA_VERSION)})
+        for text in sql.create("sqlite"):
+            connection.execute(text)
+        connection.execute(sql.PUT_META.sqlite, {"name": "schema_version", "value": str(SCHEMA_VERSION)})
         return
     row = (
-        connection.execute(sql.GET_META, {"name": "schema_version"}).fetchone() if "meta" in tables else None
+        connection.execute(sql.GET_META.sqlite, {"name": "schema_version"}).fetchone()
+        if "meta" in tables
+        else None
     )
     if row is None:
         raise StoreError(
             f"store {path}: it is a database of another program. "
             f"Choose another --store; this one was left as it is."
         )
-    version = int(row[0])
-    if version > SCHEMA_VERSION:
-        raise StoreVersionError(
-            f"store {path}: it has schema version {version}, this AgentVM knows "
-            f"versions up to {SCHEMA_VERSION}. Upgrade AgentVM: pip install --upgrade agentvm"
-        )
-    if version < SCHEMA_VERSION:
-        raise StoreVersionError(
-            f"store {path}: it has schema version {version}, too old for this AgentVM ({SCHEMA_VERSION}). "
-            f"Finish its runs with the version that wrote it, or choose another --store."
-        )
+    check_version(f"store {path}", int(row[0]))

@@ -11,66 +11,63 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 from agentvm_compiler.errors import AgentVMError
 from agentvm_runtime.errors import StoreError
 from agentvm_runtime.records import Digest
 
-from . import statements as sql
-from .database import PATIENCE, explain, is_busy
-from .rows import pack
+from .statements import Statement
 
 _GROUP_MAX = 4096
 """Works in one transaction at most: bounds how long the first waits for the last."""
-_KNOWN_MAX = 65_536
-"""Digests remembered as stored."""
+PATIENCE = 60.0
+"""Seconds of retrying after which what is in the way counts as stuck."""
+
+Row = Mapping[str, Any]
 
 
-class Transaction:
-    """What a work sees: statements, and values that are only written once."""
+class Transaction(Protocol):
+    """What a work sees: statements, and values that are only written once.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-        self.execute = connection.execute
-        self._known: OrderedDict[Digest, None] = OrderedDict()
-        self._new: dict[Digest, None] = {}
-        self._version: int | None = None
+    A database has one, used for group after group by the writer's thread.
+    """
 
-    def begin(self) -> None:
-        self.execute("BEGIN IMMEDIATE")
-        self._new.clear()
-        # Another connection has written: it may have removed values nothing referred to yet.
-        (version,) = self.execute("PRAGMA data_version").fetchone()
-        if version != self._version:
-            self._known.clear()
-            self._version = version
+    def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
+        """The first row of a query."""
+        ...
 
-    def put_values(self, values: Mapping[Digest, bytes] | None) -> None:
-        for digest, data in (values or {}).items():
-            if digest in self._known:
-                self._known.move_to_end(digest)
-            elif digest not in self._new:
-                coding, stored = pack(data)
-                self.execute(sql.ADD_VALUE, {"digest": digest, "coding": coding, "data": stored})
-                self._new[digest] = None
+    def execute(self, statement: Statement, row: Row) -> int:
+        """How many rows were changed."""
+        ...
 
-    def commit(self) -> None:
-        self.execute("COMMIT")
-        self._known.update(self._new)
-        while len(self._known) > _KNOWN_MAX:
-            self._known.popitem(last=False)
+    def write(self, statement: Statement, row: Row) -> None:
+        """Execute in order with others of the same statement, by the end of the transaction."""
+        ...
+
+    def put_values(self, values: Mapping[Digest, bytes] | None) -> None: ...
+
+    def begin(self) -> None: ...
+
+    def commit(self) -> None: ...
 
     def rollback(self) -> None:
-        if self.connection.in_transaction:
-            self.connection.rollback()
+        """Undo what was done since `begin`. Does not raise."""
+        ...
+
+    def is_busy(self, error: BaseException) -> bool:
+        """Whether others are in the way, nothing was written, and trying again will help."""
+        ...
+
+    def explain(self, error: BaseException, doing: str) -> StoreError:
+        """An error that says what, where and what to do next."""
+        ...
+
+    def close(self) -> None: ...
 
 
 Work = Callable[[Transaction], Any]
@@ -137,14 +134,14 @@ def _nothing(_: Transaction) -> None:
 class GroupWriter:
     """The thread, its queue and its connection."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, transaction: Transaction, name: str) -> None:
         self.lock = threading.Lock()
         self.failure: StoreError | None = None
         self.reported = False
         """Whether anybody has been told of the failure."""
         self.last: Pending | None = None
-        self._path = path
-        self._transaction = Transaction(connection)
+        self._name = name
+        self._transaction = transaction
         self._queue: SimpleQueue[Pending | None] = SimpleQueue()
         self._closed = False
         # A daemon: a program that forgets to close its store must still be able to end.
@@ -156,7 +153,7 @@ class GroupWriter:
         pending = Pending(self, work)
         with self.lock:
             if self._closed:
-                raise StoreError(f"store {self._path}: it is closed; open it first")
+                raise StoreError(f"{self._name}: it is closed; open it first")
             self.last = pending
             self._queue.put(pending)
         return pending
@@ -168,7 +165,7 @@ class GroupWriter:
                 self._closed = True
                 self._queue.put(None)
         self._thread.join()
-        self._transaction.connection.close()
+        self._transaction.close()
 
     def _run(self) -> None:
         open_ = True
@@ -192,11 +189,10 @@ class GroupWriter:
                 self._transact(group)
                 return
             except Exception as error:  # whatever it is, waiters must hear of it
-                with contextlib.suppress(sqlite3.Error):  # the first error says more
-                    self._transaction.rollback()
-                if is_busy(error) and time.monotonic() < deadline:
+                self._transaction.rollback()
+                if self._transaction.is_busy(error) and time.monotonic() < deadline:
                     continue
-                self.failure = explain(error, self._path, "write to it")
+                self.failure = self._transaction.explain(error, "write to it")
                 self.failure.__cause__ = error
         for pending in group:
             pending.error = self.failure

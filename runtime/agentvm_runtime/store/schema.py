@@ -19,7 +19,24 @@ from sqlalchemy import (
     Text,
 )
 
+from agentvm_runtime.errors import StoreVersionError
+
 SCHEMA_VERSION = 2
+
+
+def check_version(name: str, found: int) -> None:
+    """Raises StoreVersionError if the database called `name` is not of this version."""
+    if found > SCHEMA_VERSION:
+        raise StoreVersionError(
+            f"{name}: it has schema version {found}, this AgentVM knows "
+            f"versions up to {SCHEMA_VERSION}. Upgrade AgentVM: pip install --upgrade agentvm"
+        )
+    if found < SCHEMA_VERSION:
+        raise StoreVersionError(
+            f"{name}: it has schema version {found}, too old for this AgentVM ({SCHEMA_VERSION}). "
+            f"Finish its runs with the version that wrote it, or choose another --store."
+        )
+
 
 metadata = MetaData()
 

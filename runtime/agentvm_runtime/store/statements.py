@@ -1,63 +1,120 @@
-"""SQLite's statements, compiled once from the tables of `schema`.
+"""The stores' statements, made once from the tables of `schema`, for every database.
 
 They take named parameters and give rows in the order of the table's columns.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import cache, cached_property
+from importlib import import_module
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, text, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Double,
+    Integer,
+    String,
+    bindparam,
+    cast,
+    delete,
+    extract,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from . import schema
 
-_dialect = sqlite.dialect(paramstyle="named")
+Name = Literal["sqlite", "postgresql"]
 
 
-def compiled(statement: Any, columns: list[str] | None = None) -> str:
-    more = {} if columns is None else {"column_keys": columns}
-    return str(statement.compile(dialect=_dialect, **more))
+@cache
+def _dialects(name: Name) -> tuple[Any, Any]:
+    """A dialect's module and the dialect itself, imported when first used: each takes its time."""
+    package = f"sqlalchemy.dialects.{name}"
+    module = import_module(package)
+    if name == "sqlite":
+        return module, module.dialect(paramstyle="named")
+    return module, import_module(f"{package}.asyncpg").dialect()
 
 
-def _upsert(table: Any, key: str) -> str:
-    new = sqlite.insert(table)
-    rest = {c.name: new.excluded[c.name] for c in table.columns if c.name != key}
-    return compiled(new.on_conflict_do_update(index_elements=[key], set_=rest))
+# SQLAlchemy reserves the name of a column that is inserted: the second use of the value goes by another.
+_ALIASES = {"of_run": "run_id"}
 
 
-def _by(table: Any, column: ColumnElement[Any], *columns: Any) -> str:
-    return compiled(select(*(columns or table.columns)).where(column == bindparam(column.key)))
+class Statement:
+    """One statement, compiled for a database when it is first used there."""
+
+    def __init__(self, build: Callable[[Any], Any], columns: list[str] | None = None) -> None:
+        """`build` makes it from the dialect's module (for its own `insert`)."""
+        self._build = build
+        self._more = {} if columns is None else {"column_keys": columns}
+
+    @cached_property
+    def sqlite(self) -> str:
+        """Its text, with parameters as `:name`."""
+        module, dialect = _dialects("sqlite")
+        compiled = str(self._build(module).compile(dialect=dialect, **self._more))
+        for alias, name in _ALIASES.items():
+            compiled = compiled.replace(f":{alias}", f":{name}")
+        return compiled
+
+    @cached_property
+    def postgres(self) -> tuple[str, tuple[str, ...]]:
+        """Its text, with parameters as `$1`, and the names of these in order."""
+        module, dialect = _dialects("postgresql")
+        compiled = self._build(module).compile(dialect=dialect, **self._more)
+        names = compiled.positiontup or ()
+        return str(compiled), tuple(_ALIASES.get(name, name) for name in names)
 
 
-CREATE = [
-    statement
-    for table in schema.metadata.sorted_tables
-    for statement in (
-        compiled(CreateTable(table)),
-        *(compiled(CreateIndex(index)) for index in sorted(table.indexes, key=lambda i: str(i.name))),
-    )
-]
+def plain(construct: Any, columns: list[str] | None = None) -> Statement:
+    """A statement that is written alike for every database."""
+    return Statement(lambda _: construct, columns)
+
+
+def _upsert(table: Any, key: str) -> Statement:
+    def build(dialect: Any) -> Any:
+        new = dialect.insert(table)
+        rest = {c.name: new.excluded[c.name] for c in table.columns if c.name != key}
+        return new.on_conflict_do_update(index_elements=[key], set_=rest)
+
+    return Statement(build)
+
+
+def _add(table: Any) -> Statement:
+    """Insert, or leave what is there."""
+    return Statement(lambda dialect: dialect.insert(table).on_conflict_do_nothing())
+
+
+def _by(table: Any, column: ColumnElement[Any], *columns: Any) -> Statement:
+    return plain(select(*(columns or table.columns)).where(column == bindparam(column.key)))
+
 
 _next_seq = select(func.coalesce(func.max(schema.events.c.seq), text("0")) + text("1")).where(
     schema.events.c.run_id == bindparam("of_run")
 )
-ADD_EVENT = compiled(
+ADD_EVENT = plain(
     insert(schema.events).inline().values(seq=_next_seq.scalar_subquery()),
     [c.name for c in schema.events.columns],
-).replace(":of_run", ":run_id")  # SQLAlchemy reserves the column's own name
-ADD_VALUE = compiled(sqlite.insert(schema.values).on_conflict_do_nothing())
-ADD_RUN = compiled(sqlite.insert(schema.runs).on_conflict_do_nothing())
+)
+ADD_VALUE = _add(schema.values)
+ADD_RUN = _add(schema.runs)
+ADD_LEASE = _add(schema.leases)
 PUT_MEMO = _upsert(schema.memo, "key")
 PUT_LEASE = _upsert(schema.leases, "run_id")
 PUT_PROFILE = _upsert(schema.profiles, "agent")
 PUT_META = _upsert(schema.meta, "name")
-SET_STATUS = compiled(
+SET_STATUS = plain(
     update(schema.runs).where(schema.runs.c.id == bindparam("run_id")),
     ["status", "result", "error", "finished_at"],
 )
-DROP_LEASE = compiled(
+DROP_LEASE = plain(
     delete(schema.leases).where(
         schema.leases.c.run_id == bindparam("run_id"), schema.leases.c.holder == bindparam("holder")
     )
@@ -65,18 +122,38 @@ DROP_LEASE = compiled(
 
 GET_META = _by(schema.meta, schema.meta.c.name, schema.meta.c.value)
 GET_RUN = _by(schema.runs, schema.runs.c.id)
-GET_VALUE = _by(schema.values, schema.values.c.digest, schema.values.c.coding, schema.values.c.data)
+GET_VALUE = _by(schema.values, schema.values.c.digest, *schema.values.columns)
 GET_MEMO = _by(schema.memo, schema.memo.c.key)
 GET_LEASE = _by(schema.leases, schema.leases.c.run_id)
+GET_VALUES = plain(
+    select(schema.values).where(schema.values.c.digest == func.any(bindparam("digests", type_=ARRAY(String))))
+)
+"""Those of a list, on PostgreSQL."""
+NOW = plain(select(cast(extract("epoch", func.clock_timestamp()), Double)))
+"""The server's clock in Unix seconds, on PostgreSQL."""
+HOLD_LEASE = plain(
+    select(schema.leases).where(schema.leases.c.run_id == bindparam("run_id")).with_for_update()
+)
+"""`GET_LEASE`, keeping other processes from changing it until the transaction ends."""
 GET_PROFILE = _by(schema.profiles, schema.profiles.c.agent, schema.profiles.c.profile)
-GET_EVENTS = compiled(
+GET_EVENTS = plain(
     select(*list(schema.events.columns)[1:])
     .where(schema.events.c.run_id == bindparam("run_id"))
     .order_by(schema.events.c.seq)
 )
 
 
-def list_runs(agent: bool, status: bool) -> str:
+def create(name: Name) -> list[str]:
+    """What makes the tables and their indexes."""
+    _, dialect = _dialects(name)
+    constructs: list[Any] = []
+    for table in schema.metadata.sorted_tables:
+        constructs.append(CreateTable(table))
+        constructs.extend(CreateIndex(index) for index in sorted(table.indexes, key=lambda i: str(i.name)))
+    return [str(construct.compile(dialect=dialect)) for construct in constructs]
+
+
+def list_runs(agent: bool, status: bool) -> Statement:
     """Runs, newest first, by `agent` and `status` where asked for, at most `limit`."""
     runs = schema.runs
     query = select(runs).order_by(runs.c.created_at.desc(), runs.c.id.desc())
@@ -85,4 +162,5 @@ def list_runs(agent: bool, status: bool) -> str:
     if status:
         query = query.where(runs.c.status == bindparam("status"))
     # By hand: SQLAlchemy would add an OFFSET with a parameter of its own.
-    return compiled(query) + " LIMIT :limit"
+    limit = text("LIMIT :limit").bindparams(bindparam("limit", type_=Integer))
+    return plain(query.suffix_with(limit))

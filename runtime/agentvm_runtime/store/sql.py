@@ -1,0 +1,277 @@
+"""What SQLite and Postgres stores have in common: everything but how a database is reached.
+
+*Works* (functions of a transaction) go through one group-committing writer;
+reads go beside it, over a connection of their own, and see all that was
+appended before them through the same store.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from agentvm_compiler.errors import InputError
+from agentvm_runtime.errors import StoreError
+from agentvm_runtime.records import Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
+
+from . import leases, rows
+from . import statements as sql
+from .checks import check_event, check_run
+from .group import GroupWriter, Pending, Row, Transaction, Work
+from .statements import Statement
+
+T = TypeVar("T")
+_FRESH_MAX = 1024
+
+
+class Queries(Protocol):
+    """What transactions and readers share."""
+
+    def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
+        """The first row of a query."""
+        ...
+
+
+class Reader(Queries, Protocol):
+    """A connection that only reads; used by one thread at a time."""
+
+    def read(self, work: Callable[[Reader], T]) -> T:
+        """What the work gives. Raises StoreError where the database cannot be read."""
+        ...
+
+    def rows(self, statement: Statement, row: Row) -> Sequence[Any]:
+        """All rows of a query."""
+        ...
+
+    def values(self, digests: Sequence[Digest]) -> Sequence[Any]:
+        """Rows of `schema.values`, of those that are there."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SqlStore:
+    """A store over a writer and a reader, which `_connect` makes."""
+
+    def __init__(self, name: str, clock: Callable[[], float] | None) -> None:
+        """`name` is what messages call the store; without a clock, the database's counts for leases."""
+        self._name = name
+        self._clock = clock or time.time
+        self._writer: GroupWriter | None = None
+        self._reader: Reader | None = None
+        self._opening = threading.Lock()
+        self._reading = threading.Lock()
+        self._fresh: dict[str, tuple[Pending, MemoEntry]] = {}
+        """Memo entries on their way to the database."""
+
+    def _connect(self) -> tuple[Transaction, Reader]:
+        """Open the database, ready for use. Blocks. Raises StoreError."""
+        raise NotImplementedError
+
+    def _now(self, _: Queries) -> float:
+        """The time by which leases are judged, in Unix seconds."""
+        return self._clock()
+
+    async def open(self) -> None:
+        if self._writer is None:
+            await anyio.to_thread.run_sync(self._open)
+
+    def _open(self) -> None:
+        with self._opening:
+            if self._writer is None:
+                transaction, self._reader = self._connect()
+                self._writer = GroupWriter(transaction, self._name)
+
+    async def aclose(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._close, writer)
+        if writer.failure is not None and not writer.reported:
+            raise writer.failure
+
+    def _close(self, writer: GroupWriter) -> None:
+        with self._reading:
+            if self._reader is not None:
+                self._reader.close()
+            self._reader = None
+        # Last, as the last connection to an SQLite file tidies up the write-ahead log.
+        writer.close()
+
+    # -- runs --------------------------------------------------------------------------
+
+    async def create_run(self, run: RunRecord, values: Mapping[Digest, bytes]) -> None:
+        check_run(run)
+        row = rows.run_row(run)
+
+        def work(transaction: Transaction) -> None:
+            if transaction.execute(sql.ADD_RUN, row) == 0:
+                raise InputError(f"run {run.id} exists already; choose another id")
+            transaction.put_values(values)
+
+        await self._submit(work).wait()
+
+    async def get_run(self, run_id: str) -> RunRecord | None:
+        return await self._one(sql.GET_RUN, {"id": run_id}, rows.run_of)
+
+    async def list_runs(
+        self, *, agent: str | None = None, status: RunStatus | None = None, limit: int = 100
+    ) -> list[RunRecord]:
+        query = sql.list_runs(agent is not None, status is not None)
+        wanted = {"agent": agent, "status": status and status.value, "limit": limit}
+        return await self._read(lambda reader: [rows.run_of(r) for r in reader.rows(query, wanted)])
+
+    def set_status(
+        self,
+        run_id: str,
+        status: RunStatus,
+        *,
+        result: Digest | None = None,
+        error: Digest | None = None,
+        finished_at: float | None = None,
+        values: Mapping[Digest, bytes] | None = None,
+    ) -> Pending:
+        row = {
+            "run_id": run_id,
+            "status": status.value,
+            "result": result,
+            "error": error,
+            "finished_at": finished_at,
+        }
+
+        def work(transaction: Transaction) -> None:
+            if transaction.execute(sql.SET_STATUS, row) == 0:
+                raise InputError(f"there is no run {run_id}")
+            transaction.put_values(values)
+
+        return self._submit(work)
+
+    # -- the journal -------------------------------------------------------------------
+
+    def append(
+        self,
+        run_id: str,
+        event: Event,
+        values: Mapping[Digest, bytes] | None = None,
+        memo: MemoEntry | None = None,
+    ) -> Pending:
+        check_event(run_id, event)
+        row = rows.event_row(run_id, event)
+        memo_row = None if memo is None else rows.memo_row(memo)
+
+        def work(transaction: Transaction) -> None:
+            if values:
+                transaction.put_values(values)
+            transaction.write(sql.ADD_EVENT, row)
+            if memo_row is not None:
+                transaction.write(sql.PUT_MEMO, memo_row)
+
+        pending = self._submit(work)
+        if memo is not None:
+            if len(self._fresh) > _FRESH_MAX:
+                self._fresh = {key: fresh for key, fresh in self._fresh.items() if not fresh[0].done}
+            self._fresh[memo.key] = pending, memo
+        return pending
+
+    async def events(self, run_id: str) -> list[Event]:
+        wanted = {"run_id": run_id}
+        return await self._read(
+            lambda reader: [rows.event_of(r) for r in reader.rows(sql.GET_EVENTS, wanted)]
+        )
+
+    async def values(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
+        def work(reader: Reader) -> dict[Digest, bytes]:
+            return {digest: rows.unpack(*stored) for digest, *stored in reader.values(digests)}
+
+        return await self._read(work)
+
+    async def memo(self, key: str) -> MemoEntry | None:
+        # The hot path of reads: it does not wait for appends that concern other keys.
+        pending, entry = self._fresh.get(key, (None, None))
+        if pending is None or pending.done:
+            self._fresh.pop(key, None)
+            entry = await self._one(sql.GET_MEMO, {"key": key}, rows.memo_of, behind_writes=False)
+        if entry is not None and entry.expires_at is not None and entry.expires_at <= self._clock():
+            return None
+        return entry
+
+    async def profile(self, agent: str) -> str | None:
+        return await self._one(sql.GET_PROFILE, {"agent": agent}, lambda row: str(row[0]))
+
+    def save_profile(self, agent: str, profile: str) -> Pending:
+        row = {"agent": agent, "profile": profile}
+        return self._submit(lambda transaction: transaction.execute(sql.PUT_PROFILE, row))
+
+    # -- leases ------------------------------------------------------------------------
+
+    async def acquire_lease(self, run_id: str, holder: str, ttl: float) -> Lease:
+        return await self._lease(run_id, lambda old, now: leases.granted(old, run_id, holder, ttl, now))
+
+    async def renew_lease(self, lease: Lease, ttl: float) -> Lease:
+        return await self._lease(lease.run_id, lambda old, now: leases.renewed(old, lease, ttl, now))
+
+    async def _lease(self, run_id: str, decide: Callable[[Lease | None, float], Lease]) -> Lease:
+        free = rows.lease_row(Lease(run_id, "", 0.0))
+
+        def work(transaction: Transaction) -> Lease:
+            # A row must be there to be held, so that of two processes one waits for the other.
+            added = transaction.execute(sql.ADD_LEASE, free) > 0
+            row = transaction.row(sql.HOLD_LEASE, {"run_id": run_id})
+            recorded = None if added or row is None else rows.lease_of(row)
+            new = decide(recorded, self._now(transaction))
+            transaction.execute(sql.PUT_LEASE, rows.lease_row(new))
+            return new
+
+        pending = self._submit(work)
+        await pending.wait()
+        lease: Lease = pending.result
+        return lease
+
+    async def release_lease(self, lease: Lease) -> None:
+        row = {"run_id": lease.run_id, "holder": lease.holder}
+        await self._submit(lambda transaction: transaction.execute(sql.DROP_LEASE, row)).wait()
+
+    async def lease_of(self, run_id: str) -> Lease | None:
+        def work(reader: Reader) -> Lease | None:
+            row = reader.row(sql.GET_LEASE, {"run_id": run_id})
+            lease = None if row is None else rows.lease_of(row)
+            return lease if leases.in_force(lease, self._now(reader)) else None
+
+        return await self._read(work)
+
+    # -- how it is done ----------------------------------------------------------------
+
+    def _submit(self, work: Work) -> Pending:
+        return self._opened().submit(work)
+
+    def _opened(self) -> GroupWriter:
+        if self._writer is None:
+            raise StoreError(f"{self._name}: it is closed; open it first")
+        return self._writer
+
+    async def _one(
+        self, query: Statement, wanted: Row, make: Callable[[Any], T], behind_writes: bool = True
+    ) -> T | None:
+        def work(reader: Reader) -> T | None:
+            row = reader.row(query, wanted)
+            return None if row is None else make(row)
+
+        return await self._read(work, behind_writes)
+
+    async def _read(self, work: Callable[[Reader], T], behind_writes: bool = True) -> T:
+        last = self._opened().last
+        if behind_writes and last is not None:
+            await last.settled()
+        return await anyio.to_thread.run_sync(self._read_now, work)
+
+    def _read_now(self, work: Callable[[Reader], T]) -> T:
+        with self._reading:
+            if self._reader is None:
+                raise StoreError(f"{self._name}: it is closed; open it first")
+            return self._reader.read(work)

@@ -1,0 +1,79 @@
+"""What a store's URL says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from agentvm_compiler.errors import ConfigError
+
+_ACCEPTED = (
+    "accepted are sqlite+aiosqlite:///relative.db, sqlite:////absolute.db, a plain file path, "
+    "postgresql+asyncpg://user:password@host/database, and memory (kept only as long as the process)"
+)
+_MEMORY = ("memory", "memory:", "memory://", ":memory:", "sqlite://", "sqlite:///:memory:")
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteUrl:
+    """A file."""
+
+    path: Path
+    synchronous: str = "FULL"
+    """How far each commit is carried to the disk: EXTRA, FULL or NORMAL."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresUrl:
+    """A schema of a database."""
+
+    dsn: str
+    """As asyncpg takes it."""
+    name: str
+    """For messages: without the password."""
+    schema: str = "agentvm"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUrl:
+    """This process."""
+
+
+def parse(url: str | Path) -> SqliteUrl | PostgresUrl | MemoryUrl:
+    """Raises ConfigError if the URL names no kind of store this version has."""
+    text = str(url)
+    if text in _MEMORY:
+        return MemoryUrl()
+    scheme, separator, rest = text.partition("://")
+    if isinstance(url, Path) or not separator:
+        return _sqlite(text, {})
+    if re.fullmatch(r"postgres(ql)?(\+asyncpg)?", scheme):
+        return _postgres(text)
+    if not re.fullmatch(r"sqlite(\+(aiosqlite|pysqlite))?", scheme):
+        raise ConfigError(f"store {text!r}: no such kind of store; {_ACCEPTED}")
+    path, _, query = rest.partition("?")
+    if not path.startswith("/") or len(path) < 2:
+        raise ConfigError(f"store {text!r}: three slashes and a path must follow the colon; {_ACCEPTED}")
+    return _sqlite(path[1:], dict(parse_qsl(query, keep_blank_values=True)))
+
+
+def _sqlite(path: str, options: dict[str, str]) -> SqliteUrl:
+    if not path.strip():
+        raise ConfigError(f"store: an empty path; {_ACCEPTED}")
+    synchronous = options.pop("synchronous", "FULL").upper()
+    if options or synchronous not in ("FULL", "NORMAL", "EXTRA"):
+        raise ConfigError(f"store {path!r}: the only option is synchronous=FULL, NORMAL or EXTRA")
+    return SqliteUrl(Path(path).expanduser(), synchronous)
+
+
+def _postgres(text: str) -> PostgresUrl:
+    parts = urlsplit(text)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    schema = options.pop("schema", "agentvm")
+    if not schema or "\0" in schema or len(schema.encode()) > 63:
+        raise ConfigError("store: schema=NAME in the URL: a name of 1 to 63 bytes")
+    dsn = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(options), ""))
+    host = parts.netloc.rpartition("@")[2] or options.get("host", "")
+    return PostgresUrl(dsn, f"postgresql://{host}{parts.path}", schema)
