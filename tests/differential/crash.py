@@ -75,7 +75,7 @@ async def events_of_a_whole_run(case: Case) -> int:
     """How many events the run's journal has when nothing interrupts it."""
     store = CrashingStore()
     args, kwargs = case.inputs
-    case.log.clear()
+    case.reset()
     async with AgentVM(store=store, llm=model(case)) as vm:
         await outcome_of((await vm.start(case.agent, *args, **kwargs)).result)
     return store.appended
@@ -130,7 +130,7 @@ async def assert_resumes(
     case: Case, point: int, outcome: tuple[Any, ...], log: list[str], seed: int | None = None
 ) -> None:
     """Stop the program after so many events; resumed, it must end so, and do nothing recorded again."""
-    case.log.clear()
+    case.reset()
     store = CrashingStore(point)
     run_id = await crash(case, store, model(case, seed))
     journal = await store.events(run_id)

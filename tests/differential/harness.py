@@ -53,6 +53,11 @@ class Case:
         log: list[str] = self.module.LOG
         return log
 
+    def reset(self) -> None:
+        """Make it as if nothing had run: the log, and what else the program says it changes."""
+        self.log.clear()
+        getattr(self.module, "reset", lambda: None)()
+
     @property
     def name(self) -> str:
         return f"{self.module.__name__.rpartition('.')[2]}-{self.agent.fn.__name__}-{self.number}"
@@ -74,15 +79,15 @@ class Observation:
         return self.outcome, self.log, self.printed
 
 
-def cases() -> list[Any]:
-    """One pytest parameter for each input of each program."""
-    return [pytest.param(case, id=case.name) for case in _cases()]
+def cases(package: ModuleType = tests.programs) -> list[Any]:
+    """One pytest parameter for each input of each program of a package."""
+    return [pytest.param(case, id=case.name) for case in _cases(package)]
 
 
-def _cases() -> Iterator[Case]:
-    for found in pkgutil.iter_modules(tests.programs.__path__, "tests.programs."):
+def _cases(package: ModuleType) -> Iterator[Case]:
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         module = importlib.import_module(found.name)
-        for number in range(len(module.CASES)):
+        for number in range(len(getattr(module, "CASES", ()))):
             yield Case(module, number)
 
 
@@ -127,7 +132,7 @@ async def observe_compiled(case: Case, llm: ScriptedLLM, store: Any = "memory") 
 
 async def observe(case: Case, llm: ScriptedLLM, call: Callable[[], Any]) -> Observation:
     """What a call of the program does, beginning with an empty log."""
-    case.log.clear()
+    case.reset()
     printed = io.StringIO()
     with redirect_stdout(printed):
         outcome = await outcome_of(call)
@@ -147,7 +152,12 @@ async def outcome_of(call: Callable[[], Any]) -> tuple[Any, ...]:
 
 def raised(error: BaseException) -> tuple[Any, ...]:
     cause = error.__cause__
-    return "raised", type(error), error.args, dict(vars(error)), type(cause) if cause else None
+    return "raised", type(error), _comparable(error.args), dict(vars(error)), type(cause) if cause else None
+
+
+def _comparable(args: tuple[Any, ...]) -> Any:
+    """Exceptions among the arguments equal only themselves; recorded they can be compared."""
+    return exactly(args) if any(isinstance(each, list) for each in args) else args
 
 
 def asked(call: Any) -> str:

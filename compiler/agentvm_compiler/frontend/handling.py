@@ -63,6 +63,9 @@ def _lower_handler(lowering: Lowering, handler: ast.ExceptHandler, side: Block) 
     raised = ast.copy_location(ast.Name(lowering.own("raised"), ast.Load()), handler)
     if handler.name:
         lowering.assign(handler.name, raised, side)
+        if handler.name not in stored_names(handler.body):
+            # What the handler does to the exception, as adding a note, it does to the one it raises again.
+            raised = ast.copy_location(ast.Name(handler.name, ast.Load()), handler)
     end = lowering.block([_Reraise(raised).visit(copy.deepcopy(each)) for each in handler.body], side)
     if handler.name:
         side.unbind(handler.name)

@@ -302,9 +302,12 @@ class _Hoisting:
                 node, "`:=` in a comprehension that awaits is not compiled yet", "use a for loop"
             )
         if self._writes(node) and (
-            node.generators[0].ifs or len(node.generators) > 1 or not isinstance(node, ast.ListComp)
+            node.generators[0].ifs
+            or len(node.generators) > 1
+            or not isinstance(node.generators[0].target, ast.Name)
+            or not isinstance(node, ast.ListComp)
         ):
-            raise Unsupported(node, "a filter, key or set may stop the writes half-way", "use a for loop")
+            raise Unsupported(node, "a filter, target, key or set may stop the writes half-way", "use a loop")
         first = node.generators[0]
         names = [
             name.id
