@@ -148,7 +148,15 @@ await asyncio.gather(llm({str}), llm({str})); await asyncio.gather(*[llm(x) for 
 [x + y for x in xs for y in ys][:3]; [x + await llm(y) for x in xs[:2] for y in ys[:2]]
 [x for x in {list} if await llm(x) > 'm']; [x for x in {list} if len(x) > 1 and await count() < 5]
 [(await llm(x)) if x else 'e' for x in {list}]; [b for b in sorted({await llm(x) for x in {list}})]
-[str(each)[:9] for each in await asyncio.gather(risky(n), llm(a), return_exceptions=True)]; box.items
+[str(each)[:9] for each in await asyncio.gather(risky({int}), llm({str}), return_exceptions=True)]; box.items
+[repr(x)[:9] for x in await asyncio.gather(*[put_odd(len(x)) for x in {list}], return_exceptions=True)]
+[repr(x) for x in await asyncio.gather(put_odd({int}), put({str}), *[put_odd(len(x)) for x in {list}])]
+await asyncio.gather(*[ask(f'{x}{await double(len(x))}') for x in {list} if len(x) % 2 or await count() > 2])
+[str(await put_odd(len(x))) for x in {list} if await risky(len(x)) > 2]; [x[0] + await llm(x) for x in {list}]
+[str(await put(x)) for x in {list} if x[1:] or 6 // len(x) for y in xs[:2] if {cond} if y != await ask(x)]
+list({await llm(x[:1]): await put_odd(len(x)) for x in {list} if x[0] != a})
+sorted({str(await put(x)) for x in {list}})
+[y for x in {list} for y in [z + await llm(x) for z in ys if await double(len(z)) > 2] if await llm(y) > 'c']
 [x async for x in stream({str})]; sorted({list}, key=lambda x: (len(x), x))
 [f'{n}{x}' for n, x in enumerate(xs)]
 [y for x in xs[:2] for y in [await llm(x), x] if y != a]; list(d)[:3]; [*{list}, *{list}][:4]
@@ -174,7 +182,7 @@ xs = box.items; d = {x: len(x) for x in {list}}; d |= {a: 1}; await put_odd({int
 m = n = {int}; n -= await double({int}); a = await llm(a); b = await llm(b); xs[0] = {str}
 n //= {int}; m %= {int}
 """
-WILD = re.compile(r"stream|opened|box|lambda|return_exceptions|suppress|def ")
+WILD = re.compile(r"stream|opened|box|lambda|suppress|def ")
 """What the compiler often traces, or traces the function for."""
 ALIASING = re.compile(r"^[xy]s$|[xy]s = ([xy]s|\{list\})$|pair|push|child|xs is ys|box")
 """What gives a list a second name."""

@@ -514,7 +514,10 @@ class Analysis:
         if isinstance(node.value, ast.Call) and effect_call(node.value, self.scope):
             return self.value(node.value)
         if isinstance(node.value, ast.Call) and is_gather(node.value, self.scope):
-            return self.fresh([self.element(each) for each in node.value.args])
+            given = [self.element(each) for each in node.value.args]
+            if node.value.keywords:  # an exception that is a value may hold what its call was given
+                given += [self.value(each) for each in _handed(node.value)]
+            return self.fresh(given)
         return self.unknown([self.value(node.value)], node)
 
     def unknown(self, involved: list[Obj | None], node: ast.AST, effect: Effect = Effect.WRITE) -> Obj:
@@ -535,6 +538,14 @@ def _captured(pattern: ast.pattern) -> Iterator[str]:
             yield node.name
         if isinstance(node, ast.MatchMapping) and node.rest:
             yield node.rest
+
+
+def _handed(tree: ast.AST) -> Iterator[ast.expr]:
+    """The arguments of all calls in the tree."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield from (each for each in node.args if not isinstance(each, ast.Starred))
+            yield from (each.value for each in node.keywords)
 
 
 def _frozen(value: Any) -> bool:

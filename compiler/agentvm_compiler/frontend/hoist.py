@@ -17,10 +17,12 @@ from agentvm_compiler.calls import Effect
 from . import control
 from .block import Block
 from .callees import effect_call, is_async_call, is_gather, suspends
+from .comprehending import comprehension
 from .decide import Unsupported
+from .gathering import Caught, caught, gather
 from .kinds import is_immutable
 from .objects import effect_of, mutated_in
-from .scope import COMPREHENSIONS, UNKNOWN
+from .scope import UNKNOWN
 
 if TYPE_CHECKING:
     from .lower import Lowering
@@ -43,16 +45,16 @@ def hoist(lowering: Lowering, expression: ast.expr, block: Block, into: str | No
     if name is not None:
         return None if name == into else ast.copy_location(ast.Name(name, ast.Load()), expression)
     if into is not None and isinstance(expression, ast.ListComp) and suspends(expression, lowering.scope):
-        _Hoisting(lowering, block).comprehension(expression, into)
-        return None
-    return _Hoisting(lowering, block).of(expression)
+        value = comprehension(Hoisting(lowering, block), expression, into)
+        return None if isinstance(value, ast.Name) and value.id == into else value
+    return Hoisting(lowering, block).of(expression)
 
 
 def _whole_call(lowering: Lowering, expression: ast.expr, block: Block, into: str | None) -> str | None:
     call = _call_of(lowering, expression)
     if call is None:
         return None
-    ready = _Hoisting(lowering, block).arguments(call)
+    ready = Hoisting(lowering, block).arguments(call)
     name = into or lowering.temporary()
     lowering.call(ready, name, block)
     return name
@@ -69,7 +71,7 @@ def _call_of(lowering: Lowering, expression: ast.expr) -> ast.Call | None:
     return None
 
 
-class _Hoisting:
+class Hoisting:
     """Hoists from one expression into one block."""
 
     def __init__(self, lowering: Lowering, block: Block) -> None:
@@ -84,6 +86,8 @@ class _Hoisting:
             return expression
         if isinstance(expression, ast.NamedExpr):
             return self._named(expression)
+        if isinstance(expression, Caught):
+            return caught(self, expression)
         self._note_rebound(expression)
         if _call_of(self.lowering, expression) is not None:
             name = _whole_call(self.lowering, expression, self.block, None)
@@ -92,14 +96,14 @@ class _Hoisting:
         if isinstance(expression, ast.Await):
             if is_gather(expression.value, self.scope):
                 assert isinstance(expression.value, ast.Call)
-                return self._gather(expression.value)
+                return gather(self, expression.value)
             raise Unsupported(
                 expression,
                 f"nothing is known of what `{ast.unparse(expression.value)[:40]}` awaits",
                 "make it an @agent or a @tool",
             )
         if isinstance(expression, ast.ListComp | ast.SetComp | ast.DictComp):
-            return self.comprehension(expression)
+            return comprehension(self, expression)
         if isinstance(expression, ast.BoolOp) and self._awaits(expression.values[1:]):
             return self._boolean(expression)
         if isinstance(expression, ast.IfExp) and self._awaits([expression.body, expression.orelse]):
@@ -139,7 +143,7 @@ class _Hoisting:
     def _held(self, expression: ast.expr) -> ast.expr:
         """The value of an expression under a name that stands for it from now on."""
         left = self.of(expression)
-        return left if self._trivial(left) else self._temporary(left)
+        return left if self._trivial(left) else self.temporary(left)
 
     def _named(self, expression: ast.NamedExpr) -> ast.expr:
         left = hoist(self.lowering, expression.value, self.block, into=expression.target.id)
@@ -175,10 +179,10 @@ class _Hoisting:
     def _argument(self, value: ast.expr, early: bool, hoisted: bool) -> ast.expr:
         value = self.of(value) if hoisted else value
         if early and not self._trivial(value):
-            return self._listed(value) if isinstance(value, ast.Starred) else self._temporary(value)
+            return self._listed(value) if isinstance(value, ast.Starred) else self.temporary(value)
         return value
 
-    def _temporary(self, value: ast.expr) -> ast.Name:
+    def temporary(self, value: ast.expr) -> ast.Name:
         name = self.lowering.temporary()
         self.lowering.assign(name, value, self.block)
         return ast.copy_location(ast.Name(name, ast.Load()), value)
@@ -212,20 +216,20 @@ class _Hoisting:
             elif isinstance(part, ast.FormattedValue):
                 if not self._trivial(part.value):
                     early = copy.copy(part)
-                    early.value = self._temporary(part.value)
+                    early.value = self.temporary(part.value)
                     _set(made, place, early)
             elif isinstance(expression, ast.Call) and places[number] == ("func", None):
                 _set(made, place, self._callee(part))
             elif not self._trivial(part):
                 if mutated_in(expression) and not is_immutable(self.lowering.analysis.types.of(part)):
                     raise Unsupported(expression, "the expression changes a value while it is evaluated")
-                _set(made, place, self._temporary(part))
+                _set(made, place, self.temporary(part))
         return made
 
     def _listed(self, starred: ast.Starred) -> ast.Starred:
         """`*xs` with the elements it has now."""
         elements = ast.copy_location(ast.List([starred], ast.Load()), starred)
-        return ast.copy_location(ast.Starred(self._temporary(elements), ast.Load()), starred)
+        return ast.copy_location(ast.Starred(self.temporary(elements), ast.Load()), starred)
 
     def _trivial(self, expression: ast.expr) -> bool:
         """Whether evaluating it later makes no difference."""
@@ -249,110 +253,6 @@ class _Hoisting:
         if isinstance(callee, ast.Attribute) and is_immutable(self.lowering.analysis.types.of(callee.value)):
             return ast.copy_location(ast.Attribute(self._held(callee.value), callee.attr, ast.Load()), callee)
         raise Unsupported(callee, "what is called is computed before an await", "await into a name first")
-
-    def _gather(self, call: ast.Call) -> ast.expr:
-        if call.keywords:
-            raise Unsupported(call, "asyncio.gather with options is not compiled yet")
-        parts: list[ast.expr] = []
-        calls = [each for each in call.args if isinstance(each, ast.Call) and is_async_call(each, self.scope)]
-        if any(self.lowering.effect_of_call(each) is Effect.WRITE for each in calls):
-            # Python evaluates all arguments before any of the calls begins.
-            ready = {id(each): self.arguments(each, early=True) for each in calls}
-        else:
-            ready = {id(each): each for each in calls}
-        for argument in call.args:
-            if id(argument) in ready:
-                awaited = ast.Await(ready[id(argument)])
-                parts.append(self.of(ast.copy_location(awaited, argument)))
-                continue
-            inner = argument.value if isinstance(argument, ast.Starred) else None
-            if not isinstance(inner, ast.ListComp | ast.GeneratorExp) or not is_async_call(
-                inner.elt, self.scope
-            ):
-                raise Unsupported(argument, "asyncio.gather takes something that is not a call of ours")
-            element = ast.copy_location(ast.Await(inner.elt), inner.elt)
-            whole = ast.copy_location(ast.ListComp(element, inner.generators), inner)
-            parts.append(ast.Starred(self.comprehension(whole), ast.Load()))
-        if len(parts) == 1 and isinstance(parts[0], ast.Starred):
-            return parts[0].value
-        made = ast.copy_location(ast.List(parts, ast.Load()), call)
-        return ast.fix_missing_locations(made)
-
-    def comprehension(
-        self, node: ast.ListComp | ast.SetComp | ast.DictComp, into: str | None = None
-    ) -> ast.expr:
-        """A comprehension whose element awaits: a map over items computed beforehand."""
-        for number, each in enumerate(node.generators):
-            later = [*each.ifs, *([each.iter] if number else [])]
-            if each.is_async or any(suspends(part, self.scope) for part in later):
-                raise Unsupported(node, "a comprehension that awaits in a filter is not compiled yet")
-            if any(effect_of(part) is not Effect.PURE or mutated_in(part) for part in later):
-                raise Unsupported(node, "a comprehension's filter has effects", "use a for loop")
-        if mutated_in(node.generators[0].iter) and not self.lowering.is_read_once(node.generators[0].iter):
-            raise Unsupported(node, "the comprehension uses up an iterator that has a name", "use a list")
-        source = node.generators[0].iter
-        if effect_of(source) is not Effect.PURE and not control.is_listed(self.lowering, source):
-            raise Unsupported(
-                source, "what it goes over may do something for each item", "make it a list first"
-            )
-        if getattr(node, "avm_read_over", False):
-            raise Unsupported(node, "the comprehension changes what it goes over", "go over a copy")
-        if any(isinstance(each, ast.NamedExpr) for each in ast.walk(node)):
-            raise Unsupported(
-                node, "`:=` in a comprehension that awaits is not compiled yet", "use a for loop"
-            )
-        if self._writes(node) and (
-            node.generators[0].ifs
-            or len(node.generators) > 1
-            or not isinstance(node.generators[0].target, ast.Name)
-            or not isinstance(node, ast.ListComp)
-        ):
-            raise Unsupported(node, "a filter, target, key or set may stop the writes half-way", "use a loop")
-        first = node.generators[0]
-        names = [
-            name.id
-            for each in node.generators
-            for name in ast.walk(each.target)
-            if isinstance(name, ast.Name)
-        ]
-        first_iter = self.of(first.iter)
-        if len(node.generators) > 1 or first.ifs or not isinstance(first.target, ast.Name):
-            items = self._temporary(self._items(node, first_iter, names)).id
-        elif isinstance(first_iter, ast.Name) and self.lowering.is_bound(first_iter.id, self.block):
-            items = first_iter.id
-        else:
-            listed = ast.List([ast.Starred(first_iter, ast.Load())], ast.Load())
-            items = self._temporary(ast.copy_location(listed, first.iter)).id
-        if isinstance(node, ast.DictComp):
-            pair = ast.Tuple([node.key, node.value], ast.Load())
-            element: ast.expr = ast.copy_location(pair, node.key)
-        else:
-            element = node.elt
-        name = into or self.lowering.temporary()
-        self.lowering.map(items, names, element, name, self.block, node)
-        return self._collected(node, name)
-
-    def _writes(self, node: ast.expr) -> bool:
-        calls = [each for each in ast.walk(node) if effect_call(each, self.scope)]
-        return any(self.lowering.effect_of_call(each) is Effect.WRITE for each in calls)
-
-    def _items(self, node: ast.expr, first_iter: ast.expr, names: list[str]) -> ast.expr:
-        """The list of what the comprehension's targets take, as tuples."""
-        assert isinstance(node, COMPREHENSIONS)
-        generators = [copy.copy(each) for each in node.generators]
-        generators[0].iter = first_iter
-        loads: list[ast.expr] = [ast.Name(each, ast.Load()) for each in names]
-        targets = loads[0] if len(loads) == 1 else ast.Tuple(loads, ast.Load())
-        made = ast.ListComp(targets, generators)
-        return ast.fix_missing_locations(ast.copy_location(made, node))
-
-    def _collected(self, node: ast.expr, name: str) -> ast.expr:
-        mapped = ast.Name(name, ast.Load())
-        if isinstance(node, ast.ListComp):
-            return ast.copy_location(mapped, node)
-        kind = "{*%s}" if isinstance(node, ast.SetComp) else "{_key: _element for _key, _element in %s}"
-        made = ast.parse(kind % name, mode="eval").body
-        return ast.fix_missing_locations(ast.copy_location(made, node))
 
 
 def _places(expression: ast.expr) -> Iterator[Place]:

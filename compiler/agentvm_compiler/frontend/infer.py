@@ -278,6 +278,8 @@ class Types:
             element(self.of(each.value)) if isinstance(each, ast.Starred) else self.of(each)
             for each in gather.args
         ]
+        if gather.keywords:  # `return_exceptions`
+            kinds.append(BaseException)
         return list[join(kinds)]  # type: ignore[misc]
 
     def _method(self, method: ast.Attribute) -> Type:

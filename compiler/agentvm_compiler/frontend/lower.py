@@ -363,20 +363,16 @@ class Lowering:
         )
 
     def map(
-        self, items: str, targets: list[str], element: ast.expr, name: str, block: Block, place: ast.AST
+        self, items: str, target: ast.expr, element: ast.expr, name: str, block: Block, place: ast.AST
     ) -> None:
-        """Add `name = [element for targets in items]`, all elements side by side.
-
-        Args:
-            targets: one name an item, or several that each item is unpacked to.
-        """
+        """Add `name = [element for target in items]`, all elements side by side."""
         body = Block(self.names, block)
-        if len(targets) == 1:
-            item = body.bind(targets[0])
+        targets = set(stored_names(target))
+        if isinstance(target, ast.Name):
+            item = body.bind(target.id)
         else:
             item = body.bind(self.own("item"))
-            names = ast.Tuple([ast.Name(each, ast.Store()) for each in targets], ast.Store())
-            self._unpack(names, body, place)
+            self._unpack(target, body, place)
         rest = hoist(self, element, body)
         assert rest is not None
         if not isinstance(rest, ast.Name):
