@@ -12,7 +12,7 @@ dependence edges, in its own frame and in all frames around it.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -457,7 +457,7 @@ class Frame:
 
     async def _map(self, index: int, node: Node) -> None:
         items, *captures = (self._env[each] for each in node.operands)
-        values = list(items.value)
+        values, failure = _taken(items.value)
         frames: list[Frame] = []
         self._seen(node).times.append(len(values))
         room = anyio.Semaphore(WINDOW)
@@ -476,9 +476,21 @@ class Frame:
                 frames.append(frame)
                 await room.acquire()
                 group.start(number, partial(_release_after, room, frame))
+            if failure is not None:
+                group.fail(len(values), failure)
             await group.before(len(frames))
         group.raise_failure()
         self._give(node, [[frame.results[0].value for frame in frames]])
+
+
+def _taken(items: Iterable[Any]) -> tuple[list[Any], Exception | None]:
+    """All items, or those before the one that cannot be had, and why: Python asks for one after the other."""
+    taken: list[Any] = []
+    try:
+        taken.extend(iter(items))
+    except Exception as error:
+        return taken, error
+    return taken, None
 
 
 async def run_agent(

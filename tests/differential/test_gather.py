@@ -231,3 +231,14 @@ async def reads_after_writes(words: list[str]) -> list[int]:
 async def test_effects_in_filters_keep_their_order():
     """A read in an element sees the writes of the filters before it."""
     await holds(reads_after_writes, ["a", "b", "c"])
+
+
+@agent
+async def source_fails(texts: list[str]) -> list[int]:
+    return [await write(f"number {number}") for number in map(int, texts)]
+
+
+async def test_a_source_that_fails_stops_the_writes_there():
+    """Items before the one that cannot be had are gone through, those after it not."""
+    await holds(source_fails, ["1", "2", "x", "3"])
+    await holds(source_fails, ["1", "2"])

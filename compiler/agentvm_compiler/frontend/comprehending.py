@@ -173,6 +173,10 @@ def _items(hoisting: Hoisting, first: ast.comprehension) -> str:
     source = hoisting.of(first.iter)
     if isinstance(source, ast.Name) and hoisting.lowering.is_bound(source.id, hoisting.block):
         return source.id
+    if not control.is_listed(hoisting.lowering, first.iter):
+        return hoisting.temporary(
+            source
+        ).id  # the map takes the items: one that fails comes after those before
     listed = ast.List([ast.Starred(source, ast.Load())], ast.Load())
     return hoisting.temporary(ast.copy_location(listed, first.iter)).id
 

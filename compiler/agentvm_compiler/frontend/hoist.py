@@ -123,7 +123,7 @@ class Hoisting:
 
     def _boolean(self, expression: ast.BoolOp) -> ast.expr:
         """`a and b`: b is evaluated only if a is true, and a is the value if it is not."""
-        first = self._held(expression.values[0])
+        first = self.held(expression.values[0])
         condition = control.truth_of(self.lowering, first, self.block)
         others = expression.values[1:]
         rest = others[0] if len(others) == 1 else ast.BoolOp(expression.op, others)
@@ -133,14 +133,14 @@ class Hoisting:
 
     def _chain(self, expression: ast.Compare) -> ast.expr:
         """`a < b < c` is `a < b and b < c` with b evaluated once."""
-        left = self._held(expression.left)
-        middle = self._held(expression.comparators[0])
+        left = self.held(expression.left)
+        middle = self.held(expression.comparators[0])
         head = ast.Compare(left, expression.ops[:1], [middle])
         tail = ast.Compare(middle, expression.ops[1:], expression.comparators[1:])
         both = ast.BoolOp(ast.And(), [ast.copy_location(each, expression) for each in (head, tail)])
         return self._boolean(ast.copy_location(both, expression))
 
-    def _held(self, expression: ast.expr) -> ast.expr:
+    def held(self, expression: ast.expr) -> ast.expr:
         """The value of an expression under a name that stands for it from now on."""
         left = self.of(expression)
         return left if self._trivial(left) else self.temporary(left)
@@ -251,7 +251,7 @@ class Hoisting:
         ):
             return callee
         if isinstance(callee, ast.Attribute) and is_immutable(self.lowering.analysis.types.of(callee.value)):
-            return ast.copy_location(ast.Attribute(self._held(callee.value), callee.attr, ast.Load()), callee)
+            return ast.copy_location(ast.Attribute(self.held(callee.value), callee.attr, ast.Load()), callee)
         raise Unsupported(callee, "what is called is computed before an await", "await into a name first")
 
 

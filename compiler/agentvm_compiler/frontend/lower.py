@@ -32,6 +32,7 @@ from .hoist import hoist
 from .kinds import is_immutable
 from .objects import effect_of, mutated_in
 from .scope import loaded_names, stored_names
+from .targets import assign_to_awaiting, augmented, replaced, targets
 
 EffectOf = Callable[[Agent], Effect]
 """The effect of a whole agent."""
@@ -169,42 +170,24 @@ class Lowering:
                 rest = hoist(self, value, block, into=name)
                 if rest is None:
                     return None
-                return self._simple(_replaced(statement, value=rest), block)
+                return self._simple(replaced(statement, value=rest), block)
             case ast.AugAssign():
-                return self._augmented(statement, block)
+                return self._simple(augmented(self, statement, block), block)
             case ast.Assign() | ast.AnnAssign(value=ast.expr()) | ast.Return() | ast.Expr():
-                if any(suspends(target, self.scope) for target in _targets(statement)):
-                    raise Unsupported(
-                        statement, "the target of the assignment awaits", "await it on a line before"
-                    )
+                if any(suspends(target, self.scope) for target in targets(statement)):
+                    return self._simple(assign_to_awaiting(self, statement, block), block)
                 assert statement.value is not None
                 left = hoist(self, statement.value, block)
-                return self._simple(_replaced(statement, value=left), block)
+                return self._simple(replaced(statement, value=left), block)
             case ast.Assert(msg=message) if message is None or not suspends(message, self.scope):
                 test = hoist(self, statement.test, block)
-                return self._simple(_replaced(statement, test=test), block)
+                return self._simple(replaced(statement, test=test), block)
             case ast.Raise(exc=ast.expr() as raised, cause=cause) if not (
                 cause and suspends(cause, self.scope)
             ):
-                return self._simple(_replaced(statement, exc=hoist(self, raised, block)), block)
+                return self._simple(replaced(statement, exc=hoist(self, raised, block)), block)
         kind = type(statement).__name__.removeprefix("Async").lower()
         raise Unsupported(statement, f"`{kind}` with an await inside is not compiled yet")
-
-    def _augmented(self, statement: ast.AugAssign, block: Block) -> Exit | None:
-        """`x += await f()`: Python reads `x` first."""
-        target = statement.target
-        if not isinstance(target, ast.Name) or not is_immutable(
-            self.analysis.types.names.get(target.id, Any)
-        ):
-            what = "the target is read before the await and changed after it"
-            raise Unsupported(statement, what, "await into a name first")
-        before = self.temporary()
-        self.assign(before, ast.copy_location(ast.Name(target.id, ast.Load()), statement), block)
-        value = hoist(self, statement.value, block)
-        assert value is not None
-        total = ast.BinOp(ast.Name(before, ast.Load()), statement.op, value)
-        self.assign(target.id, ast.fix_missing_locations(ast.copy_location(total, statement)), block)
-        return None
 
     def _simple(self, statement: ast.stmt, block: Block) -> Exit | None:
         """What is left of a statement whose awaits were hoisted."""
@@ -422,15 +405,6 @@ def _definite(statement: ast.stmt) -> bool:
     )
 
 
-def _targets(statement: ast.stmt) -> list[ast.expr]:
-    match statement:
-        case ast.Assign():
-            return statement.targets
-        case ast.AnnAssign():
-            return [statement.target]
-    return []
-
-
 def _deletes(statement: ast.stmt) -> bool:
     return any(isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del) for node in ast.walk(statement))
 
@@ -443,16 +417,6 @@ def _label(statement: ast.stmt, traced: Reason | None) -> str:
         return "return"
     first = next(stored_names(statement), None)
     return f"={first}" if first else "python"
-
-
-def _replaced(node: ast.stmt, **fields: ast.expr | None) -> ast.stmt:
-    """A copy of the statement with other expressions in it."""
-    values = {**dict(ast.iter_fields(node)), **fields}
-    made = ast.copy_location(type(node)(**values), node)
-    for mark in ("avm_effect", "avm_mutates"):
-        if hasattr(node, mark):
-            setattr(made, mark, getattr(node, mark))
-    return made
 
 
 def _span(tree: ast.AST | None) -> Span:
