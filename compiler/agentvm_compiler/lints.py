@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from .calls import Effect, Tool, llm
 from .frontend.callees import effect_call, is_async_call
-from .frontend.scope import COMPREHENSIONS, Scope
+from .frontend.scope import Scope
+from .frontend.tree import COMPREHENSIONS
 
 
 @dataclass(frozen=True, slots=True)

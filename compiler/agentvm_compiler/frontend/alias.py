@@ -20,20 +20,23 @@ import ast
 import collections
 import enum
 import types
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agentvm_compiler.calls import Agent, Effect, Tool
+from agentvm_compiler.calls import Agent, Effect, Tool, joined
 
-from .callees import effect_call, is_gather, suspends
+from .callees import effect_call, is_gather
 from .calling import Calls
 from .infer import Types
 from .kinds import ATOMS, has_fields, is_immutable, is_record, plain
-from .objects import Obj, mark_effect
-from .scope import COMPREHENSIONS, UNKNOWN, Scope, bound_otherwise, member_of
+from .objects import Marks, Obj, mark_effect
+from .scope import UNKNOWN, Scope, member_of
 from .source import is_users
 from .summary import summarise
+from .tree import COMPREHENSIONS, walk
+from .visible import Visibility
 
 _BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
 OPERATORS = tuple(f"__{side}{name}__" for name in (*_BINARY, "lshift", "rshift") for side in ("", "r"))
@@ -92,7 +95,6 @@ class Analysis:
         self._reads: list[tuple[ast.Name, Obj]] = []
         self._read_over: list[tuple[ast.AST, tuple[Obj, ...], tuple[int, int]]] = []
         """Loops: the node, what it iterates over, and the span of its body."""
-        self._index(scope.source.tree)
         for statement in scope.source.tree.body:
             self._statement(statement)
         self._solve()
@@ -123,61 +125,41 @@ class Analysis:
             self._selves[held.root] = held.itself()
         return self._selves[held.root]
 
-    # -- positions ---------------------------------------------------------------------
-
-    def _index(self, tree: ast.AST) -> None:
-        """Number all nodes; note loops, and where each name is bound and read."""
-        self._positions: dict[int, tuple[int, int]] = {}
-        self._loops: list[tuple[int, int]] = []
-        self._stores: dict[str, list[int]] = {name: [-1] for name in self.scope.params}
-        self._loads: dict[str, list[int]] = {}
-        counter = 0
-
-        def visit(node: ast.AST) -> None:
-            nonlocal counter
-            start = counter = counter + 1
-            if isinstance(node, ast.Name):
-                into = self._loads if isinstance(node.ctx, ast.Load) else self._stores
-                into.setdefault(node.id, []).append(start)
-            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-                self._loads.setdefault(node.target.id, []).append(start)
-            for name in bound_otherwise(node):
-                self._stores.setdefault(name, []).append(start)
-            for child in ast.iter_child_nodes(node):
-                visit(child)
-            self._positions[id(node)] = (start, counter)
-            if isinstance(node, (ast.For, ast.While, ast.AsyncFor, *COMPREHENSIONS)):
-                self._loops.append((start, counter))
-
-        visit(tree)
-        self._units = [
-            self._positions[id(node)]
-            for node in ast.walk(tree)
-            if isinstance(node, ast.stmt) and node is not tree and not suspends(node, self.scope)
-        ]
-
-    def _together(self, one: int, other: int) -> bool:
-        """Whether some loop holds both positions."""
-        return any(low <= one <= high and low <= other <= high for low, high in self._loops)
-
     # -- solving -----------------------------------------------------------------------
 
     def _solve(self) -> None:
+        outside = self._reach(self.outside)
         for name, held in self._reads:
-            if held.used_up and not is_immutable(self.types.of(name)):
+            may_be = self._itself(held)
+            if any(each.iterator for each in may_be) and not is_immutable(self.types.of(name)):
                 self.mutate(held, name)  # reading it may use it up
-            if not self._reach(held).isdisjoint(self._reach(self.outside)):
+            if not self._reach(held).isdisjoint(outside):
                 mark_effect(name, Effect.READ)
-            mark_effect(name, held.read_effect)
-        for node, sources, body in self._read_over:
+            mark_effect(name, joined(each.when_read for each in may_be))
+        self._mark_read_over()
+        self._mark_mutated()
+        self.marks = Marks(self.scope.tree)
+
+    def _mark_read_over(self) -> None:
+        """Mark the loops that change what they loop over."""
+        changes = sorted(((each.position, self._itself(each.target)) for each in self.mutations), key=_first)
+        for node, sources, (first, end) in self._read_over:
+            inside = changes[bisect_left(changes, first, key=_first) : bisect_left(changes, end, key=_first)]
+            read = frozenset[Obj]().union(*map(self._itself, sources))
             node.avm_read_over = any(  # type: ignore[attr-defined]
-                not self._itself(source).isdisjoint(self._itself(each.target))
-                and body[0] <= each.position <= body[1]
-                for each in self.mutations
-                for source in sources
+                not read.isdisjoint(changed) for _, changed in inside
             )
+
+    def _mark_mutated(self) -> None:
+        """Mark what mutates with the names it is seen through."""
+        visibility = Visibility(self.scope)
+        reached_from: dict[Obj, list[str]] = {}
+        for name, held in self.objects.items():
+            for each in self._reach(held):
+                reached_from.setdefault(each, []).append(name)
         for mutation in self.mutations:
-            names = tuple(sorted(self._seen_by(mutation)))
+            touched = {name for each in self._itself(mutation.target) for name in reached_from.get(each, ())}
+            names = tuple(name for name in sorted(touched) if visibility.is_seen(name, mutation.position))
             outside = self._may_change(mutation, self.outside)
             if outside:
                 mark_effect(mutation.node, Effect.WRITE)
@@ -187,28 +169,9 @@ class Analysis:
                 mutation.node, "avm_mutates", frozenset()
             )
 
-    def _seen_by(self, mutation: Mutation) -> Iterator[str]:
-        unit = self._unit(mutation)
-        for name, held in self.objects.items():
-            if not self._may_change(mutation, held):
-                continue
-            stores, loads = self._stores.get(name, []), self._loads.get(name, [])
-            at = mutation.position
-            if all(unit[0] <= each <= unit[1] for each in [*stores, *loads]):
-                continue  # lives and dies within one node
-            bound = any(each <= unit[1] or self._together(each, at) for each in stores)
-            read = any(each >= unit[0] or self._together(each, at) for each in loads)
-            if bound and read:
-                yield name
-
-    def _unit(self, mutation: Mutation) -> tuple[int, int]:
-        """The span of the outermost statement around it that will be one node."""
-        at = mutation.position
-        return min((span for span in self._units if span[0] <= at <= span[1]), default=(at, at))
-
     def mutate(self, target: Obj | None, node: ast.AST) -> None:
         if target is not None:
-            self.mutations.append(Mutation(target, node, self._positions[id(node)][0]))
+            self.mutations.append(Mutation(target, node, self.scope.tree.span(node)[0]))
 
     # -- statements --------------------------------------------------------------------
 
@@ -283,9 +246,10 @@ class Analysis:
         """Remember to look whether what a loop reads is changed in its body."""
         if self._is_copied(iterable):
             return
-        names = [each.id for each in ast.walk(iterable) if isinstance(each, ast.Name)]
+        tree = self.scope.tree
+        names = [each.id for each in tree.within(iterable, ast.Name)]
         sources = tuple(self.objects[name] for name in names if name in self.objects)
-        spans = [self._positions[id(each)] for each in body]
+        spans = [tree.span(each) for each in body]
         self._read_over.append((node, sources, (min(spans)[0], max(spans)[1])))
 
     def _is_copied(self, iterable: ast.expr) -> bool:
@@ -532,8 +496,12 @@ class Analysis:
         return made
 
 
+def _first(pair: tuple[int, object]) -> int:
+    return pair[0]
+
+
 def _captured(pattern: ast.pattern) -> Iterator[str]:
-    for node in ast.walk(pattern):
+    for node in walk(pattern):
         if isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
             yield node.name
         if isinstance(node, ast.MatchMapping) and node.rest:

@@ -7,6 +7,7 @@ import asyncio
 import functools
 import inspect
 import types
+from collections.abc import Iterable
 from typing import Any
 
 from agentvm_compiler.calls import Agent, Tool, llm
@@ -54,9 +55,24 @@ def is_gather(node: ast.AST, scope: Scope) -> bool:
 
 def suspends(tree: ast.AST, scope: Scope) -> bool:
     """Whether running the tree may leave plain Python: an await, or a call of a tool."""
-    return any(
-        isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith)
-        or (isinstance(node, ast.comprehension) and node.is_async)
-        or effect_call(node, scope)
-        for node in ast.walk(tree)
-    )
+    return bool(scope.facts(_suspending, *_SUSPENDING).within(tree))
+
+
+_SUSPENDING = (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.comprehension, ast.Call)
+
+
+def _suspending(node: ast.AST, scope: Scope) -> Iterable[ast.AST]:
+    if isinstance(node, ast.Call):
+        found = effect_call(node, scope)
+    elif isinstance(node, ast.comprehension):
+        found = bool(node.is_async)
+    else:
+        found = isinstance(node, _SUSPENDING)
+    return (node,) if found else ()
+
+
+def effect_calls(tree: ast.AST, scope: Scope) -> list[ast.Call]:
+    """The calls of tools, agents and the model in the tree."""
+    return [
+        each for each in scope.facts(_suspending, *_SUSPENDING).within(tree) if isinstance(each, ast.Call)
+    ]

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 from agentvm_compiler.calls import Effect
 
 from . import control
-from .callees import effect_call, suspends
+from .callees import effect_calls, suspends
 from .certain import Certainty
 from .decide import Unsupported
 from .kinds import is_immutable
-from .objects import effect_of, mutated_in
-from .scope import comprehension_targets, loaded_names
+from .tree import loaded_names
 
 if TYPE_CHECKING:
     from .hoist import Hoisting
@@ -71,7 +70,7 @@ def _check(hoisting: Hoisting, node: Comprehension) -> None:
     first = node.generators[0]
     if any(each.is_async for each in node.generators):
         raise Unsupported(node, "`async for` is not compiled yet")
-    if mutated_in(first.iter) and not hoisting.lowering.is_read_once(first.iter):
+    if hoisting.marks.mutated_in(first.iter) and not hoisting.lowering.is_read_once(first.iter):
         raise Unsupported(node, "the comprehension uses up an iterator that has a name", "use a list")
     if not _may_be_listed(hoisting, node):
         what = "what it goes over may do something for each item"
@@ -80,7 +79,7 @@ def _check(hoisting: Hoisting, node: Comprehension) -> None:
         raise Unsupported(node, "the comprehension changes what it goes over", "go over a copy")
     if _reads_early(node):
         raise Unsupported(node, "the comprehension reads a name before it has a value there")
-    if any(isinstance(each, ast.NamedExpr) for each in ast.walk(node)):
+    if hoisting.tree.within(node, ast.NamedExpr):
         what = "`:=` in a comprehension that awaits is not compiled yet"
         raise Unsupported(node, what, "use a for loop")
     if isinstance(node, ast.ListComp) or not writes(hoisting, node):
@@ -111,15 +110,17 @@ def names_in(target: ast.expr) -> set[str]:
 def _may_be_listed(hoisting: Hoisting, node: Comprehension) -> bool:
     """Whether taking all items before the first element makes no difference."""
     source = node.generators[0].iter
-    effect = effect_of(source)
+    effect = hoisting.marks.effect_of(source)
     if effect is Effect.PURE or control.is_listed(hoisting.lowering, source):
         return True
-    return effect is Effect.READ and effect_of(node) is Effect.READ and not writes(hoisting, node)
+    return (
+        effect is Effect.READ and hoisting.marks.effect_of(node) is Effect.READ and not writes(hoisting, node)
+    )
 
 
 def writes(hoisting: Hoisting, node: ast.AST) -> bool:
     """Whether a call in the tree may write."""
-    calls = [each for each in ast.walk(node) if effect_call(each, hoisting.scope)]
+    calls = effect_calls(node, hoisting.scope)
     return any(hoisting.lowering.effect_of_call(each) is Effect.WRITE for each in calls)
 
 
@@ -131,7 +132,10 @@ def _filters_first(hoisting: Hoisting, node: Comprehension) -> bool:
         return False
     certain = certainty(hoisting, node)
     return all(
-        effect_of(each) is Effect.PURE and not mutated_in(each) and certain.of(each) for each in later
+        hoisting.marks.effect_of(each) is Effect.PURE
+        and not hoisting.marks.mutated_in(each)
+        and certain.of(each)
+        for each in later
     ) and all(
         isinstance(each.target, ast.Name) and control.is_listed(hoisting.lowering, each.iter)
         for each in node.generators
@@ -141,7 +145,8 @@ def _filters_first(hoisting: Hoisting, node: Comprehension) -> bool:
 def certainty(hoisting: Hoisting, node: ast.AST) -> Certainty:
     """What certainly evaluates within the tree, where the targets of its comprehensions are bound."""
     lowering = hoisting.lowering
-    bound = comprehension_targets(node)
+    generators = hoisting.tree.within(node, ast.comprehension)
+    bound = {each.id for part in generators for each in hoisting.tree.within(part.target, ast.Name)}
     return Certainty(
         lowering.analysis.types, lambda name: name in bound or lowering.is_bound(name, hoisting.block)
     )

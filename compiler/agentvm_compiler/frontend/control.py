@@ -19,8 +19,6 @@ from .decide import Unsupported
 from .exits import breaks, returns
 from .hoist import hoist
 from .kinds import plain
-from .objects import mutated_in
-from .scope import stored_names
 
 if TYPE_CHECKING:
     from .lower import Lowering
@@ -142,7 +140,7 @@ def lower_for(lowering: Lowering, statement: ast.For, block: Block) -> Exit | No
     if (
         not isinstance(iterable, ast.Name)
         or not lowering.is_bound(iterable.id, block)
-        or mutated_in(iterable)
+        or lowering.marks.mutated_in(iterable)
     ):
         lowering.assign(lowering.own("in"), iterable, block)
         iterable = ast.Name(lowering.own("in"), ast.Load())
@@ -197,8 +195,8 @@ def _loop(
     place: ast.stmt,
 ) -> Exit | None:
     inside: list[ast.AST] = [*statements, *([target] if target is not None else [])]
-    carried = list(dict.fromkeys(name for each in inside for name in stored_names(each)))
-    carried += sorted(frozenset().union(*map(mutated_in, inside)) - set(carried))
+    carried = list(dict.fromkeys(name for each in inside for name in lowering.tree.stored(each)))
+    carried += sorted(frozenset().union(*map(lowering.marks.mutated_in, inside)) - set(carried))
     before = tuple(block.read(each) or "$unbound" for each in carried)
     body = Block(lowering.names, block)
     versions = tuple(body.bind(each) for each in carried)

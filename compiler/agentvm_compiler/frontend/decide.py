@@ -7,7 +7,7 @@ always right, so every doubt ends here.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from . import known
 from .alias import Analysis
 from .callees import effect_call, is_async_call, is_gather
 from .kinds import is_immutable, plain
-from .scope import NESTED_SCOPES, Scope
+from .scope import Scope
+from .tree import NESTED_SCOPES, children, walk
 
 _FRAME_BUILTINS = frozenset({locals, globals, vars, dir, eval, exec, super})
 _EAGER = known.PURE_BUILTINS - known.ITERATORS - {getattr, type, slice, object}
@@ -44,7 +45,7 @@ def why_whole(analysis: Analysis) -> Reason | None:
     """Why the whole function must be traced; None if it need not be."""
     scope = analysis.scope
     tree = scope.source.tree
-    reason = next(_structural(tree, scope), None) or next(_closures(tree, analysis), None)
+    reason = _structural(scope) or _closures(analysis)
     if reason is not None:
         return reason
     for node, names in analysis.conflicts:
@@ -71,32 +72,60 @@ def why_whole(analysis: Analysis) -> Reason | None:
     return None
 
 
-def _structural(tree: ast.AST, scope: Scope) -> Iterator[Reason]:
-    awaited = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Await)}
-    gathered = {
-        id(part)
-        for node in ast.walk(tree)
-        if is_gather(node, scope) and id(node) in awaited
-        for argument in node.args  # type: ignore[attr-defined]
-        for part in ([argument, *_elements(argument)])
-    }
-    for node in ast.walk(tree):
-        if node is tree:
-            continue
-        match node:
-            case ast.Yield() | ast.YieldFrom():
-                yield Reason(node, "a generator gives values one at a time", "return a list instead")
-            case ast.Global() | ast.Nonlocal():
-                yield Reason(node, "a name outside the function is rebound", "return the value instead")
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                yield Reason(node, f"`{node.name}` is defined inside the agent", "move it to the module")
-            case ast.Name(id=name) | ast.Attribute(attr=name) if _is_private(name, scope):
-                yield Reason(node, f"`{name}` is a private name of a class")
-            case ast.Name() if _is_frame_builtin(node, scope):
-                yield Reason(node, f"`{node.id}` looks at the function's own frame")
-            case ast.Call() if is_async_call(node, scope) and id(node) not in awaited | gathered:
-                what = f"the coroutine `{ast.unparse(node.func)}(...)` is kept instead of awaited"
-                yield Reason(node, what, "await it where it is called, or inside asyncio.gather(...)")
+def _structural(scope: Scope) -> Reason | None:
+    """What stands in the function that makes it no agent to lower; of several, the first by depth."""
+    tree = scope.tree
+    awaited = [node.value for node in tree.every(ast.Await)]
+    gathered = [
+        part
+        for each in awaited
+        if isinstance(each, ast.Call) and is_gather(each, scope)
+        for argument in each.args
+        for part in (argument, *_elements(argument))
+    ]
+    used = {id(each) for each in (*awaited, *gathered)}
+    candidates = tree.every(*_DOUBTFUL)
+    found = {id(node): reason for node in candidates if (reason := _reason(node, scope, used)) is not None}
+    found.pop(id(tree.root), None)
+    return next((found[id(node)] for node in walk(tree.root) if id(node) in found), None) if found else None
+
+
+_DOUBTFUL = (
+    ast.Yield,
+    ast.YieldFrom,
+    ast.Global,
+    ast.Nonlocal,
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Name,
+    ast.Attribute,
+    ast.Call,
+)
+"""Nodes that `_reason` looks at."""
+
+
+def _reason(node: ast.AST, scope: Scope, used: Set[int]) -> Reason | None:
+    """Why this very node cannot be lowered.
+
+    Args:
+        used: what is awaited or gathered.
+    """
+    match node:
+        case ast.Yield() | ast.YieldFrom():
+            return Reason(node, "a generator gives values one at a time", "return a list instead")
+        case ast.Global() | ast.Nonlocal():
+            return Reason(node, "a name outside the function is rebound", "return the value instead")
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return Reason(node, f"`{node.name}` is defined inside the agent", "move it to the module")
+        case ast.Name(id=name) | ast.Attribute(attr=name) if _is_private(name, scope):
+            return Reason(node, f"`{name}` is a private name of a class")
+        case ast.Name() if _is_frame_builtin(node, scope):
+            return Reason(node, f"`{node.id}` looks at the function's own frame")
+        case ast.Call() if id(node) not in used and is_async_call(node, scope):
+            what = f"the coroutine `{ast.unparse(node.func)}(...)` is kept instead of awaited"
+            return Reason(node, what, "await it where it is called, or inside asyncio.gather(...)")
+    return None
 
 
 def _elements(argument: ast.expr) -> list[ast.AST]:
@@ -108,20 +137,19 @@ def _elements(argument: ast.expr) -> list[ast.AST]:
 
 def _is_private(name: str, scope: Scope) -> bool:
     """Whether Python mangles the name."""
-    qualname = scope.source.fn.__qualname__.rpartition("<locals>.")[2]
-    return name.startswith("__") and not name.endswith("__") and "." in qualname
+    if not name.startswith("__") or name.endswith("__"):
+        return False
+    return "." in scope.source.fn.__qualname__.rpartition("<locals>.")[2]
 
 
 def _is_frame_builtin(node: ast.Name, scope: Scope) -> bool:
     found = scope.lookup(node.id)
-    return (
-        callable(found) and isinstance(node.ctx, ast.Load) and any(found is each for each in _FRAME_BUILTINS)
-    )
+    return isinstance(node.ctx, ast.Load) and any(found is each for each in _FRAME_BUILTINS)
 
 
-def _closures(tree: ast.AST, analysis: Analysis) -> Iterator[Reason]:
+def _closures(analysis: Analysis) -> Reason | None:
     """Functions and generators made in an expression that may outlive it: they see later assignments."""
-    scope = analysis.scope
+    tree, scope = analysis.scope.tree, analysis.scope
 
     def visit(node: ast.AST, eager: bool) -> Iterator[Reason]:
         if isinstance(node, ast.Lambda | ast.GeneratorExp) and not eager:
@@ -133,12 +161,14 @@ def _closures(tree: ast.AST, analysis: Analysis) -> Iterator[Reason]:
             eager = eager or _is_eager(node, analysis)
         elif isinstance(node, ast.stmt):
             eager = False
-        for child in ast.iter_child_nodes(node):
-            if not isinstance(child, NESTED_SCOPES) or isinstance(child, ast.Lambda):
+        for child in children(node):
+            if tree.within(child, ast.Lambda, ast.GeneratorExp) and (
+                not isinstance(child, NESTED_SCOPES) or isinstance(child, ast.Lambda)
+            ):
                 gathered = isinstance(child, ast.Starred) and is_gather(node, scope)
                 yield from visit(child, eager or gathered)
 
-    yield from visit(tree, eager=False)
+    return next(visit(tree.root, eager=False), None)
 
 
 def _is_eager(call: ast.Call, analysis: Analysis) -> bool:

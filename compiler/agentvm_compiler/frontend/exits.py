@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
+
+from .tree import statements_in
 
 
 def may_exit(statement: ast.stmt) -> bool:
@@ -10,22 +13,16 @@ def may_exit(statement: ast.stmt) -> bool:
     return returns([statement]) or breaks([statement])
 
 
-def returns(statements: list[ast.stmt]) -> bool:
-    return any(isinstance(node, ast.Return) for each in statements for node in ast.walk(each))
+def returns(statements: Iterable[ast.AST]) -> bool:
+    return any(isinstance(each, ast.Return) or returns(statements_in(each)) for each in statements)
 
 
-def breaks(statements: list[ast.stmt]) -> bool:
+def breaks(statements: Iterable[ast.AST]) -> bool:
     """Whether a break or continue in the statements belongs to a loop around them."""
-    for statement in statements:
-        if isinstance(statement, ast.Break | ast.Continue):
+    for each in statements:
+        if isinstance(each, ast.Break | ast.Continue):
             return True
-        if isinstance(statement, ast.For | ast.While | ast.AsyncFor):
-            if breaks(statement.orelse):
-                return True
-            continue
-        bodies = [getattr(statement, field, []) for field in ("body", "orelse", "finalbody")]
-        bodies += [each.body for each in getattr(statement, "handlers", [])]
-        bodies += [each.body for each in getattr(statement, "cases", [])]
-        if any(breaks(body) for body in bodies):
+        inner = each.orelse if isinstance(each, ast.For | ast.While | ast.AsyncFor) else statements_in(each)
+        if breaks(inner):
             return True
     return False

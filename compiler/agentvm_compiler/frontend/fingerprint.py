@@ -19,8 +19,9 @@ from typing import Any
 from agentvm_compiler.calls import Agent, Tool
 from agentvm_compiler.ir import content_hash
 
-from .scope import UNKNOWN, Scope, walk_scope
-from .source import FunctionTree, file_of, is_users, source_of
+from .scope import UNKNOWN, Scope
+from .source import file_of, is_users, source_of
+from .tree import FunctionTree
 
 
 def code_hash(code: str, used: Mapping[str, str], *more: Any) -> str:
@@ -30,7 +31,8 @@ def code_hash(code: str, used: Mapping[str, str], *more: Any) -> str:
 
 def used_objects(tree: ast.AST, scope: Scope) -> dict[str, str]:
     """Fingerprints of the non-local names in the tree, by dotted name."""
-    return {name: fingerprint(value) for name, value in _references(tree, scope)}
+    found = scope.facts(_reference, ast.Name, ast.Attribute).within(tree)
+    return {name: fingerprint(value) for name, value in found}
 
 
 def fingerprint(value: Any) -> str:
@@ -57,15 +59,12 @@ def fingerprint(value: Any) -> str:
     return f"a {type(value).__module__}.{type(value).__qualname__}"
 
 
-def _references(tree: ast.AST, scope: Scope) -> Iterator[tuple[str, Any]]:
-    """Dotted names in the tree that resolve to an object, longest first."""
-    for node in walk_scope(tree) if not isinstance(tree, FunctionTree) else ast.walk(tree):
-        if isinstance(node, ast.Name | ast.Attribute):
-            value = scope.resolve(node)
-            if value is not UNKNOWN and not isinstance(value, types.ModuleType):
-                yield ast.unparse(node), value
-        elif isinstance(node, ast.Lambda):
-            yield from _references(node.body, scope)
+def _reference(node: ast.AST, scope: Scope) -> Iterator[tuple[str, Any]]:
+    """A dotted name that resolves to an object, and the object."""
+    if isinstance(node, ast.Name | ast.Attribute):
+        value = scope.resolve(node)
+        if value is not UNKNOWN and not isinstance(value, types.ModuleType):
+            yield ast.unparse(node), value
 
 
 @functools.lru_cache(maxsize=4096)

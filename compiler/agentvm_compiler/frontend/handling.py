@@ -21,8 +21,8 @@ from .block import Block, Exit
 from .control import branch
 from .decide import Unsupported
 from .kinds import plain
-from .objects import mutated_in
-from .scope import UNKNOWN, Scope, loaded_names, stored_names
+from .scope import UNKNOWN, Scope
+from .tree import loaded_names
 
 if TYPE_CHECKING:
     from .lower import Lowering
@@ -63,7 +63,7 @@ def _lower_handler(lowering: Lowering, handler: ast.ExceptHandler, side: Block) 
     raised = ast.copy_location(ast.Name(lowering.own("raised"), ast.Load()), handler)
     if handler.name:
         lowering.assign(handler.name, raised, side)
-        if handler.name not in stored_names(handler.body):
+        if handler.name not in {name for each in handler.body for name in lowering.tree.stored(each)}:
             # What the handler does to the exception, as adding a note, it does to the one it raises again.
             raised = ast.copy_location(ast.Name(handler.name, ast.Load()), handler)
     end = lowering.block([_Reraise(raised).visit(copy.deepcopy(each)) for each in handler.body], side)
@@ -186,7 +186,7 @@ def check_partial(lowering: Lowering, statement: ast.Try, statements: list[ast.s
         and any(each is statement for each in ast.walk(node))
         for node in ast.walk(lowering.scope.source.tree)
     )
-    matters = outside | (_read_first(statements) if looped else set())
+    matters = outside | (_read_first(lowering, statements) if looped else set())
     for name in _partly(lowering, statements):
         if name in matters:
             raise Unsupported(
@@ -196,14 +196,14 @@ def check_partial(lowering: Lowering, statement: ast.Try, statements: list[ast.s
             )
 
 
-def _read_first(statements: list[ast.stmt]) -> set[str]:
+def _read_first(lowering: Lowering, statements: list[ast.stmt]) -> set[str]:
     """Names that the statements may read before they assign them."""
     read: set[str] = set()
     assigned: set[str] = set()
     for each in statements:
         read |= set(loaded_names(each)) - assigned
         if isinstance(each, ast.Assign | ast.AnnAssign):
-            assigned |= set(stored_names(each))
+            assigned |= set(lowering.tree.stored(each))
     return read
 
 
@@ -220,12 +220,12 @@ def _partly(lowering: Lowering, statements: list[ast.stmt]) -> Iterator[str]:
         simple = isinstance(
             each, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr | ast.Return | ast.Raise
         )
-        if not simple or any(isinstance(node, ast.NamedExpr) for node in ast.walk(each)):
+        if not simple or lowering.tree.within(each, ast.NamedExpr):
             if not isinstance(each, ast.Pass):
-                yield from stored_names(each)
-                yield from mutated_in(each)
+                yield from lowering.tree.stored(each)
+                yield from lowering.marks.mutated_in(each)
         elif not _atomic(lowering, each):
-            yield from mutated_in(each)
+            yield from lowering.marks.mutated_in(each)
 
 
 def _atomic(lowering: Lowering, statement: ast.stmt) -> bool:
@@ -238,4 +238,4 @@ def _atomic(lowering: Lowering, statement: ast.stmt) -> bool:
             return False
         case ast.Assign(targets=[ast.Subscript(value=ast.Name() as owner)]):
             return plain(lowering.analysis.types.of(owner)) in kinds
-    return not mutated_in(statement)
+    return not lowering.marks.mutated_in(statement)

@@ -21,8 +21,8 @@ from .comprehending import comprehension
 from .decide import Unsupported
 from .gathering import Caught, caught, gather
 from .kinds import is_immutable
-from .objects import effect_of, mutated_in
 from .scope import UNKNOWN
+from .tree import children
 
 if TYPE_CHECKING:
     from .lower import Lowering
@@ -77,6 +77,8 @@ class Hoisting:
     def __init__(self, lowering: Lowering, block: Block) -> None:
         self.lowering = lowering
         self.scope = lowering.scope
+        self.tree = lowering.tree
+        self.marks = lowering.marks
         self.block = block
         self._rebound: set[str] = set()
         """Names that `:=` binds within the expression: reading them later would make a difference."""
@@ -119,7 +121,7 @@ class Hoisting:
         return any(suspends(each, self.scope) for each in expressions)
 
     def _note_rebound(self, expression: ast.expr) -> None:
-        self._rebound |= {node.target.id for node in ast.walk(expression) if isinstance(node, ast.NamedExpr)}
+        self._rebound |= {each.target.id for each in self.tree.within(expression, ast.NamedExpr)}
 
     def _boolean(self, expression: ast.BoolOp) -> ast.expr:
         """`a and b`: b is evaluated only if a is true, and a is the value if it is not."""
@@ -158,13 +160,14 @@ class Hoisting:
             early: evaluate them before it in any case.
         """
         self._note_rebound(call)
-        early = early or any(isinstance(node, ast.NamedExpr) for node in ast.walk(call))
+        early = early or bool(self.tree.within(call, ast.NamedExpr))
         made = copy.copy(call)
         made.args = list(call.args)
         made.keywords = [copy.copy(each) for each in call.keywords]
         places = [(call, "args", index) for index in range(len(made.args))]
         eager = early or any(
-            effect_of(each) is not Effect.PURE or mutated_in(each) for each in [*made.args, *made.keywords]
+            self.marks.effect_of(each) is not Effect.PURE or self.marks.mutated_in(each)
+            for each in [*made.args, *made.keywords]
         )
         last = max(
             (n for n, each in enumerate([*made.args, *made.keywords]) if suspends(each, self.scope)),
@@ -192,7 +195,7 @@ class Hoisting:
         places = list(_places(expression))
         awaiting = [n for n, place in enumerate(places) if suspends(_get(expression, place), self.scope)]
         covered = {id(_get(expression, place)) for place in places}
-        for child in ast.iter_child_nodes(expression):
+        for child in children(expression):
             if isinstance(child, ast.expr) and id(child) not in covered and suspends(child, self.scope):
                 raise Unsupported(
                     expression,
@@ -221,7 +224,9 @@ class Hoisting:
             elif isinstance(expression, ast.Call) and places[number] == ("func", None):
                 _set(made, place, self._callee(part))
             elif not self._trivial(part):
-                if mutated_in(expression) and not is_immutable(self.lowering.analysis.types.of(part)):
+                if self.marks.mutated_in(expression) and not is_immutable(
+                    self.lowering.analysis.types.of(part)
+                ):
                     raise Unsupported(expression, "the expression changes a value while it is evaluated")
                 _set(made, place, self.temporary(part))
         return made
@@ -235,11 +240,18 @@ class Hoisting:
         """Whether evaluating it later makes no difference."""
         if isinstance(expression, ast.Constant):
             return True
-        if not isinstance(expression, ast.Name) or mutated_in(expression) or expression.id in self._rebound:
+        if (
+            not isinstance(expression, ast.Name)
+            or self.marks.mutated_in(expression)
+            or expression.id in self._rebound
+        ):
             return False
         if expression.id in self.scope.locals or self.block.read(expression.id) is not None:
             return self.lowering.is_bound(expression.id, self.block)
-        return self.scope.lookup(expression.id) is not UNKNOWN and effect_of(expression) is Effect.PURE
+        return (
+            self.scope.lookup(expression.id) is not UNKNOWN
+            and self.marks.effect_of(expression) is Effect.PURE
+        )
 
     def _callee(self, callee: ast.expr) -> ast.expr:
         """What is called, looked up late: a name, or a method of a value that is held already."""

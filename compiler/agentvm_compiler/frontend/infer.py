@@ -34,7 +34,8 @@ from .kinds import (
     plain,
     record_fields,
 )
-from .scope import UNKNOWN, Scope, walk_scope
+from .scope import UNKNOWN, Scope
+from .tree import BINDING
 
 _RETURNS: Mapping[Any, Type] = {
     len: int,
@@ -70,6 +71,21 @@ _STR_METHODS: Mapping[str, Type] = {
 }
 
 
+_BINDING: tuple[type[ast.AST], ...] = (
+    *(each for each in BINDING if each is not ast.Name),
+    ast.Assign,
+    ast.AnnAssign,
+    ast.AugAssign,
+    ast.NamedExpr,
+    ast.For,
+    ast.AsyncFor,
+    ast.comprehension,
+    ast.With,
+    ast.AsyncWith,
+)
+"""What binds names, or holds names that are bound."""
+
+
 class Types:
     """The types of one function's local names."""
 
@@ -92,7 +108,7 @@ class Types:
 
     def _round(self) -> dict[str, Type]:
         found: dict[str, list[Type]] = {name: [kind] for name, kind in self._declared.items()}
-        for node in walk_scope(self.scope.source.tree.body):
+        for node in self.scope.tree.every(*_BINDING, nested=False):
             for target, kind in self._bindings(node):
                 self._bind(found, target, kind)
         return {name: join(kinds) for name, kinds in found.items()}

@@ -11,7 +11,10 @@ and a *value* (what is returned), and what follows stands in a branch on the exi
 from __future__ import annotations
 
 import ast
+import copy
+import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +24,7 @@ from agentvm_compiler.ir import LITERALS, Kind, Node, Program, Region, Span
 
 from .alias import Analysis
 from .block import Block, Exit, Names
-from .callees import agent_of, effect_call, suspends
+from .callees import agent_of, effect_calls, suspends
 from .control import is_listed, lower_for, lower_guarded, lower_if, lower_match, lower_while
 from .decide import Reason, Unsupported, why_whole
 from .exits import may_exit
@@ -30,9 +33,8 @@ from .fingerprint import code_hash, fingerprint, used_objects, without_docstring
 from .handling import lower_try
 from .hoist import hoist
 from .kinds import is_immutable
-from .objects import effect_of, mutated_in
-from .scope import loaded_names, stored_names
 from .targets import assign_to_awaiting, augmented, replaced, targets
+from .tree import loaded_names
 
 EffectOf = Callable[[Agent], Effect]
 """The effect of a whole agent."""
@@ -54,6 +56,8 @@ class Lowering:
     def __init__(self, analysis: Analysis, effect_of_agent: EffectOf) -> None:
         self.analysis = analysis
         self.scope = analysis.scope
+        self.tree = analysis.scope.tree
+        self.marks = analysis.marks
         self.effect_of_agent = effect_of_agent
         self.names = Names()
         self.decisions: list[Decision] = []
@@ -78,7 +82,12 @@ class Lowering:
         """Whether this is a name that is read nowhere else, so that nobody sees it used up."""
         if not isinstance(expression, ast.Name):
             return False
-        return list(loaded_names(self.scope.source.tree)).count(expression.id) == 1
+        return self.read_counts[expression.id] == 1
+
+    @functools.cached_property
+    def read_counts(self) -> Counter[str]:
+        """How often each name is read in the function."""
+        return Counter(loaded_names(self.scope.source.tree))
 
     def program(self, name: str) -> Program:
         """Lower the whole function."""
@@ -152,10 +161,12 @@ class Lowering:
             case ast.For():
                 if getattr(statement, "avm_read_over", False):
                     raise Unsupported(statement, "the loop changes what it loops over", "loop over a copy")
-                if effect_of(statement.iter) is not Effect.PURE and not is_listed(self, statement.iter):
+                if self.marks.effect_of(statement.iter) is not Effect.PURE and not is_listed(
+                    self, statement.iter
+                ):
                     what = "what the loop goes over may do something each time it is asked for the next item"
                     raise Unsupported(statement, what, "make it a list first")
-                if mutated_in(statement.iter) and not self.is_read_once(statement.iter):
+                if self.marks.mutated_in(statement.iter) and not self.is_read_once(statement.iter):
                     raise Unsupported(statement, "the loop uses up an iterator that has a name", "use a list")
                 return lower_for(self, statement, block)
             case ast.Try(finalbody=[]):
@@ -206,22 +217,24 @@ class Lowering:
         if isinstance(statement, ast.Return) and statement.value is None:
             return Exit("$return", "$none", always=True)
         exits = may_exit(statement)
-        stored = dict.fromkeys([*stored_names(statement), *sorted(mutated_in(statement))])
-        needed = dict.fromkeys([*loaded_names(statement), *sorted(mutated_in(statement))])
-        if not _definite(statement):  # a name it may leave alone keeps the value it had
+        mutated = sorted(self.marks.mutated_in(statement))
+        stored = dict.fromkeys([*self.tree.stored(statement), *mutated])
+        needed = dict.fromkeys([*loaded_names(statement), *mutated])
+        sure = self._definite(statement)
+        if not sure:  # a name it may leave alone keeps the value it had
             needed.update(stored)
         operands, unbound = self._operands(needed, block)
         results = tuple(
             block.write(each) for each in ([self.own("exit"), self.own("value")] if exits else [])
         )
-        sure = _definite(statement)
-        unsure = [each for each in stored if not (sure or self.is_bound(each, block)) or _deletes(statement)]
+        deletes = any(isinstance(each.ctx, ast.Del) for each in self.tree.within(statement, ast.Name))
+        unsure = [each for each in stored if not (sure or self.is_bound(each, block)) or deletes]
         results += tuple(block.write(each) for each in stored)
         self.unsure.update(value for each in unsure if (value := block.read(each)))
         self.add(
             block,
             Kind.TRACED if traced else Kind.PYTHON,
-            _label(statement, traced),
+            self._label(statement, traced),
             operands,
             results,
             statement,
@@ -230,13 +243,30 @@ class Lowering:
                 **({"reason": traced.what} if traced else {}),
                 **self._shares(statement, needed, stored),
                 **({"exits": True} if exits else {}),
-                **_mutates(statement),
+                **({"mutates": mutated} if mutated else {}),
                 **unbound,
             },
         )
         if not exits:
             return None
         return Exit(results[0], results[1], always=isinstance(statement, ast.Return))
+
+    def _definite(self, statement: ast.stmt) -> bool:
+        """Whether all names the statement binds are bound when it is done."""
+        if self.tree.within(statement, ast.NamedExpr):
+            return False  # `:=` may stand where it is not always evaluated
+        return isinstance(statement, ast.Assign | ast.Expr | ast.Return | ast.Import | ast.ImportFrom) or (
+            isinstance(statement, ast.AnnAssign) and statement.value is not None
+        )
+
+    def _label(self, statement: ast.stmt, traced: Reason | None) -> str:
+        """A site label that names what the node is for."""
+        if traced is not None:
+            return "traced"
+        if isinstance(statement, ast.Return):
+            return "return"
+        first = next(iter(self.tree.stored(statement)), None)
+        return f"={first}" if first else "python"
 
     def _shares(
         self, statement: ast.stmt, operands: Iterable[str], stored: Iterable[str]
@@ -248,8 +278,8 @@ class Lowering:
         """
         objects, types = self.analysis.objects, self.analysis.types.names
         given = [each for each in operands if each in objects and not is_immutable(types.get(each, Any))]
-        returns = any(isinstance(node, ast.Return) for node in ast.walk(statement))
-        shared = (returns and bool(given)) or self.own("raised") in operands
+        returns = bool(given) and bool(self.tree.within(statement, ast.Return))
+        shared = returns or self.own("raised") in operands
         for name in stored:
             others = [each for each in given if each != name]
             shared = shared or any(name in objects and objects[name].meets(objects[each]) for each in others)
@@ -297,8 +327,8 @@ class Lowering:
 
     def _effect(self, tree: ast.AST) -> Effect:
         """The effect of running the tree as it stands, calls included."""
-        calls = [self.effect_of_call(node) for node in ast.walk(tree) if effect_call(node, self.scope)]
-        return joined([effect_of(tree), *calls])
+        calls = [self.effect_of_call(each) for each in effect_calls(tree, self.scope)]
+        return joined([self.marks.effect_of(tree), *calls])
 
     def effect_of_call(self, node: ast.AST) -> Effect:
         assert isinstance(node, ast.Call)
@@ -331,8 +361,8 @@ class Lowering:
         label = "llm" if callee is llm else callee.name
         if isinstance(callee, Agent):
             self.callees.append(callee)
-        needed = loaded_names([*call.args, *call.keywords])  # type: ignore[list-item]
-        operands, unbound = self._operands(dict.fromkeys(needed), block)
+        needed = dict.fromkeys(name for each in (*call.args, *call.keywords) for name in loaded_names(each))
+        operands, unbound = self._operands(needed, block)
         result = block.write(name)
         self.add(
             block,
@@ -350,7 +380,8 @@ class Lowering:
     ) -> None:
         """Add `name = [element for target in items]`, all elements side by side."""
         body = Block(self.names, block)
-        targets = set(stored_names(target))
+        target = copy.deepcopy(target)  # in its comprehension it binds no names of the function, here it does
+        targets = set(self.tree.stored(target))
         if isinstance(target, ast.Name):
             item = body.bind(target.id)
         else:
@@ -387,36 +418,8 @@ class Lowering:
         self.python(ast.fix_missing_locations(ast.copy_location(unpack, place)), block)
 
 
-def _mutates(tree: ast.AST) -> dict[str, object]:
-    names = mutated_in(tree)
-    return {"mutates": sorted(names)} if names else {}
-
-
 def _is_text(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-
-
-def _definite(statement: ast.stmt) -> bool:
-    """Whether all names the statement binds are bound when it is done."""
-    if any(isinstance(node, ast.NamedExpr) for node in ast.walk(statement)):
-        return False  # `:=` may stand where it is not always evaluated
-    return isinstance(statement, ast.Assign | ast.Expr | ast.Return | ast.Import | ast.ImportFrom) or (
-        isinstance(statement, ast.AnnAssign) and statement.value is not None
-    )
-
-
-def _deletes(statement: ast.stmt) -> bool:
-    return any(isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del) for node in ast.walk(statement))
-
-
-def _label(statement: ast.stmt, traced: Reason | None) -> str:
-    """A site label that names what the node is for."""
-    if traced is not None:
-        return "traced"
-    if isinstance(statement, ast.Return):
-        return "return"
-    first = next(stored_names(statement), None)
-    return f"={first}" if first else "python"
 
 
 def _span(tree: ast.AST | None) -> Span:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 
 from agentvm_compiler.calls import Effect, joined
 
+from .tree import Tree
+
 DEEPEST = 8
 """Levels of containers within containers that are told apart."""
 
@@ -97,16 +99,6 @@ class Obj:
         """Whether the two may have a part in common."""
         return not self.reach().isdisjoint(other.reach())
 
-    @property
-    def used_up(self) -> bool:
-        """Whether reading it may use it up."""
-        return any(each.iterator for each in self.itself())
-
-    @property
-    def read_effect(self) -> Effect:
-        """What reading it may do to the world."""
-        return joined(each.when_read for each in self.itself())
-
 
 def _closure(start: Obj, step: Callable[[Obj], Iterable[Obj]]) -> set[Obj]:
     found = {start}
@@ -128,11 +120,25 @@ def effect_mark(node: ast.AST) -> Effect:
     return getattr(node, "avm_effect", Effect.PURE)
 
 
-def effect_of(tree: ast.AST) -> Effect:
-    """What the plain Python in the tree may do to the world; calls to tools and the like not counted."""
-    return joined(effect_mark(node) for node in ast.walk(tree))
+class Marks:
+    """The marks on a tree when its analysis is done, asked of all that is in a node."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._effects = tree.facts(_effect)
+        self._mutated = tree.facts(_mutated)
+
+    def effect_of(self, node: ast.AST) -> Effect:
+        """What the plain Python in the node may do to the world; calls to tools and the like not counted."""
+        return joined(self._effects.within(node))
+
+    def mutated_in(self, node: ast.AST) -> frozenset[str]:
+        """Names whose value the node may change in place."""
+        return frozenset(self._mutated.within(node))
 
 
-def mutated_in(tree: ast.AST) -> frozenset[str]:
-    """Names whose value the tree may change in place."""
-    return frozenset().union(*(getattr(node, "avm_mutates", frozenset()) for node in ast.walk(tree)))
+def _effect(node: ast.AST) -> Iterable[Effect]:
+    return (node.avm_effect,) if hasattr(node, "avm_effect") else ()
+
+
+def _mutated(node: ast.AST) -> Iterable[str]:
+    return getattr(node, "avm_mutates", ())

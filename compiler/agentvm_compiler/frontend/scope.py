@@ -6,10 +6,13 @@ import ast
 import builtins
 import enum
 import types
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-from .source import FunctionTree, Source
+from .source import Source
+from .tree import Facts, FunctionTree, Tree
+
+T = TypeVar("T")
 
 
 class _Unknown:
@@ -23,23 +26,28 @@ class _Unknown:
 UNKNOWN = _Unknown()
 """The object behind an expression is not known at compile time."""
 
-NESTED_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-
 
 class Scope:
     """The names of one function."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self.tree = source.index
         self.params = parameters(source.tree)
-        self.locals = frozenset(self.params) | frozenset(stored_names(source.tree.body))
-        self.shadowed = self.locals | comprehension_targets(source.tree) | _lambda_parameters(source.tree)
+        self.locals = frozenset((*self.params, *self.tree.stored(source.tree)))
+        self.shadowed = self.locals | _bound_inside(self.tree)
         """Names never taken for a global: too many, if anything, which is safe."""
         self.globals = source.fn.__globals__
         self.cells = _cells(source.fn)
         self.rebound = source.rebound
         """Module-level names that some function assigns."""
+        self._facts: dict[Any, Facts[Any]] = {}
+
+    def facts(self, own: Callable[[ast.AST, Scope], Iterable[T]], *types: type[ast.AST]) -> Facts[T]:
+        """What a function tells of single nodes of these types in this scope; found once."""
+        if own not in self._facts:
+            self._facts[own] = self.tree.facts(lambda node: own(node, self), *types)
+        return self._facts[own]
 
     def lookup(self, name: str) -> Any:
         """The object a non-local name stands for now; UNKNOWN if local or undefined."""
@@ -75,8 +83,12 @@ class Scope:
         return UNKNOWN
 
 
-def _lambda_parameters(tree: ast.AST) -> set[str]:
-    return {name for node in ast.walk(tree) if isinstance(node, ast.Lambda) for name in parameters(node)}
+def _bound_inside(tree: Tree) -> set[str]:
+    """Names that lambdas and comprehensions bind: local to them, not to the function."""
+    return {
+        *(name for each in tree.every(ast.Lambda) for name in parameters(each)),
+        *(name.id for each in tree.every(ast.comprehension) for name in tree.within(each.target, ast.Name)),
+    }
 
 
 def parameters(tree: FunctionTree | ast.Lambda) -> tuple[str, ...]:
@@ -86,64 +98,6 @@ def parameters(tree: FunctionTree | ast.Lambda) -> tuple[str, ...]:
     star = [args.vararg] if args.vararg else []
     double = [args.kwarg] if args.kwarg else []
     return tuple(each.arg for each in [*named, *star, *args.kwonlyargs, *double])
-
-
-def stored_names(statements: list[ast.stmt] | ast.AST) -> Iterator[str]:
-    """Names the statements bind in their function: not in nested functions or comprehensions."""
-    targets = {
-        id(name)
-        for node in walk_scope(statements)
-        if isinstance(node, ast.comprehension)
-        for name in ast.walk(node.target)
-    }
-    for node in walk_scope(statements):
-        stored = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del)
-        if stored and id(node) not in targets:
-            yield node.id  # type: ignore[attr-defined]
-        yield from bound_otherwise(node)
-
-
-def bound_otherwise(node: ast.AST) -> Iterator[str]:
-    """Names that this very node binds without a `Name` that is stored."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield node.name
-    elif isinstance(node, ast.Import | ast.ImportFrom):
-        yield from ((each.asname or each.name.partition(".")[0]) for each in node.names)
-    elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-        yield node.name
-    elif isinstance(node, ast.MatchMapping) and node.rest:
-        yield node.rest
-
-
-def loaded_names(tree: ast.AST | list[ast.stmt]) -> Iterator[str]:
-    """Names read anywhere in the tree, nested functions included."""
-    roots = tree if isinstance(tree, list) else [tree]
-    for root in roots:
-        for node in ast.walk(root):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load | ast.Del):
-                yield node.id
-            elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-                yield node.target.id
-
-
-def comprehension_targets(tree: ast.AST) -> set[str]:
-    """Names bound by comprehensions in the tree: local to them, not to the function."""
-    return {
-        name.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.comprehension)
-        for name in ast.walk(node.target)
-        if isinstance(name, ast.Name)
-    }
-
-
-def walk_scope(tree: ast.AST | list[ast.stmt]) -> Iterator[ast.AST]:
-    """Like `ast.walk`, in source order, without the insides of nested functions and classes."""
-    for root in tree if isinstance(tree, list) else [tree]:
-        yield root
-        if not isinstance(root, NESTED_SCOPES):
-            for child in ast.iter_child_nodes(root):
-                yield from walk_scope(child)
 
 
 def _cells(fn: types.FunctionType) -> dict[str, Any]:

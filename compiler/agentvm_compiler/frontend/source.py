@@ -8,10 +8,12 @@ import inspect
 import sys
 import sysconfig
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from .tree import FunctionTree, Tree, statements_in
 
 _LIBRARIES = tuple(
     {
@@ -21,8 +23,6 @@ _LIBRARIES = tuple(
     }
 )
 _OURS = ("agentvm", "agentvm_compiler", "agentvm_runtime", "agentvm_serving", "builtins")
-
-FunctionTree = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,10 @@ class Source:
     first_line: int
     rebound: frozenset[str]
     """Names that a `global` statement anywhere in the file makes assignable."""
+
+    @functools.cached_property
+    def index(self) -> Tree:
+        return Tree(self.tree)
 
     def quote(self, line: int, column: int, end_column: int | None = None) -> str:
         """The source line with a caret under the place."""
@@ -74,12 +78,6 @@ class File:
             elif isinstance(each, ast.Global):
                 self.rebound.update(each.names)
             self._note(each, inner)
-
-
-def statements_in(node: ast.AST) -> Iterator[ast.AST]:
-    """The statements, handlers and cases directly in a statement."""
-    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
-        yield from getattr(node, field, ())
 
 
 _files: dict[str, File] = {}

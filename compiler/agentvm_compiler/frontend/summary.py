@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from agentvm_compiler.calls import Agent, Effect, Tool, joined
+from agentvm_compiler.calls import Agent, Effect, Tool
 
-from .objects import effect_of
 from .scope import Scope
 from .source import Source, is_users, source_of
+from .tree import Tree
 
 if TYPE_CHECKING:
     from .alias import Analysis
@@ -56,9 +56,9 @@ def summarise(fn: types.FunctionType) -> Summary:
     analysis = _analysed(source)
     if analysis is None:  # recursion
         return WORST
-    generator = any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(source.tree))
+    generator = bool(source.index.every(ast.Yield, ast.YieldFrom))
     found = _sharing(analysis)
-    effect = joined(map(effect_of, source.tree.body))
+    effect = analysis.marks.effect_of(source.tree)
     if generator and (effect is not Effect.PURE or found.mutates):
         return WORST  # it happens when the generator is read
     iterator = generator or analysis.returned.root.iterator
@@ -91,7 +91,7 @@ def _summarised_callee(callee: Tool | Agent) -> Summary:
     if isinstance(callee, Agent):
         return found
     direct = {_root(each.node) for each in analysis.mutations}
-    mutated = {name for name in analysis.scope.params if direct & _derived(name, source.tree)}
+    mutated = {name for name in analysis.scope.params if direct & _derived(name, source.index)}
     return replace(found, mutates=frozenset(mutated))
 
 
@@ -134,17 +134,17 @@ def _root(node: ast.AST) -> str:
     return ""
 
 
-def _derived(name: str, tree: ast.AST) -> set[str]:
+def _derived(name: str, tree: Tree) -> set[str]:
     """The name, and names bound to it or to a part of it."""
+    bindings = tree.every(ast.Assign, ast.For, ast.AsyncFor, ast.comprehension, ast.NamedExpr)
     found = {name}
     while True:
         more = {
             target.id
-            for node in ast.walk(tree)
+            for node in bindings
             for value, targets in _bound(node)
             if _root(value) in found
-            for target in ast.walk(targets)
-            if isinstance(target, ast.Name)
+            for target in tree.within(targets, ast.Name)
         }
         if more <= found:
             return found

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .decide import Unsupported
 from .hoist import Hoisting
 from .kinds import is_immutable
-from .objects import mutated_in
 
 if TYPE_CHECKING:
     from .block import Block
@@ -64,7 +63,7 @@ def augmented(lowering: Lowering, statement: ast.AugAssign, block: Block) -> ast
 def _kind(lowering: Lowering, statement: ast.AugAssign) -> Any:
     """The type of the target before; Any where the target is more than a name and one step from there."""
     types = lowering.analysis.types
-    rebinds = any(isinstance(node, ast.NamedExpr) for node in ast.walk(statement))
+    rebinds = lowering.tree.within(statement, ast.NamedExpr)
     match statement.target:
         case ast.Name(name):
             return types.names.get(name, Any)
@@ -83,9 +82,11 @@ def _subscript(hoisting: Hoisting, target: ast.Subscript, *, held: bool = False)
     """
     made = copy.copy(target)
     assert isinstance(target.value, ast.Name)
-    if not hoisting.lowering.is_bound(target.value.id, hoisting.block) or mutated_in(target.slice):
+    if not hoisting.lowering.is_bound(target.value.id, hoisting.block) or hoisting.marks.mutated_in(
+        target.slice
+    ):
         raise Unsupported(target, "the target of the assignment may not be bound")
-    if any(isinstance(node, ast.NamedExpr) for node in ast.walk(target)):
+    if hoisting.tree.within(target, ast.NamedExpr):
         raise Unsupported(target, "`:=` in the target of an assignment that awaits", "use a line before")
     made.slice = hoisting.held(target.slice) if held else hoisting.of(target.slice)
     return made

@@ -1,0 +1,226 @@
+"""Syntax trees that are asked often: what any part of one holds, without walking it again.
+
+All nodes of a `Tree` are numbered in source order, so what is inside a node is a
+range of numbers, and so are the *facts* known of single nodes: those of a part are
+found by bisection. Neither the tree nor a fact changes once it is there. A node
+made anew from parts of a tree is not of the tree: it is walked down to its parts.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+FunctionTree = ast.FunctionDef | ast.AsyncFunctionDef
+
+T = TypeVar("T")
+N = TypeVar("N", bound=ast.AST)
+
+NESTED_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+BINDING: tuple[type[ast.AST], ...] = (
+    ast.Name,
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Import,
+    ast.ImportFrom,
+    ast.ExceptHandler,
+    ast.MatchAs,
+    ast.MatchStar,
+    ast.MatchMapping,
+)
+
+_WITHOUT_NODES = frozenset(("ctx", "op", "ops", "id", "attr", "conversion", "kind", "type_comment"))
+"""Fields that hold no nodes, or only contexts and operators, which nobody asks for."""
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[str, ...]:
+    return tuple(each for each in kind._fields if each not in _WITHOUT_NODES)
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """The nodes directly in a node, in source order, without contexts and operators."""
+    found: list[ast.AST] = []
+    kind: Any = type(node)
+    for field in _fields(kind):
+        value = getattr(node, field, None)
+        if isinstance(value, list):
+            found += [each for each in value if isinstance(each, ast.AST)]
+        elif isinstance(value, ast.AST):
+            found.append(value)
+    return found
+
+
+def walk(node: ast.AST) -> list[ast.AST]:
+    """The node and all inside it, by depth, without contexts and operators."""
+    found = [node]
+    for each in found:
+        found += children(each)
+    return found
+
+
+def statements_in(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements, handlers and cases directly in a statement."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        yield from getattr(node, field, ())
+
+
+def _children_in_scope(node: ast.AST) -> list[ast.AST]:
+    """The nodes directly in a node where a name that is bound is one of the function's."""
+    if isinstance(node, NESTED_SCOPES):
+        return []
+    return [node.iter, *node.ifs] if isinstance(node, ast.comprehension) else children(node)
+
+
+class Facts(Generic[T]):
+    """What is known of single nodes of a tree, asked of all that is in a node."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        found: Iterable[tuple[int, T]],
+        own: Callable[[ast.AST], Iterable[T]],
+        inside: Callable[[ast.AST], Iterable[ast.AST]] = children,
+    ) -> None:
+        """Facts of a tree.
+
+        Args:
+            found: the facts in order, each with the number of its node.
+            own: the facts of a single node that is not of the tree.
+            inside: where to look for more of them.
+        """
+        self._tree = tree
+        self._own = own
+        self._inside = inside
+        self._numbers: list[int] = []
+        self.all: list[T] = []
+        for number, fact in found:
+            self._numbers.append(number)
+            self.all.append(fact)
+
+    def within(self, node: ast.AST) -> list[T]:
+        """The facts of the node and of what is in it, in source order."""
+        if node in self._tree:
+            first, end = self._tree.span(node)
+            return self.all[bisect_left(self._numbers, first) : bisect_left(self._numbers, end)]
+        return [*self._own(node), *(fact for each in self._inside(node) for fact in self.within(each))]
+
+
+class Tree:
+    """A syntax tree whose nodes are numbered."""
+
+    def __init__(self, root: FunctionTree) -> None:
+        self.root = root
+        self.nodes: list[ast.AST] = []
+        self._spans: dict[int, tuple[int, int]] = {}
+        self._by_type: dict[type, list[tuple[int, Any]]] = {}
+        self._number(root)
+        self._of_types: dict[tuple[type, ...], Facts[Any]] = {}
+        self._stored = Facts(self, self._stores(), bound_by, _children_in_scope)
+
+    def _number(self, node: ast.AST) -> None:
+        start = len(self.nodes)
+        self.nodes.append(node)
+        self._by_type.setdefault(type(node), []).append((start, node))
+        for each in children(node):
+            self._number(each)
+        self._spans[id(node)] = (start, len(self.nodes))
+
+    def span(self, node: ast.AST) -> tuple[int, int]:
+        """The numbers of the node and of what is in it, the second not included.
+
+        Raises:
+            KeyError: it is not of the tree.
+        """
+        return self._spans[id(node)]
+
+    def __contains__(self, node: ast.AST) -> bool:
+        return id(node) in self._spans
+
+    def facts(self, own: Callable[[ast.AST], Iterable[T]], *types: type[ast.AST]) -> Facts[T]:
+        """What can be told of a single node by looking at it; if types are given, of these only."""
+        numbered = self.numbered(*types) if types else enumerate(self.nodes)
+        return Facts(self, ((number, fact) for number, node in numbered for fact in own(node)), own)
+
+    def within(self, node: ast.AST, *types: type[N]) -> list[N]:
+        """The nodes of these types in a node, itself included, in source order."""
+        found: Facts[N] | None = self._of_types.get(types)
+        if found is None:
+            numbered: Any = self.numbered(*types)
+            found = Facts(self, numbered, lambda each: (each,) if isinstance(each, types) else ())
+            self._of_types[types] = found
+        return found.within(node)
+
+    def every(self, *types: type[N], nested: bool = True) -> list[N]:
+        """All nodes of these types in source order.
+
+        Args:
+            nested: if not, only those of the body that are not inside functions and classes in it.
+        """
+        if nested:
+            return self.within(self.root, *types)
+        return [node for _, node in self._outside_nested(types)]
+
+    def stored(self, node: ast.AST) -> list[str]:
+        """Names the node binds in the function: not in nested functions or comprehensions."""
+        return self._stored.within(node)
+
+    def numbered(self, *types: type[N]) -> list[tuple[int, N]]:
+        """All nodes of these types with their numbers, in source order."""
+        return sorted(
+            pair for each in set(types) for pair in self._by_type.get(each, ())
+        )  # no two numbers are equal
+
+    def _outside_nested(self, types: tuple[type[N], ...]) -> Iterator[tuple[int, N]]:
+        (end, _), (_, last) = (self._spans[id(self.root.body[each])] for each in (0, -1))
+        for number, node in self.numbered(*types, *NESTED_SCOPES):
+            if not end <= number < last:
+                continue
+            if isinstance(node, NESTED_SCOPES):
+                end = self._spans[id(node)][1]
+            if isinstance(node, types):
+                yield number, node
+
+    def _stores(self) -> Iterator[tuple[int, str]]:
+        end = 0
+        binding: tuple[type[ast.AST], ...] = (*BINDING, ast.comprehension)
+        for number, node in self._outside_nested(binding):
+            if number < end:
+                continue
+            if isinstance(node, ast.comprehension):
+                end = self._spans[id(node.target)][1]
+            yield from ((number, name) for name in bound_by(node))
+
+
+def bound_by(node: ast.AST) -> Iterable[str]:
+    """Names that this very node binds."""
+    if isinstance(node, ast.Name):
+        return () if isinstance(node.ctx, ast.Load) else (node.id,)
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return (node.name,)
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [(each.asname or each.name.partition(".")[0]) for each in node.names]
+    if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+        return (node.name,) if node.name else ()
+    if isinstance(node, ast.MatchMapping):
+        return (node.rest,) if node.rest else ()
+    return ()
+
+
+def read_by(node: ast.AST) -> Iterable[str]:
+    """Names that this very node reads."""
+    if isinstance(node, ast.Name):
+        return () if isinstance(node.ctx, ast.Store) else (node.id,)
+    if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+        return (node.target.id,)
+    return ()
+
+
+def loaded_names(node: ast.AST) -> list[str]:
+    """Names read anywhere in a node, nested functions included, by depth."""
+    return [name for each in walk(node) for name in read_by(each)]
