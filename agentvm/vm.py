@@ -12,7 +12,7 @@ import asyncio
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -24,11 +24,11 @@ import anyio.abc
 from agentvm_compiler.calls import Agent
 from agentvm_compiler.compile import compile_agent
 from agentvm_compiler.errors import InputError, InternalError
-from agentvm_runtime.driver import FORGETS, LEASE_SECONDS, drive, ended_result, open_session, preview
+from agentvm_runtime.driver import LEASE_SECONDS, drive, ended_result, open_session, preview
 from agentvm_runtime.errors import RunCancelled, StoreError
 from agentvm_runtime.flights import Flights
 from agentvm_runtime.progress import Progress
-from agentvm_runtime.records import Event, EventKind, RunRecord, RunStatus
+from agentvm_runtime.records import FORGETS, Event, EventKind, RunRecord, RunStatus
 from agentvm_runtime.rehearsal import Preview
 from agentvm_runtime.revision import MODULE, code_of
 from agentvm_runtime.session import Session
@@ -297,6 +297,56 @@ class AgentVM:
         compiled = compile_agent(self._agent_of(record, agent))
         return await preview(record, compiled, self.store, self._backend, retry=retry)
 
+    async def fork(
+        self,
+        run_id: str,
+        *,
+        at: str | None = None,
+        set: Mapping[str, Any] | None = None,
+        agent: Any = None,
+        deadline: Duration | None = None,
+        name: str | None = None,
+    ) -> Run:
+        """Start a run that differs from another one; returns once it is durably recorded.
+
+        It inherits all results that do not depend on the difference, also of writes,
+        and those that do where their inputs come out equal. A run that is still going
+        on is forked as far as it is durable.
+
+        Args:
+            at: a place that is done again: a path, or the variable, tool or agent it is
+                known by. If `set` gives its result, it is not done at all.
+            set: values in place of results, or of the run's inputs, by name. Names are
+                those of places; where `at` is given, first the variables there.
+            agent: the agent as edited, if its code is to be another.
+            deadline: time from now to the fork's end, by default the agent's own.
+            name: an id for the fork; by default a new one.
+
+        Raises:
+            InputError: no such run or place, a name of several places, or a value of
+                another type.
+        """
+        from .forks import Planner
+
+        parent = await self.get(run_id)
+        program = self._agent_of(parent, agent)
+        seconds = optional_seconds(deadline, what="deadline")
+        seconds = program.deadline if seconds is None else seconds
+        now = time.time()
+        record = RunRecord(
+            id=name or _new_id(now),
+            agent=program.ref,
+            program=compile_agent(program).hash,
+            inputs=parent.inputs,
+            created_at=now,
+            deadline_at=None if seconds is None else now + seconds,
+            parent=parent.id,
+            meta={"file": program.fn.__code__.co_filename, "llm": self._spec},
+        )
+        plan = await Planner(self.store, parent, program).plan(record, at, set or {})
+        await self.store.create_run(plan.record, plan.values)
+        return await self._begin(plan.record, program)
+
     async def get(self, run_id: str) -> RunRecord:
         """The record of a run. Raises InputError if there is none."""
         record = await self.store.get_run(run_id)
@@ -334,10 +384,12 @@ class AgentVM:
             )
             if resumed:
                 now, revision = time.time(), session.revision
-                forgets = {FORGETS: record.error} if retry and record.error is not None else {}
-                detail = {**revision.detail, **forgets}
+                detail = {FORGETS: record.error} if retry and record.error is not None else {}
                 event = Event(EventKind.RESUMED, "", started_at=now, finished_at=now, detail=detail)
                 session.append(event, revision.values)
+                if revision.meta:
+                    record = replace(record, program=compiled.hash, meta={**record.meta, **revision.meta})
+                    self.store.revise_run(record)
                 commit = self.store.set_status(record.id, RunStatus.RUNNING)
                 await commit.wait()
                 session.record = replace(record, status=RunStatus.RUNNING, error=None, finished_at=None)

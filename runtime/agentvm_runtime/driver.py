@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -31,12 +31,13 @@ from .errors import (
 )
 from .executor import run_program
 from .flights import Flights
+from .forking import lineage_of
 from .ports import ModelBackend, Store
 from .profiling import Observations
-from .records import Event, EventKind, Lease, RunRecord, RunStatus
+from .records import CHANGED, Event, Lease, RunRecord, RunStatus, remembered
 from .rehearsal import Preview, Rehearsal, rehearse
 from .revision import revise
-from .session import CHANGED, Session, encoded_error
+from .session import Session, encoded_error
 from .values import decode, digest, encode
 
 ENDS = {
@@ -81,25 +82,7 @@ async def preview(
 
 async def read_journal(store: Store, record: RunRecord, retry: bool) -> list[Event]:
     """The run's journal without the failures that were to be forgotten, then or now."""
-    journal = await store.events(record.id)
-    if retry and record.error is not None:
-        journal.append(Event(EventKind.RESUMED, "", detail={FORGETS: record.error}))
-    return remembered(journal)
-
-
-FORGETS = "forgets"
-"""In the detail of a resumption: digest of the failure that ended the attempt before, to be tried again."""
-
-
-def remembered(journal: Sequence[Event]) -> list[Event]:
-    """The journal without the failed work that a later attempt tried again."""
-    kept: list[Event] = []
-    for event in journal:
-        if FORGETS in event.detail:
-            failure = event.detail[FORGETS]
-            kept = [each for each in kept if each.kind is not EventKind.FAILED or each.value != failure]
-        kept.append(event)
-    return kept
+    return remembered(await store.events(record.id), record.error if retry else None)
 
 
 async def session_on(
@@ -113,10 +96,23 @@ async def session_on(
 ) -> S:
     wanted = [each.value for each in journal if each.value is not None]
     wanted += [each.detail[CHANGED] for each in journal if CHANGED in each.detail]
+    lineage = await lineage_of(store, record)
+    if lineage is not None:
+        wanted += lineage.values
     values = await store.values([*dict.fromkeys(wanted), record.inputs])
     earlier = Observations.from_json(await store.profile(record.agent))
-    revision = await revise(record, journal, compiled, store)
-    return kind(record, store, backend, flights, journal, values, earlier=earlier, revision=revision)
+    revision = await revise(record, compiled, store)
+    return kind(
+        record,
+        store,
+        backend,
+        flights,
+        journal,
+        values,
+        earlier=earlier,
+        revision=revision,
+        lineage=lineage,
+    )
 
 
 async def drive(session: Session, compiled: Compiled, lease: Lease) -> Any:

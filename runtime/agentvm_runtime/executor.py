@@ -23,7 +23,7 @@ from agentvm_compiler.codegen import Namespace
 from agentvm_compiler.compile import Compiled, compile_agent
 from agentvm_compiler.errors import InternalError
 from agentvm_compiler.frontend.callees import agent_of
-from agentvm_compiler.ir import CONTROL_OPERANDS, LITERALS, UNBOUND, Kind, Node, Region
+from agentvm_compiler.ir import CONTROL_OPERANDS, LITERALS, UNBOUND, Kind, Node, Region, base
 from agentvm_compiler.wire import Stage
 
 from .asking import Place, ask_model
@@ -123,6 +123,8 @@ class Frame:
     # -- starting nodes ----------------------------------------------------------------
 
     def _when_ready(self, index: int, node: Node) -> None:
+        if self.session.lineage is not None and self._given(index, node):
+            return
         needed = node.operands[: CONTROL_OPERANDS.get(node.kind, len(node.operands))]
         missing = [
             slot for slot in {id(s): s for s in map(self._env.__getitem__, needed)}.values() if not slot.ready
@@ -140,6 +142,15 @@ class Frame:
 
         for slot in missing:
             slot.then(arrived)
+
+    def _given(self, index: int, node: Node) -> bool:
+        """Use what a fork sets instead of the node's results, if that is all of them."""
+        given = self.session.given(self._path(node))
+        if not given or not given.keys() >= set(settable(node)):
+            return False
+        self._give(node, [given.get(number) for number in range(len(node.results))])
+        self._group.start(index, partial(self._earlier, node))
+        return True
 
     def _start(self, index: int, node: Node) -> None:
         if node.kind is Kind.PYTHON and node.effect is Effect.PURE:
@@ -220,14 +231,12 @@ class Frame:
     def _python(self, node: Node) -> None:
         """Run plain Python, or take its results from the journal."""
         work = self._code_work(node)
-        found = self._replayed(node, work)
-        if found is not None:
-            self._give(node, found)
-            return
-        started = time.time()
-        results = self.namespace.evaluator(node)(self._inputs(node))
-        self._keep(node, work, results, started)
-        self._give(node, results)
+        results = self._replayed(node, work)
+        if results is None:
+            started = time.time()
+            results = self.namespace.evaluator(node)(self._inputs(node))
+            self._keep(node, work, results, started)
+        self._give(node, self._overridden(work, results))
 
     async def _traced(self, index: int, node: Node) -> None:
         """Run ordinary asynchronous Python, with its effects recorded."""
@@ -243,19 +252,25 @@ class Frame:
                 found = await self.namespace.evaluator(node)(self._inputs(node))
             self._seen(node).times.append(tracer.calls)
             self._keep(node, work, found, started)
-        self._give(node, found)
+        self._give(node, self._overridden(work, found))
 
     def _tracer(self, node: Node) -> Tracer:
         remaining = partial(self.remaining, node.site)
         return Tracer(self.session, self.program, node, self._path(node), run_agent, remaining)
 
+    def _overridden(self, work: Work, results: Sequence[Any]) -> Sequence[Any]:
+        """The results, with those that a fork sets in their place."""
+        if self.session.lineage is None:
+            return results
+        return list((dict(enumerate(results)) | self.session.given(work.path)).values())
+
     def _code_work(self, node: Node) -> Work:
         key = python_key(node.code_hash, [_stored(value) for value in self._operands(node)])
-        return Work(self._path(node), node.site, node.kind.value, key)
+        return Work(self._path(node), node.site, node.kind.value, key, looks=node.effect is not Effect.PURE)
 
     def _replayed(self, node: Node, work: Work) -> list[Any] | None:
         """The results from the journal; None if they are not there."""
-        event = self.session.recorded(work.path, work.key) if work.key else None
+        event = self.session.recorded(work) if work.key else None
         if event is None or event.value is None:
             return None
         kept = self.session.replay(event)
@@ -493,6 +508,13 @@ def _taken(items: Iterable[Any]) -> tuple[list[Any], Exception | None]:
     return taken, None
 
 
+def settable(node: Node) -> list[int]:
+    """The results of a node that a fork may set, by position: all but how a block was left."""
+    if not node.regions:
+        return list(range(len(node.results)))
+    return [n for n, each in enumerate(node.results) if base(each) not in ("_exit", "_value")]
+
+
 async def run_agent(
     session: Session,
     place: Place,
@@ -509,7 +531,8 @@ async def run_agent(
     compiled = compile_agent(agent)
     key = agent_key(compiled.hash, values)
     arguments = (tuple(args), kwargs) if traced else None
-    work = Work(place.path, place.site, "agent", key, traced=traced, arguments=arguments)
+    looks = compiled.effect is not Effect.PURE
+    work = Work(place.path, place.site, "agent", key, traced=traced, arguments=arguments, looks=looks)
 
     async def execute() -> Outcome:
         return Outcome(await run_program(session, compiled, values, place.path, owner, siblings))

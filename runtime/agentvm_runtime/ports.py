@@ -94,6 +94,18 @@ class Store(Protocol):
         """Change a run's status, in order with `append`."""
         ...
 
+    def revise_run(self, run: RunRecord) -> Commit:
+        """Change a run's program and `meta`, in order with `append`."""
+        ...
+
+    async def forks(self, run_id: str) -> list[RunRecord]:
+        """The runs that were forked from this one, oldest first."""
+        ...
+
+    async def last_seq(self, run_id: str) -> int:
+        """The number of the last event in a run's journal; 0 if it is empty."""
+        ...
+
     def append(
         self,
         run_id: str,

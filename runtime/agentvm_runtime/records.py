@@ -7,6 +7,7 @@ result depends on; a *digest* is the hash of an encoded value.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NewType
@@ -49,6 +50,8 @@ class Source(StrEnum):
     """The same work was in flight and its result was taken (single flight)."""
     JOURNAL = "journal"
     """Recorded earlier by this run; never journaled again."""
+    GIVEN = "given"
+    """An override of a fork; never journaled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,30 @@ class Event:
     """JSON: token usage, TTFT, deadline sent, idempotency key, and the like."""
     seq: int = 0
     """Position in the journal, from 1; 0 until the store has numbered it."""
+
+
+CHANGED = "changed"
+"""In an event's detail: digest of the arguments as the callee left them."""
+FORGETS = "forgets"
+"""In the detail of a resumption: digest of the failure that ended the attempt before, to be tried again."""
+
+
+def remembered(journal: Iterable[Event], forgets: Digest | None = None) -> list[Event]:
+    """The journal without the failed work that a later attempt tried again, or is about to.
+
+    Args:
+        forgets: the failure that is about to be tried again.
+    """
+    kept: list[Event] = []
+    for event in journal:
+        if FORGETS in event.detail:
+            kept = _without(kept, event.detail[FORGETS])
+        kept.append(event)
+    return kept if forgets is None else _without(kept, forgets)
+
+
+def _without(journal: list[Event], failure: Digest) -> list[Event]:
+    return [each for each in journal if each.kind is not EventKind.FAILED or each.value != failure]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from agentvm_compiler.compile import Compiled
 from .changes import Comparison
 from .errors import Halt, is_failure
 from .executor import run_program
+from .forking import enclosing
 from .ports import Commit
 from .records import Digest, Event, EventKind, MemoEntry
 from .session import Outcome, Session, Work
@@ -95,9 +96,9 @@ class Rehearsal(Session):
         self.found: set[str] = set()
         self.missed: set[str] = set()
 
-    def recorded(self, path: str, key: str) -> Event | None:
+    def recorded(self, work: Work) -> Event | None:
         self.moves += 1
-        return super().recorded(path, key)
+        return super().recorded(work)
 
     def replay(self, event: Event, work: Work | None = None) -> Any:
         self.found.add(event.path)
@@ -110,7 +111,7 @@ class Rehearsal(Session):
         return _Nothing()
 
     async def admit(self, work: Work) -> None:
-        if self.recorded(work.path, work.key) is None:
+        if self.recorded(work) is None:
             await self._stop(work)
 
     async def perform(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
@@ -164,12 +165,6 @@ def _preview(session: Rehearsal, journal: Sequence[Event]) -> Preview:
             redone.append(path)
     edited = session.revision.comparison is not None
     return Preview(tuple(kept), tuple(redone), tuple(lost), comparison, edited)
-
-
-def enclosing(path: str) -> list[str]:
-    """The paths that a path is within: `a/b[1]/c` -> `a`, `a/b[1]`."""
-    parts = path.split("/")
-    return ["/".join(parts[:number]) for number in range(1, len(parts))]
 
 
 def names_in(path: str) -> set[str]:

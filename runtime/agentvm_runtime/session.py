@@ -20,10 +20,11 @@ from agentvm_compiler.passes.stages import Forecaster
 
 from .errors import Halt, ReplayMismatch, StoreError, UncertainWrite, UnstorableValue, is_failure
 from .flights import Flights
+from .forking import Lineage
 from .ports import Commit, ModelBackend, Store
 from .profiling import Observations
 from .progress import Progress
-from .records import Digest, Event, EventKind, MemoEntry, RunRecord, Source
+from .records import CHANGED, Digest, Event, EventKind, MemoEntry, RunRecord, Source
 from .restoring import restore
 from .revision import UNCHANGED, Revision
 from .values import copy_value, decode, digest, encode, key_digest
@@ -55,6 +56,8 @@ class Work:
     idempotent: bool = False
     traced: bool = False
     """Whether it was asked for by a traced region, which must ask for the same again on resume."""
+    looks: bool = False
+    """Whether the result may depend on what was written before."""
     arguments: Any = None
     """What a traced region passed, which the callee may change in place."""
 
@@ -74,6 +77,7 @@ class Session:
         memo: bool = True,
         earlier: Observations | None = None,
         revision: Revision = UNCHANGED,
+        lineage: Lineage | None = None,
     ) -> None:
         self.record = record
         self.store = store
@@ -81,6 +85,8 @@ class Session:
         self.flights = flights
         self.memo = memo
         self.revision = revision
+        self.lineage = lineage
+        """What the run inherits, if it is a fork."""
         self.progress = Progress(time.time(), record.deadline_at)
         self.observed = Observations()
         """What this process saw of the run."""
@@ -92,17 +98,33 @@ class Session:
         self._halted: Halt | None = None
         self._values = values
         self._recorded = {each.path: each for each in journal if each.kind is not EventKind.INTENT}
-        self._intents = {each.path: each.key for each in journal if each.kind is EventKind.INTENT}
+        intents = [each for each in journal if each.kind is EventKind.INTENT]
+        self._intents = {each.path: each.key for each in intents}
+        if lineage is not None:
+            lineage.used.update((path, None) for each in intents for path in each.detail.get(USED, ()))
 
     rehearsing = False
     """Whether nothing is to be done but to find out what would be."""
 
     # -- the journal -------------------------------------------------------------------
 
-    def recorded(self, path: str, key: str) -> Event | None:
+    def recorded(self, work: Work) -> Event | None:
         """What the journal has for this work; None if nothing, or for other work at this path."""
-        event = self._recorded.get(path)
-        return event if event is not None and event.key == key else None
+        event = self._recorded.get(work.path)
+        if event is not None and event.key == work.key:
+            return event
+        return self.inherited(work)
+
+    def inherited(self, work: Work) -> Event | None:
+        """What the runs that this one was forked from have for this work."""
+        if self.lineage is None:
+            return None
+        return self.lineage.find(work, wrote=bool(self._intents))
+
+    def given(self, path: str) -> dict[int, Any]:
+        """Results that a fork sets, by position among those of the node at this path."""
+        given = {} if self.lineage is None else self.lineage.given.get(path, {})
+        return {number: self.load(name) for number, name in given.items()}
 
     def append(
         self, event: Event, values: Mapping[Digest, bytes] | None = None, memo: MemoEntry | None = None
@@ -157,7 +179,13 @@ class Session:
 
         A read does not once this run has written: it must see what was written.
         """
-        return work.shared and self.memo and (work.ttl is None or not self._intents)
+        if not (work.shared and self.memo):
+            return False
+        if self.lineage is not None and (
+            self.lineage.is_again(work.path) or (work.ttl and self.lineage.wrote)
+        ):
+            return False
+        return work.ttl is None or not self._intents
 
     def look_up(self, work: Work) -> Event | None:
         """The journal's result for this work, if it has one that can be used."""
@@ -170,10 +198,18 @@ class Session:
         if found is not None and found.value is not None and not other:
             return found
         intent = self._intents.get(work.path)
+        if found is None or other:
+            inherited = self.inherited(work)
+            if inherited is not None:
+                return inherited
         if other and self.revision.edited:
             return None  # the code was changed: what it did before is known, and it now does something else
         if intent is not None and not (work.idempotent and intent == work.key):
             raise self.halt(_uncertain(self.record.id, work))
+        if self.lineage is not None and work.write and not work.idempotent:
+            started = self.lineage.unsettled(work)
+            if started is not None:
+                raise self.halt(_uncertain(started, work))
         return None
 
     def halt(self, error: AgentVMError) -> Halt:
@@ -188,7 +224,9 @@ class Session:
 
     def intend(self, work: Work) -> Commit:
         """Journal that a write is about to start."""
-        detail = {"idempotency_key": self.context(work.path).idempotency_key}
+        detail: dict[str, Any] = {"idempotency_key": self.context(work.path).idempotency_key}
+        if self.lineage is not None and not self._intents:
+            detail[USED] = list(self.lineage.used)
         now = time.time()
         self._intents[work.path] = work.key
         event = Event(
@@ -335,8 +373,8 @@ class Session:
         return self.append(event, values, memo)
 
 
-CHANGED = "changed"
-"""In an event's detail: digest of the arguments as the callee left them."""
+USED = "used"
+"""In the detail of a fork's first intent: paths inherited by then, of results that depend on writes."""
 
 
 def encoded_error(error: BaseException) -> bytes:

@@ -54,6 +54,7 @@ def tool_work(
         shared=tool.effect is Effect.PURE or tool.ttl is not None,
         ttl=tool.ttl,
         write=tool.effect is Effect.WRITE,
+        looks=tool.effect is Effect.READ,
         idempotent=tool.idempotent,
         traced=traced,
         arguments=(args, kwargs) if traced else None,

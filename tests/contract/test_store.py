@@ -328,3 +328,28 @@ async def test_a_profile_is_what_was_saved_last(store):
     await store.save_profile("m:a", "two").wait()
     await store.save_profile("m:b", "three").wait()
     assert [await store.profile(each) for each in ("m:a", "m:b")] == ["two", "three"]
+
+
+async def test_a_run_may_be_revised(store: Store) -> None:
+    """Its program and meta are replaced, the rest stays; an unknown run is refused."""
+    await store.create_run(RUN, {})
+    await store.revise_run(replace(RUN, program="new", meta={"a": 1}, agent="ignored")).wait()
+    assert await store.get_run("run-1") == replace(RUN, program="new", meta={"a": 1})
+    with pytest.raises(InputError, match="no run nobody"):
+        await store.revise_run(replace(RUN, id="nobody")).wait()
+
+
+async def test_forks_are_found_by_their_parent(store: Store) -> None:
+    """Oldest first, and only the direct ones."""
+    for number, (name, parent) in enumerate([("a", None), ("b", "a"), ("c", "b"), ("d", "a")]):
+        await store.create_run(replace(RUN, id=name, parent=parent, created_at=float(number)), {})
+    assert [each.id for each in await store.forks("a")] == ["b", "d"]
+    assert await store.forks("d") == []
+
+
+async def test_the_length_of_a_journal(store: Store) -> None:
+    """The last number given, without reading the journal."""
+    assert await store.last_seq("run-1") == 0
+    for path in "abc":
+        store.append("run-1", replace(EVENT, path=path))
+    assert await store.last_seq("run-1") == 3

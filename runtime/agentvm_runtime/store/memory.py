@@ -97,6 +97,23 @@ class MemoryStore:
         self._runs[run_id] = replace(run, status=status, result=result, error=error, finished_at=finished_at)
         return _DONE
 
+    def revise_run(self, run: RunRecord) -> Done:
+        self._check()
+        old = self._runs.get(run.id)
+        if old is None:
+            return Done(InputError(f"there is no run {run.id}"))
+        self._runs[run.id] = replace(old, program=run.program, meta=run.meta)
+        return _DONE
+
+    async def forks(self, run_id: str) -> list[RunRecord]:
+        self._check()
+        runs = [each for each in self._runs.values() if each.parent == run_id]
+        return sorted(runs, key=lambda each: (each.created_at, each.id))
+
+    async def last_seq(self, run_id: str) -> int:
+        self._check()
+        return len(self._events.get(run_id, ()))
+
     def append(
         self,
         run_id: str,

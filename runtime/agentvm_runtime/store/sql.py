@@ -7,6 +7,7 @@ appended before them through the same store.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -152,7 +153,23 @@ class SqlStore:
 
         return self._submit(work)
 
+    def revise_run(self, run: RunRecord) -> Pending:
+        row = {"run_id": run.id, "program": run.program, "meta": json.dumps(run.meta)}
+
+        def work(transaction: Transaction) -> None:
+            if transaction.execute(sql.REVISE_RUN, row) == 0:
+                raise InputError(f"there is no run {run.id}")
+
+        return self._submit(work)
+
+    async def forks(self, run_id: str) -> list[RunRecord]:
+        wanted = {"parent": run_id}
+        return await self._read(lambda reader: [rows.run_of(r) for r in reader.rows(sql.GET_FORKS, wanted)])
+
     # -- the journal -------------------------------------------------------------------
+
+    async def last_seq(self, run_id: str) -> int:
+        return await self._one(sql.LAST_SEQ, {"run_id": run_id}, lambda row: int(row[0])) or 0
 
     def append(
         self,

@@ -114,6 +114,17 @@ SET_STATUS = plain(
     update(schema.runs).where(schema.runs.c.id == bindparam("run_id")),
     ["status", "result", "error", "finished_at"],
 )
+REVISE_RUN = plain(update(schema.runs).where(schema.runs.c.id == bindparam("run_id")), ["program", "meta"])
+GET_FORKS = plain(
+    select(schema.runs)
+    .where(schema.runs.c.parent == bindparam("parent"))
+    .order_by(schema.runs.c.created_at, schema.runs.c.id)
+)
+LAST_SEQ = plain(
+    select(func.coalesce(func.max(schema.events.c.seq), text("0"))).where(
+        schema.events.c.run_id == bindparam("run_id")
+    )
+)
 DROP_LEASE = plain(
     delete(schema.leases).where(
         schema.leases.c.run_id == bindparam("run_id"), schema.leases.c.holder == bindparam("holder")

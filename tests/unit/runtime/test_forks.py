@@ -1,0 +1,349 @@
+"""Forks: what is inherited, what is done again, and what may be overridden."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import anyio
+import pytest
+
+from agentvm import AgentVM, InputError, RunFailed, UncertainWrite, agent, llm, tool
+from agentvm.testing import ScriptedLLM
+from agentvm_runtime.records import EventKind
+from agentvm_runtime.store.memory import MemoryStore
+
+SENT: list[str] = []
+LOOKS: list[str] = []
+STATE = {"stock": 1}
+
+
+@dataclass
+class Review:
+    ok: bool
+    text: str
+
+
+@tool
+async def send(text: str) -> str:
+    SENT.append(text)
+    return f"sent {text}"
+
+
+@tool(effect="read")
+async def look(what: str) -> int:
+    LOOKS.append(what)
+    return STATE["stock"]
+
+
+@tool
+async def order(count: int) -> str:
+    STATE["stock"] += count
+    return "ordered"
+
+
+@agent
+async def note(topic: str) -> str:
+    plan = await llm(f"plan {topic}")
+    return await llm(f"note on {plan}")
+
+
+@agent
+async def flow(topic: str, tone: str = "dry") -> str:
+    facts = await llm(f"facts about {topic}")
+    style = await llm(f"style {tone}")
+    draft = await llm(f"draft from {facts}")
+    receipt = await send(style)
+    return await llm(f"polish {draft} in {style}") + f"; {receipt}"
+
+
+@agent
+async def mapped(topic: str) -> list[str]:
+    notes = [await note(f"{topic} {number}") for number in range(3)]
+    summary = await llm(f"sum up {len(notes)}")
+    return [*notes, summary]
+
+
+@agent
+async def reviewed(topic: str) -> str:
+    draft = await llm(f"draft {topic}")
+    for _ in range(3):
+        review = await llm(f"review {draft}", returns=Review)
+        if review.ok:
+            break
+        draft = await llm(f"revise {draft}: {review.text}")
+    return draft
+
+
+@agent
+async def shop(wanted: int) -> list[int]:
+    before = await look("before")
+    count = wanted * 2
+    await order(count)
+    after = await look("after")
+    return [before, after]
+
+
+@pytest.fixture(autouse=True)
+def clean():
+    SENT.clear()
+    LOOKS.clear()
+    STATE["stock"] = 1
+
+
+class Bench:
+    """A store, and a model that numbers its answers, so that an answer tells when it was made."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.model = ScriptedLLM(lambda call: f"<{call.prompt}>")
+        self.run = ""
+
+    async def run_of(self, program, *args):
+        async with AgentVM(store=self.store, llm=self.model) as vm:
+            run = await vm.start(program, *args)
+            result = await run.result()
+        self.run = run.id
+        return result
+
+    async def fork(self, of: str = "", **how):
+        """The result of a fork and what the model was asked for it."""
+        model = ScriptedLLM(lambda call: f"({call.prompt})" if call.returns is str else Review(True, "fine"))
+        async with AgentVM(store=self.store, llm=model) as vm:
+            run = await vm.fork(of or self.run, **how)
+            self.last = run.id
+            return await run.result(), model.prompts
+
+    async def resume(self, run: str):
+        model = ScriptedLLM(lambda call: "never")
+        async with AgentVM(store=self.store, llm=model) as vm:
+            record = await vm.get(run)
+            await self.store.set_status(record.id, "running").wait()
+            return await (await vm.resume(run)).result(), model.prompts
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+async def test_a_fork_without_overrides_executes_nothing(bench: Bench):
+    """All is inherited: results of the model, and of writes."""
+    result = await bench.run_of(flow, "bees")
+    assert await bench.fork() == (result, [])
+    assert SENT == ["<style dry>"]
+
+
+@pytest.mark.parametrize("name", ["draft", "llm#3"])
+async def test_a_given_result_changes_only_its_cone(bench: Bench, name: str):
+    """What does not depend on it is inherited, though it ran later; a sibling's write is not repeated."""
+    await bench.run_of(flow, "bees")
+    result, prompts = await bench.fork(set={name: "MINE"})
+    assert prompts == ["polish MINE in <style dry>"]
+    assert result == "(polish MINE in <style dry>); sent <style dry>"
+    assert SENT == ["<style dry>"]
+
+
+async def test_a_place_may_be_done_again(bench: Bench):
+    """`at` alone asks for another draw."""
+    await bench.run_of(flow, "bees")
+    _, prompts = await bench.fork(at="draft")
+    assert prompts == [
+        "draft from <facts about bees>",
+        "polish (draft from <facts about bees>) in <style dry>",
+    ]
+
+
+async def test_a_write_in_the_cone_is_made(bench: Bench):
+    """A write whose arguments are others is another write."""
+    await bench.run_of(flow, "bees")
+    result, _ = await bench.fork(set={"style": "wild"})
+    assert SENT == ["<style dry>", "wild"]
+    assert result.endswith("; sent wild")
+
+
+async def test_inputs_may_be_set(bench: Bench):
+    """What depends on the input is done again, the rest is kept; equal inputs change nothing."""
+    await bench.run_of(flow, "bees")
+    _, prompts = await bench.fork(set={"tone": "warm"})
+    assert prompts == ["style warm", "polish <draft from <facts about bees>> in (style warm)"]
+    assert (await bench.fork(set={"tone": "dry"}))[1] == []
+
+
+async def test_early_cutoff(bench: Bench):
+    """Within the cone, what comes out as before ends it."""
+    await bench.run_of(mapped, "bees")
+    _, prompts = await bench.fork(set={"notes": ["a", "b", "c"]})
+    assert prompts == []
+    _, prompts = await bench.fork(set={"notes": ["a", "b"]})
+    assert prompts == ["sum up 2"]
+
+
+async def test_an_override_within_a_called_agent(bench: Bench):
+    """The call is gone through again, its siblings are not."""
+    await bench.run_of(mapped, "bees")
+    result, prompts = await bench.fork(at="map#1[1]/note#1/llm#1")
+    assert prompts == ["plan bees 1", "note on (plan bees 1)"]
+    assert result[0] == "<note on <plan bees 0>>"
+    assert result[1] == "(note on (plan bees 1))"
+
+
+async def test_a_called_agent_may_be_done_again_as_a_whole(bench: Bench):
+    """Nothing within it is inherited."""
+    await bench.run_of(mapped, "bees")
+    _, prompts = await bench.fork(at="map#1[2]/note#1")
+    assert prompts == ["plan bees 2", "note on (plan bees 2)"]
+
+
+async def test_an_iteration_is_named_by_its_path(bench: Bench):
+    """A variable of several places is refused with a list of them; a typed value is converted."""
+    bench.model = ScriptedLLM(
+        lambda call: f"<{call.prompt}>" if call.returns is str else Review("<revise" in call.prompt, "short")
+    )
+    await bench.run_of(reviewed, "bees")
+    with pytest.raises(
+        InputError, match=r"'review' is 2 places of run .*: for#1\[0\]/llm#2, for#1\[1\]/llm#2"
+    ):
+        await bench.fork(set={"review": {"ok": True, "text": ""}})
+    result, prompts = await bench.fork(set={"for#1[0]/llm#2": {"ok": True, "text": "fine"}})
+    assert (result, prompts) == ("<draft bees>", [])
+    with pytest.raises(InputError, match="does not fit"):
+        await bench.fork(set={"for#1[0]/llm#2": {"good": 1}})
+
+
+async def test_names_at_a_place(bench: Bench):
+    """With `at`, a name is first what the node there gives or reads."""
+    await bench.run_of(flow, "bees")
+    _, prompts = await bench.fork(at="llm#4", set={"draft": "MINE"})
+    assert prompts == ["polish MINE in <style dry>"]
+    _, prompts = await bench.fork(at="draft", set={"draft": "MINE"})
+    assert prompts == ["polish MINE in <style dry>"]
+
+
+async def test_unknown_places_are_refused(bench: Bench):
+    """Nothing is written, and the message says what a place may be called."""
+    await bench.run_of(flow, "bees")
+    for wrong in ("llm#9", "nothing", "for#1[0]/llm#1", "llm#1/llm#1", "llm#1[0]"):
+        with pytest.raises(InputError, match="has no place"):
+            await bench.fork(at=wrong)
+    assert len(await bench.store.list_runs()) == 1
+
+
+async def test_forks_of_forks(bench: Bench):
+    """A fork inherits from all before it; the nearest counts."""
+    await bench.run_of(flow, "bees")
+    await bench.fork(set={"style": "wild"})
+    first = bench.last
+    result, prompts = await bench.fork(first, set={"draft": "MINE"})
+    assert (result, prompts) == ("(polish MINE in wild); sent wild", ["polish MINE in wild"])
+    second = bench.last
+    result, prompts = await bench.fork(second, at="draft")
+    assert prompts == ["draft from <facts about bees>", "polish (draft from <facts about bees>) in wild"]
+    assert SENT == ["<style dry>", "wild"]
+    assert [each.id for each in await bench.store.forks(first)] == [second]
+
+
+async def test_a_fork_is_resumed(bench: Bench):
+    """Resumed, it keeps its overrides and executes nothing again."""
+    await bench.run_of(flow, "bees")
+    result, _ = await bench.fork(set={"draft": "MINE"})
+    assert await bench.resume(bench.last) == (result, [])
+
+
+async def test_reads_after_a_new_write_are_made_anew(bench: Bench):
+    """What was read before the write is inherited, what comes after it must see it; so on resume."""
+    assert await bench.run_of(shop, 1) == [1, 3]
+    result, _ = await bench.fork(set={"count": 5})
+    assert result == [1, 8]
+    assert LOOKS == ["before", "after", "after"]
+    assert await bench.resume(bench.last) == ([1, 8], [])
+    assert LOOKS == ["before", "after", "after"]
+
+
+async def test_a_run_under_way_is_forked(bench: Bench):
+    """What it has done durably is inherited; what it does later is not."""
+    waiting, go_on = anyio.Event(), anyio.Event()
+
+    async def script(call):
+        if call.prompt.startswith("draft") and not waiting.is_set():
+            waiting.set()
+            await go_on.wait()
+        return f"<{call.prompt}>"
+
+    async with AgentVM(store=bench.store, llm=ScriptedLLM(script)) as vm:
+        run = await vm.start(flow, "bees")
+        await waiting.wait()
+        other = await vm.fork(run.id, set={"draft": "MINE"})
+        assert await other.result() == "<polish MINE in <style dry>>; sent <style dry>"
+        go_on.set()
+        assert (
+            await run.result() == "<polish <draft from <facts about bees>> in <style dry>>; sent <style dry>"
+        )
+    journal = [each.path for each in await bench.store.events(other.id)]
+    assert "llm#1" not in journal
+
+
+async def test_the_failure_that_ended_a_run_is_tried_again(bench: Bench):
+    """A fork of a failed run is one more attempt."""
+
+    def script(call):
+        if call.prompt.startswith("polish"):
+            raise ConnectionError("down")
+        return f"<{call.prompt}>"
+
+    bench.model = ScriptedLLM(script)
+    async with AgentVM(store=bench.store, llm=bench.model) as vm:
+        run = await vm.start(flow, "bees")
+        with pytest.raises(RunFailed):
+            await run.result()
+    _, prompts = await bench.fork(run.id)
+    assert prompts == ["polish <draft from <facts about bees>> in <style dry>"]
+
+
+@tool
+async def stuck(text: str) -> str:
+    SENT.append(text)
+    await anyio.sleep_forever()
+    return text
+
+
+@agent
+async def sticks(topic: str) -> str:
+    name = await llm(f"name {topic}")
+    return await stuck(name)
+
+
+async def test_a_write_of_unknown_outcome_is_not_repeated_by_a_fork(bench: Bench):
+    """It may have happened; given its result, or asked to do it again, the fork goes on."""
+    async with AgentVM(store=bench.store, llm=bench.model) as vm:
+        run = await vm.start(sticks, "bees")
+        async for event in run.events():
+            if event.kind is EventKind.INTENT:
+                break
+        while not SENT:
+            await anyio.lowlevel.checkpoint()
+    with pytest.raises(UncertainWrite, match=run.id):
+        await bench.fork(run.id)
+    assert await bench.fork(run.id, set={"stuck": "done"}) == ("done", [])
+    assert SENT == ["<name bees>"]
+
+
+async def test_a_fork_with_edited_code(bench: Bench):
+    """What the edit does not touch is inherited, wherever it stands now."""
+    await bench.run_of(flow, "bees")
+
+    @agent
+    async def edited(topic: str, tone: str = "dry") -> str:
+        await llm("something new")
+        facts = await llm(f"facts about {topic}")
+        style = await llm(f"style {tone}")
+        draft = await llm(f"essay from {facts}")
+        receipt = await send(style)
+        return await llm(f"polish {draft} in {style}") + f"; {receipt}"
+
+    _, prompts = await bench.fork(agent=edited)
+    assert sorted(prompts) == [
+        "essay from <facts about bees>",
+        "polish (essay from <facts about bees>) in <style dry>",
+        "something new",
+    ]
+    assert SENT == ["<style dry>"]
