@@ -70,6 +70,8 @@ class Planner:
         seq = await self._store.last_seq(self._parent.id)
         fork = Fork(seq, self._given, again, failed)
         meta = {**self._code(), **revision.meta, **record.meta, FORK: fork.to_json()}
+        if self._inputs:
+            meta["inputs_set"] = list(self._inputs)  # for whoever looks at the fork
         return Plan(replace(record, inputs=await self._new_inputs(), meta=meta), self._values)
 
     def _code(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from . import compile, doctor, models, resume, run, runs, show
+from . import compile, diff, doctor, fork, models, resume, run, runs, show
 from .exits import Exit, code_of, fail, internal
 
 TRACEBACK = "AGENTVM_TRACEBACK"
@@ -28,8 +28,10 @@ app = typer.Typer(
 )
 app.command()(run.run)
 app.command()(resume.resume)
+app.command()(fork.fork)
 app.command()(runs.runs)
 app.command()(show.show)
+app.command()(diff.diff)
 app.command()(compile.compile)
 app.command()(compile.graph)
 app.add_typer(models.app, name="models")

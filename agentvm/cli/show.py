@@ -37,12 +37,15 @@ def show(run: RunId, store: StoreUrl = None, json: Json = False) -> None:
 async def _read(text: str, url: str | None) -> dict[str, Any]:
     from .lookup import INTERRUPTED, find_run, opened, status_of
     from .report import error_text, jsonable
+    from .tree import difference, tree_of
 
     async with opened(url) as store:
         record = await find_run(store, text)
         events = await store.events(record.id)
         status = await status_of(store, record)
         inputs, result, error = await _values(store, record)
+        tree = await tree_of(store, record)
+        inherited = await _inherited(store, record)
     nodes = nodes_of(events, record.created_at)
     ended = record.finished_at or max((each.finished_at for each in events), default=record.created_at)
     found: dict[str, Any] = {
@@ -52,6 +55,9 @@ async def _read(text: str, url: str | None) -> dict[str, Any]:
         "file": record.meta.get("file"),
         "llm": record.meta.get("llm"),
         "parent": record.parent,
+        "difference": difference(record),
+        "inherited": inherited,
+        "tree": tree,
         "inputs": jsonable(inputs),
         "started_at": record.created_at,
         "finished_at": record.finished_at,
@@ -66,6 +72,16 @@ async def _read(text: str, url: str | None) -> dict[str, Any]:
     if status == INTERRUPTED:
         found["resume"] = resume_command(record.id, url)
     return found
+
+
+async def _inherited(store: Store, record: RunRecord) -> int:
+    """How many results of its lineage a fork stands on."""
+    from agentvm_runtime.comparing import results_of
+
+    if record.parent is None:
+        return 0
+    own = {each.path for each in await store.events(record.id)}
+    return sum(path not in own for path in await results_of(store, record))
 
 
 _OUTCOMES = {"failed": " (failed)", "intent": " (started, outcome not recorded)"}
@@ -185,6 +201,10 @@ def _print(found: dict[str, Any], out: TextIO) -> None:
         print(f"\n{shown(found['result'])}", file=out)
     if found["error"]:
         print(f"\n{found['error']}", file=out)
+    if found["tree"] is not None:
+        from .tree import drawn
+
+        print("\nforks\n" + "\n".join(f"  {each}" for each in drawn(found["tree"], found["run"])), file=out)
     if "resume" in found:
         print(f"\nGo on with: {found['resume']}", file=out)
 
@@ -204,6 +224,9 @@ def _header(found: dict[str, Any]) -> dict[str, str]:
         "started": f"{started}, {readable(found['seconds'])}",
         "deadline": "none" if found["deadline_at"] is None else _deadline(found, verdict),
         "nodes": f"{len(nodes)} ({executed} executed, {len(nodes) - executed} reused)",
+        "forked": f"from {found['parent']} ({found['difference']}), {found['inherited']} results inherited"
+        if found["parent"]
+        else "",
         "tokens": f"{tokens['input']} in, {tokens['output']} out",
     }
     return {name: text for name, text in header.items() if text}

@@ -201,6 +201,8 @@ async def _end(
     """Record how the run ended; returns once that is durable, and all before it."""
     data = result if result is not None else error
     assert data is not None
+    if status in (RunStatus.COMPLETED, RunStatus.FAILED):
+        session.conclude()
     name = digest(data)
     finished = time.time()
     commit = session.store.set_status(

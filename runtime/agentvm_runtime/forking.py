@@ -75,6 +75,10 @@ class Lineage:
         """Paths that the run itself is to do again."""
         self._intents: dict[str, tuple[str, Event]] = {}
         """Writes that were started: run and intent, by path."""
+        self.overridden: dict[str, Event] = {}
+        """What was recorded where a result is given now."""
+        self.asked: set[str] = set()
+        """Paths that something was inherited for."""
         self.used: dict[str, None] = {}
         """Paths of results inherited so far that show the world as it was before the run wrote to it."""
 
@@ -83,7 +87,7 @@ class Lineage:
         for event in journal:
             if event.kind is EventKind.INTENT:
                 self._intents[event.path] = run_id, event
-            elif event.kind is not EventKind.RESUMED:
+            elif event.kind in (EventKind.DONE, EventKind.FAILED):
                 self.recorded[event.path] = event
 
     def override(self, fork: Fork) -> None:
@@ -92,7 +96,7 @@ class Lineage:
         closed = {*fork.again, *fork.given}
         opened = {above for path in closed for above in enclosing(path)}
         for path in [each for each in self.recorded if each in opened or _within(each, closed)]:
-            del self.recorded[path]
+            self.overridden[path] = self.recorded.pop(path)
         for path in [each for each in self._intents if _within(each, closed)]:
             del self._intents[path]
         self.given = {path: each for path, each in self.given.items() if not _within(path, fork.again)}
@@ -114,6 +118,7 @@ class Lineage:
             if wrote and work.path not in self.used:
                 return None
             self.used[work.path] = None
+        self.asked.add(work.path)
         return event
 
     def is_again(self, path: str) -> bool:

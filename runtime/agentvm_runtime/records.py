@@ -36,6 +36,8 @@ class EventKind(StrEnum):
     """A node raised; `value` is the exception."""
     INTENT = "intent"
     """A write tool is about to start."""
+    INHERITED = "inherited"
+    """A fork came to its end; `detail` says what it did not take over."""
     RESUMED = "resumed"
     """A process took the run over; what follows was written by it."""
 

@@ -18,6 +18,7 @@ from agentvm_compiler.calls import CallContext
 from agentvm_compiler.errors import AgentVMError
 from agentvm_compiler.passes.stages import Forecaster
 
+from .comparing import UNUSED, unused
 from .errors import Halt, ReplayMismatch, StoreError, UncertainWrite, UnstorableValue, is_failure
 from .flights import Flights
 from .forking import Lineage
@@ -97,7 +98,11 @@ class Session:
         """Called with every event as it is appended."""
         self._halted: Halt | None = None
         self._values = values
-        self._recorded = {each.path: each for each in journal if each.kind is not EventKind.INTENT}
+        self._recorded = {
+            each.path: each for each in journal if each.path and each.kind is not EventKind.INTENT
+        }
+        self._appended: dict[str, Event] = {}
+        """What this process journaled, of a fork."""
         intents = [each for each in journal if each.kind is EventKind.INTENT]
         self._intents = {each.path: each.key for each in intents}
         if lineage is not None:
@@ -134,6 +139,8 @@ class Session:
             commit = self.store.append(self.record.id, event, values, memo)
         except StoreError as error:
             raise self.halt(error) from None
+        if self.lineage is not None:
+            self._appended[event.path] = event
         for each in self.listeners:
             each(event)
         return commit
@@ -151,6 +158,17 @@ class Session:
 
     def load(self, name: Digest) -> Any:
         return decode(self._values[name])
+
+    def conclude(self) -> None:
+        """Journal what a fork at its end has left in its lineage."""
+        if self.lineage is None:
+            return
+        left = unused(self.lineage.asked, self.lineage.recorded, self._recorded | self._appended)
+        if left:
+            now = time.time()
+            self.append(
+                Event(EventKind.INHERITED, "", started_at=now, finished_at=now, detail={UNUSED: left})
+            )
 
     # -- work --------------------------------------------------------------------------
 

@@ -1,0 +1,119 @@
+"""Forks as a user makes them: the example, the commands, and their trees."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentvm import AgentVM
+from agentvm.loading import load_file
+from agentvm.testing import ScriptedLLM
+
+ROOT = Path(__file__).parents[2]
+FLOW = """\
+from agentvm import agent, llm
+from agentvm.testing import ScriptedLLM
+
+
+@agent
+async def flow(topic: str, tone: str = "dry") -> str:
+    facts = await llm(f"facts about {topic}")
+    style = await llm(f"style {tone}")
+    draft = await llm(f"draft from {facts}")
+    return await llm(f"polish {draft} in {style}")
+
+
+model = ScriptedLLM(lambda call: f"<{call.prompt}>")
+"""
+
+
+async def test_best_of_draws_only_what_differs() -> None:
+    """The outline and the title are made once, the draft so many times; the judge's choice is kept."""
+    example = load_file(ROOT / "examples" / "best_of.py")
+    drafts = iter("abcd")
+
+    def script(call):
+        if call.prompt.startswith("Write"):
+            return f"draft {next(drafts)}"
+        return "2" if call.prompt.startswith("Which") else call.prompt[:7]
+
+    model = ScriptedLLM(script)
+    async with AgentVM(store="memory", llm=model) as vm:
+        text, run = await example.best_of(vm, "bees", 4)
+        assert (await vm.get(run)).parent is not None
+    assert text == "Give a \n\ndraft c"
+    assert [each.split()[0] for each in model.prompts] == [
+        "Outline",
+        *sorted(["Give", "Write"]),
+        *["Write"] * 3,
+        "Which",
+    ]
+
+
+@pytest.fixture
+def agentvm(tmp_path: Path):
+    """Runs `agentvm` in a folder of its own."""
+    (tmp_path / "flow.py").write_text(FLOW)
+    paths = [str(ROOT), *(str(ROOT / each) for each in ("compiler", "runtime", "serving"))]
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AGENTVM_")},
+        "PYTHONPATH": os.pathsep.join(paths),
+        "AGENTVM_STORE": f"sqlite+aiosqlite:///{tmp_path / 'store.db'}",
+    }
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "agentvm", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        )
+
+    return run
+
+
+def document(done: subprocess.CompletedProcess[str]):
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_fork_show_and_diff(agentvm) -> None:
+    """A fork by variable name; the tree that both runs show; what differs, and where that began."""
+    model = ("--llm", "scripted:flow.py:model")
+    first = document(agentvm("run", "flow.py:flow", "-i", "topic=bees", *model, "--json"))
+    fork = document(agentvm("fork", first["run"], "--set", 'draft="MINE"', "--json"))
+    assert fork["result"] == "<polish MINE in <style dry>>"
+    assert fork["nodes"] == {"total": 3, "executed": 1, "reused": 2}
+    again = document(agentvm("fork", fork["run"], "--at", "style", "--set", "tone=warm", "--json"))
+    assert again["result"] == "<polish MINE in <style warm>>"
+
+    shown = agentvm("show", fork["run"]).stdout
+    tree = shown[shown.index("forks\n") :].splitlines()[1:4]
+    for line, each in zip(tree, (first, fork, again), strict=True):
+        assert f"{each['run']}  completed" in line
+    assert tree[1].endswith("(set llm#3)  <-")
+    assert document(agentvm("show", fork["run"], "--json"))["inherited"] == 3
+
+    found = document(agentvm("diff", first["run"], again["run"], "--json"))
+    assert found["same"] == 1
+    assert [(each["path"], each["how"]) for each in found["differences"]] == [
+        ("llm#2", "other work"),
+        ("llm#3", "given"),
+        ("llm#4", "other work"),
+    ]
+    assert [each["path"] for each in found["parted"]] == ["llm#3"]
+    printed = agentvm("diff", first["run"], fork["run"]).stdout
+    assert "They parted at\n  llm#3  (given)\n    A  <draft from <facts about bees>>\n    B  MINE" in printed
+
+
+def test_a_fork_of_nothing_is_refused(agentvm) -> None:
+    """A name that means nothing says how places are called."""
+    model = ("--llm", "scripted:flow.py:model")
+    run = document(agentvm("run", "flow.py:flow", "-i", "topic=bees", *model, "--json"))["run"]
+    done = agentvm("fork", run, "--at", "nope")
+    assert done.returncode == 2
+    assert "has no place 'nope'" in done.stderr
+    assert agentvm("fork", run, "--set", "nothing").returncode == 2
