@@ -10,7 +10,7 @@ from agentvm_runtime.errors import StoreError
 
 from . import statements as sql
 from .group import PATIENCE
-from .schema import SCHEMA_VERSION, check_version
+from .schema import SCHEMA_VERSION, is_older, tell_migrated
 
 BUSY_MS = 5_000
 """How long SQLite itself waits for a lock before it says so."""
@@ -57,10 +57,11 @@ def connect(path: Path, synchronous: str) -> sqlite3.Connection:
 
 
 def prepare(path: Path, synchronous: str) -> sqlite3.Connection:
-    """Open a database for writing, with its folder and tables made if need be.
+    """Open a database for writing, with its folder and tables made, or migrated, if need be.
 
     Raises:
-        StoreError: it cannot be; StoreVersionError: it is of a newer version.
+        StoreError: it cannot be, and was left as it was.
+        StoreVersionError: it is of a newer version, or of one too old.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,8 +82,9 @@ def prepare(path: Path, synchronous: str) -> sqlite3.Connection:
             # Changing the mode does not wait for locks as statements do: two processes may open at once.
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("BEGIN IMMEDIATE")
-            _check_schema(connection, path)
+            found = _check_schema(connection, path)
             connection.execute("COMMIT")
+            tell_migrated(f"store {path}", found)
             return connection
         except sqlite3.Error as error:
             if connection.in_transaction:
@@ -96,13 +98,14 @@ def prepare(path: Path, synchronous: str) -> sqlite3.Connection:
             raise
 
 
-def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
+def _check_schema(connection: sqlite3.Connection, path: Path) -> int:
+    """Make the tables, or migrate them, if need be. Returns the version that was found."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
         for text in sql.create("sqlite"):
             connection.execute(text)
         connection.execute(sql.PUT_META.sqlite, {"name": "schema_version", "value": str(SCHEMA_VERSION)})
-        return
+        return SCHEMA_VERSION
     row = (
         connection.execute(sql.GET_META.sqlite, {"name": "schema_version"}).fetchone()
         if "meta" in tables
@@ -113,4 +116,8 @@ def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
             f"store {path}: it is a database of another program. "
             f"Choose another --store; this one was left as it is."
         )
-    check_version(f"store {path}", int(row[0]))
+    found = int(row[0])
+    if is_older(f"store {path}", found):
+        for text in sql.migrate("sqlite", found):
+            connection.execute(text)
+    return found

@@ -234,23 +234,26 @@ class PostgresReader:
 
 
 def prepare(connection: Connection) -> None:
-    """Make the schema and tables if need be.
+    """Make the schema and tables, or migrate them, if need be.
 
     Raises:
-        StoreError: it cannot be; StoreVersionError: it is of another version.
+        StoreError: it cannot be, and was left as it was.
+        StoreVersionError: it is of a newer version, or of one too old.
     """
     try:
         connection.command("BEGIN")
         connection.command(f"SELECT pg_advisory_xact_lock({_OPENING})")
-        _check_schema(connection)
+        found = _check_schema(connection)
         connection.command("COMMIT")
+        schema.tell_migrated(f"store {connection.url.name}", found)
     except StoreError:
         raise
     except Exception as error:
         raise explain(error, connection.url, "open it") from error
 
 
-def _check_schema(connection: Connection) -> None:
+def _check_schema(connection: Connection) -> int:
+    """Make the tables, or migrate them, if need be. Returns the version that was found."""
     name = connection.url.schema
     found = connection.run(
         connection.raw.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", name)
@@ -262,11 +265,15 @@ def _check_schema(connection: Connection) -> None:
         for text in sql.create("postgresql"):
             connection.command(text)
         connection.execute(sql.PUT_META, {"name": "schema_version", "value": str(schema.SCHEMA_VERSION)})
-        return
+        return schema.SCHEMA_VERSION
     row = connection.row(sql.GET_META, {"name": "schema_version"}) if "meta" in tables else None
     if row is None:
         raise StoreError(
             f"store {connection.url.name}: the schema {name!r} has tables of another program. "
             f"Choose another one with ?schema=NAME; this one was left as it is."
         )
-    schema.check_version(f"store {connection.url.name}", int(row[0]))
+    version = int(row[0])
+    if schema.is_older(f"store {connection.url.name}", version):
+        for text in sql.migrate("postgresql", version):
+            connection.command(text)
+    return version

@@ -1,10 +1,13 @@
 """The schema, once, for every database: SQLAlchemy Core tables.
 
 Nothing here is particular to SQLite. `SCHEMA_VERSION` grows with every change
-of a table; a store refuses databases newer than itself.
+of a table, which also needs a migration (`migrations/`): a store migrates older
+databases, and refuses those newer than itself.
 """
 
 from __future__ import annotations
+
+import logging
 
 from sqlalchemy import (
     Column,
@@ -21,21 +24,39 @@ from sqlalchemy import (
 
 from agentvm_runtime.errors import StoreVersionError
 
+logger = logging.getLogger("agentvm.store")
+
 SCHEMA_VERSION = 2
 
 
-def check_version(name: str, found: int) -> None:
-    """Raises StoreVersionError if the database called `name` is not of this version."""
+OLDEST_VERSION = 1
+"""The oldest version that can be migrated to this one."""
+
+
+def is_older(name: str, found: int) -> bool:
+    """Whether the database called `name` must be migrated before it is used.
+
+    Raises:
+        StoreVersionError: it cannot be: it is newer, or too old.
+    """
     if found > SCHEMA_VERSION:
         raise StoreVersionError(
             f"{name}: it has schema version {found}, this AgentVM knows "
             f"versions up to {SCHEMA_VERSION}. Upgrade AgentVM: pip install --upgrade agentvm"
         )
-    if found < SCHEMA_VERSION:
+    if found < OLDEST_VERSION:
         raise StoreVersionError(
-            f"{name}: it has schema version {found}, too old for this AgentVM ({SCHEMA_VERSION}). "
-            f"Finish its runs with the version that wrote it, or choose another --store."
+            f"{name}: it has schema version {found}, too old for this AgentVM, which migrates "
+            f"versions from {OLDEST_VERSION} on. Finish its runs with the version that wrote it, "
+            f"or choose another --store."
         )
+    return found < SCHEMA_VERSION
+
+
+def tell_migrated(name: str, found: int) -> None:
+    """Say in the log that a database was migrated, if it was."""
+    if found < SCHEMA_VERSION:
+        logger.info("%s: migrated from schema version %d to %d", name, found, SCHEMA_VERSION)
 
 
 metadata = MetaData()

@@ -5,7 +5,7 @@ They take named parameters and give rows in the order of the table's columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, cached_property
 from importlib import import_module
 from typing import Any, Literal
@@ -162,6 +162,15 @@ def create(name: Name) -> list[str]:
         constructs.append(CreateTable(table))
         constructs.extend(CreateIndex(index) for index in sorted(table.indexes, key=lambda i: str(i.name)))
     return [str(construct.compile(dialect=dialect)) for construct in constructs]
+
+
+def migrate(name: Name, found: int) -> Iterator[str]:
+    """What makes an older database one of this version, the version in `meta` included."""
+    from .migrations import statements
+
+    _, dialect = _dialects(name)
+    yield from statements(found, dialect)
+    yield f"UPDATE meta SET value = '{schema.SCHEMA_VERSION}' WHERE name = 'schema_version'"
 
 
 def list_runs(agent: bool, status: bool) -> Statement:
