@@ -23,7 +23,7 @@ import anyio.abc
 
 from agentvm_compiler.calls import Agent
 from agentvm_compiler.compile import compile_agent
-from agentvm_compiler.errors import InputError, InternalError
+from agentvm_compiler.errors import ConfigError, InputError, InternalError
 from agentvm_runtime.driver import LEASE_SECONDS, drive, ended_result, open_session, preview
 from agentvm_runtime.errors import RunCancelled, StoreError
 from agentvm_runtime.flights import Flights
@@ -172,9 +172,20 @@ class AgentVM:
             By default the environment's `AGENTVM_STORE`, else a file of the user's.
         llm: who answers model calls: a spec (`vllm:MODEL`, `openai:URL#MODEL`) or a
             backend. By default `AGENTVM_LLM`, else the small model on a local engine.
+        durability: `strict`, `group` or `exit`: how much may be lost with the process
+            (docs/durability.md). By default what the store's URL says, else `group`.
     """
 
-    def __init__(self, *, store: str | Store | None = None, llm: str | ModelBackend | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        store: str | Store | None = None,
+        llm: str | ModelBackend | None = None,
+        durability: str | None = None,
+    ) -> None:
+        if durability is not None and not isinstance(store, str | None):
+            raise ConfigError("A store object has its own durability: give it where it is made.")
+        self._durability = durability
         self._store_option = store
         self._llm_option = llm
         self._flights = Flights()
@@ -195,7 +206,7 @@ class AgentVM:
         async with AsyncExitStack() as stack:
             if isinstance(llm, str):
                 stack.push_async_callback(self._backend.aclose)
-            self.store = open_store(store) if isinstance(store, str) else store
+            self.store = open_store(store, durability=self._durability) if isinstance(store, str) else store
             if isinstance(store, str):
                 stack.push_async_callback(self.store.aclose)
             await self.store.open()
@@ -461,12 +472,13 @@ def run(
     deadline: Duration | None = None,
     store: str | Store | None = None,
     llm: str | ModelBackend | None = None,
+    durability: str | None = None,
     **kwargs: Any,
 ) -> Any:
-    """Run an agent to its result, from synchronous code; see `AgentVM.run`."""
+    """Run an agent to its result, from synchronous code; see `AgentVM` and `AgentVM.run`."""
 
     async def main() -> Any:
-        async with AgentVM(store=store, llm=llm) as vm:
+        async with AgentVM(store=store, llm=llm, durability=durability) as vm:
             return await vm.run(agent, *args, deadline=deadline, **kwargs)
 
     return asyncio.run(main())

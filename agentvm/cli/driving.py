@@ -40,6 +40,7 @@ def drive(
     *,
     store: str | None,
     llm: str | None,
+    durability: str | None,
     as_json: bool,
     out: TextIO,
 ) -> int:
@@ -66,7 +67,9 @@ def drive(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop, number)
-        return await _follow(begin, known, store=store, llm=llm, as_json=as_json, out=out)
+        return await _follow(
+            begin, known, store=store, llm=llm, durability=durability, as_json=as_json, out=out
+        )
 
     try:
         return asyncio.run(follow())
@@ -105,6 +108,7 @@ async def _follow(
     *,
     store: str | None,
     llm: str | None,
+    durability: str | None,
     as_json: bool,
     out: TextIO,
 ) -> int:
@@ -114,7 +118,7 @@ async def _follow(
     from .live import watching
     from .report import print_report
 
-    async with AgentVM(store=store or default_store(), llm=llm or default_llm()) as vm:
+    async with AgentVM(store=store or default_store(), llm=llm or default_llm(), durability=durability) as vm:
         began = time.monotonic()
         handle = await begin(vm)
         known.append(handle)

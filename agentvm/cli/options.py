@@ -26,6 +26,16 @@ StoreUrl = Annotated[
         show_default=False,
     ),
 ]
+Durability = Annotated[
+    str | None,
+    typer.Option(
+        "--durability",
+        metavar="MODE",
+        help="What may be lost with the process: strict (nothing recorded), group (a few results, never a "
+        "write) or exit (all since the last write). Default: what the store's URL says, else group.",
+        show_default=False,
+    ),
+]
 Llm = Annotated[
     str | None,
     typer.Option(

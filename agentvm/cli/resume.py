@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from .options import Json, RunId, StoreUrl
+from .options import Durability, Json, RunId, StoreUrl
 
 if TYPE_CHECKING:
     from agentvm.vm import AgentVM, Run
@@ -34,6 +34,7 @@ def resume(
         typer.Option(metavar="SPEC", help="The model, as for `agentvm run`. Default: the run's own."),
     ] = None,
     store: StoreUrl = None,
+    durability: Durability = None,
     json: Json = False,
 ) -> None:
     """Go on with a run; what its journal has is not executed again.
@@ -60,7 +61,7 @@ def resume(
                 print(f"The code has changed: {expected.summary}", file=sys.stderr)
             return await vm.resume(record.id, agent=found, retry=retry)
 
-        code = drive(begin, store=store, llm=spec, as_json=json, out=out)
+        code = drive(begin, store=store, llm=spec, durability=durability, as_json=json, out=out)
     raise typer.Exit(code)
 
 

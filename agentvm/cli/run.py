@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Json, Llm, StoreUrl, Target
+from .options import Durability, Json, Llm, StoreUrl, Target
 
 if TYPE_CHECKING:
     from agentvm.vm import AgentVM, Run
@@ -27,6 +27,7 @@ def run(
     ] = None,
     llm: Llm = None,
     store: StoreUrl = None,
+    durability: Durability = None,
     json: Json = False,
 ) -> None:
     """Run an agent; prints its answer.
@@ -49,5 +50,5 @@ def run(
         async def begin(vm: AgentVM) -> Run:
             return await vm.start(agent, *args, deadline=seconds, **kwargs)
 
-        code = drive(begin, store=store, llm=llm, as_json=json, out=out)
+        code = drive(begin, store=store, llm=llm, durability=durability, as_json=json, out=out)
     raise typer.Exit(code)

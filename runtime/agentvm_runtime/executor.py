@@ -30,6 +30,7 @@ from .asking import Place, ask_model
 from .errors import Halt, UnstorableValue, is_failure
 from .keys import agent_key, python_key
 from .ordered import OrderedGroup
+from .ports import Commit
 from .profiling import Notes
 from .session import Outcome, Session, Work
 from .slots import Slot
@@ -251,7 +252,7 @@ class Frame:
             with tracing(tracer):
                 found = await self.namespace.evaluator(node)(self._inputs(node))
             self._seen(node).times.append(tracer.calls)
-            self._keep(node, work, found, started)
+            await self.session.accepted(self._keep(node, work, found, started))
         self._give(node, self._overridden(work, found))
 
     def _tracer(self, node: Node) -> Tracer:
@@ -276,18 +277,16 @@ class Frame:
         kept = self.session.replay(event)
         return [kept.get(number, UNBOUND) for number in range(len(node.results))]
 
-    def _keep(self, node: Node, work: Work, results: Sequence[Any], started: float) -> None:
+    def _keep(self, node: Node, work: Work, results: Sequence[Any], started: float) -> Commit:
         """Journal the results; what cannot be stored, or shares with others, is computed again on resume."""
         if node.attrs.get("shares") and node.effect is Effect.PURE:
-            self.session.volatile(work, started)
-            return
+            return self.session.volatile(work, started)
         kept = {number: value for number, value in enumerate(results) if value is not UNBOUND}
         try:
             data = encode(kept)
         except UnstorableValue:
-            self.session.volatile(work, started)
-        else:
-            self.session.computed(work, digest(data), data, started)
+            return self.session.volatile(work, started)
+        return self.session.computed(work, digest(data), data, started)
 
     # -- calls -------------------------------------------------------------------------
 

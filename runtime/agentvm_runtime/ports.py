@@ -53,6 +53,18 @@ class Commit(Protocol):
         """The same for synchronous code, blocking the calling thread."""
         ...
 
+    async def accepted(self) -> None:
+        """Return once the run may go on, as the store's mode of durability has it.
+
+        That is when the result is durable (`strict`), when not too many before it
+        still are not (`group`), or at once (`exit`).
+        """
+        ...
+
+    def block_accepted(self) -> None:
+        """The same for synchronous code."""
+        ...
+
 
 class Store(Protocol):
     """Keeps runs, their journals, values and the memo.

@@ -84,6 +84,10 @@ class _Nothing:
 
     def block(self) -> None: ...
 
+    async def accepted(self) -> None: ...
+
+    def block_accepted(self) -> None: ...
+
 
 class Rehearsal(Session):
     """A session that records nothing and does nothing."""

@@ -264,7 +264,7 @@ class Session:
                 found = await self.store.values([entry.value])
                 if entry.value in found:
                     detail = {"from": f"{entry.run_id}/{entry.path}"}
-                    self._note(work, entry.value, Source.MEMO, time.time(), detail)
+                    await self.accepted(self._note(work, entry.value, Source.MEMO, time.time(), detail))
                     return decode(found[entry.value])
             flight = self.flights.join(work.key)
             if flight is None:
@@ -279,7 +279,9 @@ class Session:
             if outcome is not None:
                 value = copy_value(outcome.value)
                 data = encode(value)
-                self._note(work, digest(data), Source.SHARED, time.time(), {}, {digest(data): data})
+                values = {digest(data): data}
+                note = self._note(work, digest(data), Source.SHARED, time.time(), {}, values)
+                await self.accepted(note)
                 return value
             # The one who did it failed or was cancelled: do it ourselves.
 
@@ -299,7 +301,16 @@ class Session:
         commit = self.finished(work, outcome, started, before)
         if work.write:
             await self.durable(commit)
+        else:
+            await self.accepted(commit)
         return outcome.value
+
+    async def accepted(self, commit: Commit) -> None:
+        """Wait until the run may go on. Raises Halt if the store cannot be written."""
+        try:
+            await commit.accepted()
+        except StoreError as error:
+            raise self.halt(error) from None
 
     async def durable(self, commit: Commit) -> None:
         """Wait for a commit. Raises Halt if the store cannot be written."""
@@ -354,13 +365,13 @@ class Session:
         self.progress.executed += 1
         return self.append(event, {digest(data): data, **values})
 
-    def computed(self, work: Work, name: Digest, data: bytes, started: float) -> None:
+    def computed(self, work: Work, name: Digest, data: bytes, started: float) -> Commit:
         """Journal what plain Python computed."""
-        self._note(work, name, Source.EXECUTED, started, {}, {name: data})
+        return self._note(work, name, Source.EXECUTED, started, {}, {name: data})
 
-    def volatile(self, work: Work, started: float) -> None:
+    def volatile(self, work: Work, started: float) -> Commit:
         """Journal that Python code ran whose result cannot be stored; on resume it runs again."""
-        self._note(work, None, Source.EXECUTED, started, {})
+        return self._note(work, None, Source.EXECUTED, started, {})
 
     def _note(
         self,

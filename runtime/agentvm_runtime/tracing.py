@@ -102,6 +102,8 @@ class Tracer:
         commit = session.finished(work, Outcome(value), started, before)
         if work.write:
             commit.block()
+        else:
+            commit.block_accepted()
         return value
 
     def _place(self, site: str) -> Place:

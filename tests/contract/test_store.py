@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,10 +51,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
-    url = f"sqlite+aiosqlite:///{tmp_path}/runs.db" if request.param == "sqlite" else "memory"
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place of each kind, where nothing is yet."""
     if request.param == "postgres":
-        url = request.getfixturevalue("postgres_url")()
+        new: Callable[[], str] = request.getfixturevalue("postgres_url")
+        return new()
+    return f"sqlite+aiosqlite:///{tmp_path}/runs.db" if request.param == "sqlite" else "memory"
+
+
+@pytest.fixture
+async def store(url: str, clock: Clock) -> AsyncIterator[Store]:
     store = open_store(url, clock=clock)
     await store.open()
     yield store
@@ -179,6 +185,24 @@ async def test_a_commit_can_be_awaited_twice(store: Store) -> None:
     commit.block()
 
 
+@pytest.mark.parametrize("mode", ["strict", "group", "exit"])
+async def test_what_is_accepted_is_kept_in_every_mode(url: str, mode: str) -> None:
+    """Going on, waiting, reading and closing work alike; all that was appended is there in order."""
+    store = open_store(url, durability=mode)
+    await store.open()
+    for number in range(200):
+        await store.append("run-1", replace(EVENT, path=str(number))).accepted()
+    store.append("run-1", replace(EVENT, path="200")).block_accepted()
+    await store.acquire_lease("run-1", this_holder(), 15.0)
+    assert [e.path for e in await store.events("run-1")] == [str(n) for n in range(201)]
+    await store.append("run-1", EVENT).wait()
+    await store.append("run-1", EVENT).accepted()
+    await store.aclose()
+    await store.open()
+    assert [e.seq for e in await store.events("run-1")] == list(range(1, 204))
+    await store.aclose()
+
+
 async def test_a_waiter_that_is_cancelled_disturbs_nobody(store: Store) -> None:
     """The append stays, and the next one is acknowledged."""
     with anyio.CancelScope() as scope:
@@ -294,7 +318,7 @@ async def test_a_closed_store_says_so_and_opens_again(store: Store) -> None:
         ("sqlite:/runs.db/x://", "no such kind of store"),
         ("sqlite://host/runs.db", "three slashes"),
         ("sqlite:///", "three slashes"),
-        ("sqlite:///runs.db?mode=ro", "only option is synchronous"),
+        ("sqlite:///runs.db?mode=ro", "options are synchronous"),
         ("", "empty path"),
     ],
 )

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from agentvm_runtime.ports import Store
 
+from . import durability as modes
 from .leases import this_holder
 from .url import MemoryUrl, SqliteUrl, parse
 
 __all__ = ["open_store", "this_holder"]
 
 
-def open_store(url: str | Path, *, clock: Callable[[], float] | None = None) -> Store:
+def open_store(
+    url: str | Path, *, durability: str | None = None, clock: Callable[[], float] | None = None
+) -> Store:
     """The store a URL names, not yet opened.
 
     Args:
@@ -25,6 +29,8 @@ def open_store(url: str | Path, *, clock: Callable[[], float] | None = None) -> 
             `postgresql+asyncpg://user:password@host/database`, or `memory`.
             `?synchronous=NORMAL` on SQLite trades the last commits at a power cut for
             speed; `?schema=NAME` on PostgreSQL says where its tables are.
+        durability: `strict`, `group` or `exit` (`Mode`); wins over `?durability=` in the
+            URL, where `?unacknowledged=N` also says how far `group` may be ahead.
         clock: Unix seconds, for leases and expiry; by default this machine's, and the
             server's for leases on PostgreSQL.
 
@@ -32,14 +38,17 @@ def open_store(url: str | Path, *, clock: Callable[[], float] | None = None) -> 
         ConfigError: the URL names no kind of store this version has.
     """
     place = parse(url)
+    # Checked for every kind of store, so that a misspelt mode is noticed in memory too.
+    wanted = None if durability is None else modes.durability(durability)
     if isinstance(place, MemoryUrl):
         from .memory import MemoryStore
 
         return MemoryStore(clock=clock or time.time)
+    chosen = place.durability if wanted is None else replace(place.durability, mode=wanted.mode)
     if isinstance(place, SqliteUrl):
         from .sqlite import SqliteStore
 
-        return SqliteStore(place.path, synchronous=place.synchronous, clock=clock)
+        return SqliteStore(place.path, synchronous=place.synchronous, durability=chosen, clock=clock)
     from .postgres import PostgresStore
 
-    return PostgresStore(place, clock=clock)
+    return PostgresStore(place, durability=chosen, clock=clock)

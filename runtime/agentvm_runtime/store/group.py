@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ from agentvm_compiler.errors import AgentVMError
 from agentvm_runtime.errors import StoreError
 from agentvm_runtime.records import Digest
 
+from .durability import Durability, Mode
 from .statements import Statement
 
 _GROUP_MAX = 4096
@@ -76,10 +78,12 @@ Work = Callable[[Transaction], Any]
 class Pending:
     """A work under way; the commit its submitter may wait for."""
 
-    __slots__ = ("_waiters", "_writer", "done", "error", "result", "work")
+    __slots__ = ("_waiters", "_writer", "ahead", "done", "error", "result", "work")
 
     def __init__(self, writer: GroupWriter, work: Work) -> None:
         self.work = work
+        self.ahead: Pending | None = None
+        """What must be done before who submitted this one goes on."""
         self.done = False
         self.result: Any = None
         self.error: Exception | None = None
@@ -98,6 +102,16 @@ class Pending:
         await self.settled()
         self._raise()
 
+    async def accepted(self) -> None:
+        ahead = self.ahead
+        if ahead is not None:
+            await ahead.wait()
+
+    def block_accepted(self) -> None:
+        ahead = self.ahead
+        if ahead is not None:
+            ahead.block()
+
     def block(self) -> None:
         event = threading.Event()
         if self._join(event):
@@ -108,6 +122,7 @@ class Pending:
         with self._writer.lock:
             if not self.done:
                 self._waiters.append(waiter)
+                self._writer.release()
             return not self.done
 
     def _raise(self) -> None:
@@ -123,7 +138,7 @@ class Pending:
     def finish(self) -> list[asyncio.Future[None] | threading.Event]:
         """Under the writer's lock: mark as decided, give back who waits."""
         self.done = True
-        self.work = _nothing  # let go of what it holds
+        self.work, self.ahead = _nothing, None  # let go of what they hold
         return self._waiters
 
 
@@ -134,7 +149,7 @@ def _nothing(_: Transaction) -> None:
 class GroupWriter:
     """The thread, its queue and its connection."""
 
-    def __init__(self, transaction: Transaction, name: str) -> None:
+    def __init__(self, transaction: Transaction, name: str, durability: Durability) -> None:
         self.lock = threading.Lock()
         self.failure: StoreError | None = None
         self.reported = False
@@ -144,25 +159,67 @@ class GroupWriter:
         self._transaction = transaction
         self._queue: SimpleQueue[Pending | None] = SimpleQueue()
         self._closed = False
+        self._mode = durability.mode
+        self._behind: deque[Pending] = deque(maxlen=durability.unacknowledged)
+        """The last results, in mode `group`: as many as may be unacknowledged."""
+        self._held: list[Pending] = []
+        """Results that nobody waits for, in mode `exit`."""
         # A daemon: a program that forgets to close its store must still be able to end.
         self._thread = threading.Thread(target=self._run, name="agentvm-store", daemon=True)
         self._thread.start()
 
     def submit(self, work: Work) -> Pending:
-        """Queue a work. Never blocks; the order of calls is the order of works."""
+        """Queue a work, behind all results. Never blocks; the order of calls is the order of works."""
         pending = Pending(self, work)
         with self.lock:
-            if self._closed:
-                raise StoreError(f"{self._name}: it is closed; open it first")
+            self._check()
             self.last = pending
+            self.release()
             self._queue.put(pending)
         return pending
+
+    def submit_result(self, work: Work) -> Pending:
+        """Queue a result: the mode of durability says when it is written, and what to wait for."""
+        pending = Pending(self, work)
+        with self.lock:
+            self._check()
+            self.last = pending
+            if self._mode is Mode.EXIT:
+                self._held.append(pending)
+                return pending
+            if self._mode is Mode.STRICT:
+                pending.ahead = pending
+            else:
+                if len(self._behind) == self._behind.maxlen and not self._behind[0].done:
+                    pending.ahead = self._behind[0]
+                self._behind.append(pending)
+            self._queue.put(pending)
+        return pending
+
+    def submit_aside(self, work: Work) -> Pending:
+        """Queue a work whose order does not matter: it does not make results be written."""
+        pending = Pending(self, work)
+        with self.lock:
+            self._check()
+            self._queue.put(pending)
+        return pending
+
+    def release(self) -> None:
+        """Under the lock: write what is held, as somebody waits for it or what follows it."""
+        for pending in self._held:
+            self._queue.put(pending)
+        self._held.clear()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise StoreError(f"{self._name}: it is closed; open it first")
 
     def close(self) -> None:
         """Write what is queued, end the thread and close the connection. Blocks."""
         with self.lock:
             if not self._closed:
                 self._closed = True
+                self.release()
                 self._queue.put(None)
         self._thread.join()
         self._transaction.close()

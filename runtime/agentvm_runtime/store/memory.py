@@ -30,6 +30,12 @@ class Done:
     async def wait(self) -> None:
         self.block()
 
+    async def accepted(self) -> None:
+        self.block()
+
+    def block_accepted(self) -> None:
+        self.block()
+
     def block(self) -> None:
         if self._error is not None:
             raise self._error

@@ -21,6 +21,7 @@ from agentvm_runtime.records import Digest
 
 from . import rows, schema
 from . import statements as sql
+from .durability import DEFAULT, Durability
 from .group import Row
 from .postgres_errors import explain, is_conflict, is_lost
 from .sql import Queries, SqlStore
@@ -40,8 +41,14 @@ _OPENING = 0x6167656E
 class PostgresStore(SqlStore):
     """Runs in a schema of a PostgreSQL database."""
 
-    def __init__(self, url: PostgresUrl, *, clock: Callable[[], float] | None = None) -> None:
-        super().__init__(f"store {url.name}", clock)
+    def __init__(
+        self,
+        url: PostgresUrl,
+        *,
+        durability: Durability = DEFAULT,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        super().__init__(f"store {url.name}", clock, durability)
         self._url = url
         self._servers_clock = clock is None
 

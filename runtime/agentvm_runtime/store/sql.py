@@ -23,6 +23,7 @@ from agentvm_runtime.records import Digest, Event, Lease, MemoEntry, RunRecord, 
 from . import leases, rows
 from . import statements as sql
 from .checks import check_event, check_run
+from .durability import Durability
 from .group import GroupWriter, Pending, Row, Transaction, Work
 from .statements import Statement
 
@@ -59,9 +60,10 @@ class Reader(Queries, Protocol):
 class SqlStore:
     """A store over a writer and a reader, which `_connect` makes."""
 
-    def __init__(self, name: str, clock: Callable[[], float] | None) -> None:
+    def __init__(self, name: str, clock: Callable[[], float] | None, durability: Durability) -> None:
         """`name` is what messages call the store; without a clock, the database's counts for leases."""
         self._name = name
+        self._durability = durability
         self._clock = clock or time.time
         self._writer: GroupWriter | None = None
         self._reader: Reader | None = None
@@ -86,7 +88,7 @@ class SqlStore:
         with self._opening:
             if self._writer is None:
                 transaction, self._reader = self._connect()
-                self._writer = GroupWriter(transaction, self._name)
+                self._writer = GroupWriter(transaction, self._name, self._durability)
 
     async def aclose(self) -> None:
         writer, self._writer = self._writer, None
@@ -116,7 +118,7 @@ class SqlStore:
                 raise InputError(f"run {run.id} exists already; choose another id")
             transaction.put_values(values)
 
-        await self._submit(work).wait()
+        await self._opened().submit_aside(work).wait()
 
     async def get_run(self, run_id: str) -> RunRecord | None:
         return await self._one(sql.GET_RUN, {"id": run_id}, rows.run_of)
@@ -189,7 +191,7 @@ class SqlStore:
             if memo_row is not None:
                 transaction.write(sql.PUT_MEMO, memo_row)
 
-        pending = self._submit(work)
+        pending = self._opened().submit_result(work)
         if memo is not None:
             if len(self._fresh) > _FRESH_MAX:
                 self._fresh = {key: fresh for key, fresh in self._fresh.items() if not fresh[0].done}
@@ -206,7 +208,11 @@ class SqlStore:
         def work(reader: Reader) -> dict[Digest, bytes]:
             return {digest: rows.unpack(*stored) for digest, *stored in reader.values(digests)}
 
-        return await self._read(work)
+        found = await self._read(work, behind_writes=False)
+        # What an address names never changes: only what is missing can be on its way.
+        if len(found) < len(set(digests)):
+            found = await self._read(work)
+        return found
 
     async def memo(self, key: str) -> MemoEntry | None:
         # The hot path of reads: it does not wait for appends that concern other keys.
@@ -245,14 +251,15 @@ class SqlStore:
             transaction.execute(sql.PUT_LEASE, rows.lease_row(new))
             return new
 
-        pending = self._submit(work)
+        pending = self._opened().submit_aside(work)
         await pending.wait()
         lease: Lease = pending.result
         return lease
 
     async def release_lease(self, lease: Lease) -> None:
         row = {"run_id": lease.run_id, "holder": lease.holder}
-        await self._submit(lambda transaction: transaction.execute(sql.DROP_LEASE, row)).wait()
+        drop = self._opened().submit_aside(lambda transaction: transaction.execute(sql.DROP_LEASE, row))
+        await drop.wait()
 
     async def lease_of(self, run_id: str) -> Lease | None:
         def work(reader: Reader) -> Lease | None:

@@ -19,6 +19,7 @@ from agentvm_runtime.records import Digest
 from . import rows
 from . import statements as sql
 from .database import connect, explain, is_busy, prepare
+from .durability import DEFAULT, Durability
 from .group import Row
 from .sql import SqlStore
 from .statements import Statement
@@ -32,9 +33,14 @@ class SqliteStore(SqlStore):
     """Runs in one file."""
 
     def __init__(
-        self, path: Path, *, synchronous: str = "FULL", clock: Callable[[], float] | None = None
+        self,
+        path: Path,
+        *,
+        synchronous: str = "FULL",
+        durability: Durability = DEFAULT,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        super().__init__(f"store {path}", clock)
+        super().__init__(f"store {path}", clock, durability)
         self.path = path
         self._synchronous = synchronous
 

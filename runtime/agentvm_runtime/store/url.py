@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from agentvm_compiler.errors import ConfigError
 
+from .durability import DEFAULT, Durability, durability
+
 _ACCEPTED = (
     "accepted are sqlite+aiosqlite:///relative.db, sqlite:////absolute.db, a plain file path, "
     "postgresql+asyncpg://user:password@host/database, and memory (kept only as long as the process)"
@@ -23,6 +25,7 @@ class SqliteUrl:
     path: Path
     synchronous: str = "FULL"
     """How far each commit is carried to the disk: EXTRA, FULL or NORMAL."""
+    durability: Durability = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class PostgresUrl:
     name: str
     """For messages: without the password."""
     schema: str = "agentvm"
+    durability: Durability = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +67,22 @@ def _sqlite(path: str, options: dict[str, str]) -> SqliteUrl:
     if not path.strip():
         raise ConfigError(f"store: an empty path; {_ACCEPTED}")
     synchronous = options.pop("synchronous", "FULL").upper()
+    chosen = durability(options.pop("durability", None), options.pop("unacknowledged", None))
     if options or synchronous not in ("FULL", "NORMAL", "EXTRA"):
-        raise ConfigError(f"store {path!r}: the only option is synchronous=FULL, NORMAL or EXTRA")
-    return SqliteUrl(Path(path).expanduser(), synchronous)
+        raise ConfigError(
+            f"store {path!r}: the options are synchronous=FULL, NORMAL or EXTRA, "
+            "durability=strict, group or exit, and unacknowledged=NUMBER"
+        )
+    return SqliteUrl(Path(path).expanduser(), synchronous, chosen)
 
 
 def _postgres(text: str) -> PostgresUrl:
     parts = urlsplit(text)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     schema = options.pop("schema", "agentvm")
+    chosen = durability(options.pop("durability", None), options.pop("unacknowledged", None))
     if not schema or "\0" in schema or len(schema.encode()) > 63:
         raise ConfigError("store: schema=NAME in the URL: a name of 1 to 63 bytes")
     dsn = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(options), ""))
     host = parts.netloc.rpartition("@")[2] or options.get("host", "")
-    return PostgresUrl(dsn, f"postgresql://{host}{parts.path}", schema)
+    return PostgresUrl(dsn, f"postgresql://{host}{parts.path}", schema, chosen)

@@ -1,0 +1,252 @@
+"""What each mode of durability promises, seen from inside a run by somebody else who reads the database."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from agentvm import AgentVM, agent, llm, tool
+from agentvm.testing import ScriptedLLM
+from agentvm_compiler.errors import ConfigError
+from agentvm_runtime.errors import StoreError
+from agentvm_runtime.store.sqlite import SqliteTransaction
+
+MODES = ["strict", "group", "exit"]
+looks: list[Callable[[], None]] = []
+"""What the tools below do when they run."""
+
+
+@tool(effect="write")
+async def send(text: str) -> str:
+    for look in looks:
+        look()
+    return f"sent {text}"
+
+
+@tool(effect="pure")
+def count(text: str) -> int:
+    for look in looks:
+        look()
+    return len(text)
+
+
+@agent
+async def correspond(topic: str) -> str:
+    draft = await llm(f"Draft: {topic}")
+    draft = await llm(f"Improve: {draft}")
+    receipt = await send(draft)
+    return await llm(f"Thank for {receipt}")
+
+
+@agent
+async def chain(topic: str) -> str:
+    one = await llm(f"Next: {topic}")
+    two = await llm(f"Next: {one}")
+    three = await llm(f"Next: {two}")
+    four = await llm(f"Next: {three}")
+    five = await llm(f"Next: {four}")
+    six = await llm(f"Next: {five}")
+    seven = await llm(f"Next: {six}")
+    return await llm(f"Next: {seven}")
+
+
+@agent
+async def fan(width: int) -> list[str]:
+    return [await llm(f"Item {number}") for number in range(width)]
+
+
+class Observer:
+    """Another process' view: what is on disk now."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.url = f"sqlite+aiosqlite:///{path}"
+
+    def events(self) -> list[str]:
+        """Kind and path of every durable event, in order."""
+        connection = sqlite3.connect(self.path)
+        try:
+            return [
+                f"{kind} {path}"
+                for kind, path in connection.execute("SELECT kind, path FROM events ORDER BY seq")
+            ]
+        finally:
+            connection.close()
+
+    def status(self) -> str:
+        connection = sqlite3.connect(self.path)
+        try:
+            [(status,)] = connection.execute("SELECT status FROM runs").fetchall()
+            return str(status)
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Observer:
+    return Observer(tmp_path / "runs.db")
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_write_starts_when_all_it_depends_on_is_durable(disk: Observer, mode: str) -> None:
+    """Output commit: the intent, and every result before it, can be read by others when the tool begins."""
+    seen: list[list[str]] = []
+    looks[:] = [lambda: seen.append(disk.events())]
+    async with AgentVM(store=disk.url, llm=ScriptedLLM(lambda call: call.prompt[:12]), durability=mode) as vm:
+        await vm.run(correspond, "tea")
+    assert seen == [["done llm#1", "done llm#2", "intent send#1"]]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_nothing_follows_a_write_before_its_result_is_durable(disk: Observer, mode: str) -> None:
+    """The call after a write tool is made when nobody can forget that the write was done."""
+    looks.clear()
+    seen: dict[str, list[str]] = {}
+
+    def answer(call: object) -> str:
+        prompt: str = call.prompt  # type: ignore[attr-defined]
+        seen[prompt.split()[0]] = disk.events()
+        return prompt[:12]
+
+    async with AgentVM(store=disk.url, llm=ScriptedLLM(answer), durability=mode) as vm:
+        await vm.run(correspond, "tea")
+    assert seen["Thank"] == ["done llm#1", "done llm#2", "intent send#1", "done send#1"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_result_is_returned_when_the_whole_run_is_durable(disk: Observer, mode: str) -> None:
+    """Who has the answer can rely on every event, and on the end, being there."""
+    async with AgentVM(store=disk.url, llm=ScriptedLLM(lambda call: "x"), durability=mode) as vm:
+        run = await vm.start(chain, "tea")
+        await run.result()
+        assert len(disk.events()) == 8
+        assert disk.status() == "completed"
+
+
+async def test_strict_is_durable_after_every_call(disk: Observer) -> None:
+    """When a call is made, the result of every call before it is on disk."""
+    seen: list[int] = []
+
+    def answer(_: object) -> str:
+        seen.append(len(disk.events()))
+        return "x"
+
+    async with AgentVM(store=disk.url, llm=ScriptedLLM(answer), durability="strict") as vm:
+        await vm.run(chain, "tea")
+    assert seen == list(range(8))
+
+
+async def test_exit_writes_nothing_before_the_end(disk: Observer) -> None:
+    """A run without writes is one transaction, made when it ends."""
+    seen: list[int] = []
+
+    def answer(_: object) -> str:
+        seen.append(len(disk.events()))
+        return "x"
+
+    async with AgentVM(store=disk.url, llm=ScriptedLLM(answer), durability="exit") as vm:
+        await vm.run(chain, "tea")
+    assert seen == [0] * 8
+    assert len(disk.events()) == 8
+
+
+@pytest.fixture
+def stalled(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """A disk on which results wait until the event is set."""
+    ready = threading.Event()
+    ready.set()
+    begin = SqliteTransaction.begin
+
+    def slow(self: SqliteTransaction) -> None:
+        ready.wait()
+        begin(self)
+
+    monkeypatch.setattr(SqliteTransaction, "begin", slow)
+    return ready
+
+
+@pytest.mark.parametrize(
+    ("mode", "ahead"),
+    [("strict", 0), ("group&unacknowledged=1", 1), ("group&unacknowledged=4", 4), ("group", 7), ("exit", 7)],
+)
+async def test_a_run_is_only_so_far_ahead_of_the_disk(
+    disk: Observer, stalled: threading.Event, mode: str, ahead: int
+) -> None:
+    """Back-pressure: while nothing becomes durable, calls are made up to the bound and then wait."""
+    asked: list[str] = []
+
+    def answer(_: object) -> str:
+        if not asked:
+            stalled.clear()
+        asked.append("x")
+        return "x"
+
+    async with AgentVM(store=f"{disk.url}?durability={mode}", llm=ScriptedLLM(answer)) as vm:
+        run = await vm.start(chain, "tea")
+        await anyio.wait_all_tasks_blocked()
+        assert len(asked) == 1 + ahead
+        stalled.set()
+        await run.result()
+    assert len(asked) == 8
+
+
+async def test_back_pressure_holds_for_what_runs_at_once(disk: Observer, stalled: threading.Event) -> None:
+    """In a fan-out, too, no more than the bound go on, and all are done in the end."""
+    url = f"{disk.url}?unacknowledged=3"
+    async with AgentVM(store=url, llm=ScriptedLLM(lambda call: call.prompt)) as vm:
+        assert await vm.run(fan, 300) == [f"Item {number}" for number in range(300)]
+    assert len(disk.events()) >= 300
+
+
+async def test_a_failing_disk_stops_a_run_that_waits_for_nothing(
+    disk: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In mode exit, too, an end that could not be recorded is an error, never a result."""
+
+    def full(self: SqliteTransaction) -> None:
+        self.rollback()
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with AgentVM(store=disk.url, llm=ScriptedLLM(lambda call: "x"), durability="exit") as vm:
+        run = await vm.start(chain, "tea")
+        monkeypatch.setattr(SqliteTransaction, "commit", full)
+        with pytest.raises(StoreError, match="full"):
+            await run.result()
+        monkeypatch.undo()
+    assert disk.events() == []
+
+
+async def test_an_option_wins_over_the_url(disk: Observer) -> None:
+    """`durability=` says what this machine does, whatever the store's URL says."""
+    seen: list[int] = []
+
+    def answer(_: object) -> str:
+        seen.append(len(disk.events()))
+        return "x"
+
+    url = f"{disk.url}?durability=strict"
+    async with AgentVM(store=url, llm=ScriptedLLM(answer), durability="exit") as vm:
+        await vm.run(chain, "tea")
+    assert seen == [0] * 8
+
+
+@pytest.mark.parametrize(
+    ("url", "mode", "says"),
+    [
+        ("memory", "always", "there is strict, group, exit"),
+        ("runs.db", "always", "there is strict, group, exit"),
+        ("sqlite:///runs.db?durability=none", None, "there is strict, group, exit"),
+        ("sqlite:///runs.db?unacknowledged=0", None, "a number from 1"),
+        ("postgresql://host/db?unacknowledged=x", None, "a number from 1"),
+    ],
+)
+async def test_an_odd_mode_is_refused(url: str, mode: str | None, says: str) -> None:
+    """A misspelt mode must not silently be another one."""
+    with pytest.raises(ConfigError, match=says):
+        async with AgentVM(store=url, llm=ScriptedLLM(lambda call: "x"), durability=mode):
+            pass
