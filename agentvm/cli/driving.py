@@ -40,7 +40,7 @@ def drive(
     *,
     store: str | None,
     llm: str | None,
-    durability: str | None,
+    durability: str | None = None,
     as_json: bool,
     out: TextIO,
 ) -> int:
@@ -108,7 +108,7 @@ async def _follow(
     *,
     store: str | None,
     llm: str | None,
-    durability: str | None,
+    durability: str | None = None,
     as_json: bool,
     out: TextIO,
 ) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Json, RunId, StoreUrl
+from .options import Durability, Json, RunId, StoreUrl
 
 if TYPE_CHECKING:
     from agentvm.vm import AgentVM, Run
@@ -40,6 +40,7 @@ def fork(
         typer.Option(metavar="SPEC", help="The model, as for `agentvm run`. Default: the run's own."),
     ] = None,
     store: StoreUrl = None,
+    durability: Durability = None,
     json: Json = False,
 ) -> None:
     """Start a run from another one: what does not depend on the difference is inherited, not done again.
@@ -61,7 +62,7 @@ def fork(
             return await vm.fork(record.id, at=at, set=changes, agent=found, deadline=deadline)
 
         spec = llm or record.meta.get("llm")
-        result = drive(begin, store=store, llm=spec, as_json=json, out=out)
+        result = drive(begin, store=store, llm=spec, durability=durability, as_json=json, out=out)
     raise typer.Exit(result)
 
 
