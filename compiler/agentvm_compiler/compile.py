@@ -12,6 +12,7 @@ from .codegen import Namespace
 from .explain import explain
 from .frontend.alias import Analysis
 from .frontend.fingerprint import fingerprint
+from .frontend.kept import without_kept
 from .frontend.lower import Decision, Lowering
 from .frontend.scope import Scope
 from .frontend.source import Source, source_of
@@ -118,7 +119,7 @@ def _left_out() -> frozenset[str]:
 
 
 def _lowered(agent: Agent, source: Source) -> tuple[Scope, Lowering, Program]:
-    scope = Scope(source)
+    scope = Scope(without_kept(source, _effect_of))
     lowering = Lowering(Analysis(scope), _effect_of)
     return scope, lowering, lowering.program(agent.ref)
 

@@ -294,6 +294,7 @@ class Generator:
             self._try,
             self._match,
             self._with,
+            self._kept,
         ]
         roll = self._draw(100)
         if depth < 3 and roll >= 54 + 10 * depth:
@@ -399,6 +400,30 @@ class Generator:
 
     def _deeper(self, depth: int) -> list[str]:
         return [f"    {line}" for line in self._inner(depth)]
+
+    def _kept(self, depth: int) -> list[str]:
+        """A coroutine, a task, or a list of them, awaited later."""
+        one, each = f"one{self._draw(1000)}", f"each{self._draw(1000)}"
+        made = ["ask({str})", "put_odd({int})", "llm({str})", "put({str})", "child(xs, {int})"]
+        tasks = ["llm({str})", "ask({str})", "double({int})", "risky({int})"]
+        lists = ["ask(x)", "put_odd(len(x))", "put(x + {str})", "asyncio.create_task(llm(x + {str}))"]
+        uses = [
+            f"[str({each}) for {each} in await asyncio.gather(*{one})]",
+            f"[repr({each})[:9] for {each} in await asyncio.gather(*{one}, return_exceptions=True)]",
+            f"[str(await {each}) for {each} in {one}]",
+        ]
+        begin, end = self._pick(
+            [
+                (f"{one} = {self._pick(made)}", f"a = str(await {one})[:9]"),
+                (f"{one} = asyncio.create_task({self._pick(tasks)})", f"a = str(await {one})[:9]"),
+                (f"{one} = [{self._pick(lists)} for x in {{list}}]", f"ys = {self._pick(uses)}"),
+                (f"{one} = {self._pick(made)}", f"xs = list(map(str, await asyncio.gather({one}, llm(a))))"),
+            ]
+        )
+        between = self._block(1 + self._draw(2), depth)
+        if self._chance(25):
+            end = f"if {{cond}}:\n    {end}"
+        return [self._fill(begin, 1), *between, *self._fill(end, 1).split("\n")]
 
     def _with(self, depth: int) -> list[str]:
         heads = self._allowed(["async with opened({str}) as b:", "with suppress(ValueError):", "if {cond}:"])

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import ast
 import copy
-import inspect
 from typing import TYPE_CHECKING
 
-from agentvm_compiler.calls import Effect, Tool, llm
+from agentvm_compiler.calls import Effect, Tool
 from agentvm_compiler.ir import Kind
 
 from .block import Block
-from .callees import agent_of, is_async_call, suspends
+from .callees import is_async_call, suspends
 from .certain import Certainty
 from .comprehending import certainty
 from .decide import Unsupported
-from .scope import Scope
+from .fitting import check_bound
 
 if TYPE_CHECKING:
     from .hoist import Hoisting
@@ -75,22 +74,6 @@ def _element(hoisting: Hoisting, argument: ast.expr) -> ast.Call:
         raise Unsupported(argument, "asyncio.gather takes something that is not a call of ours")
     assert isinstance(found, ast.Call)
     return found
-
-
-def check_bound(call: ast.Call, scope: Scope) -> None:
-    """Refuse a call that may fail when it is made, before what it calls begins."""
-    callee = scope.resolve(call.func)
-    called = callee if isinstance(callee, Tool) else agent_of(callee)
-    if any(isinstance(each, ast.Starred) for each in call.args) or not all(
-        each.arg for each in call.keywords
-    ):
-        raise Unsupported(call, "whether the arguments fit is not known", "pass them one by one")
-    try:
-        inspect.signature(llm if called is None else called.fn).bind(
-            *call.args, **{str(each.arg): None for each in call.keywords}
-        )
-    except TypeError as error:
-        raise Unsupported(call, f"the arguments do not fit: {error}") from None
 
 
 def _writes_directly(hoisting: Hoisting, calls: list[ast.Call]) -> bool:

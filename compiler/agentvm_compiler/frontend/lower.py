@@ -33,6 +33,7 @@ from .fingerprint import code_hash, fingerprint, used_objects, without_docstring
 from .handling import lower_try
 from .hoist import hoist
 from .kinds import is_immutable
+from .source import source_of
 from .targets import assign_to_awaiting, augmented, replaced, targets
 from .tree import loaded_names
 
@@ -105,7 +106,8 @@ class Lowering:
         return Program(name, params, block.region(values, (result,)), self.scope.source.file)
 
     def _whole(self, block: Block, params: tuple[str, ...], reason: Reason) -> str:
-        tree = self.scope.source.tree
+        source = source_of(self.scope.source.fn) or self.scope.source
+        tree = source.tree
         code = ast.unparse(without_docstrings(tree))
         operands = tuple(value for each in params if (value := block.read(each)))
         result = block.write(self.own("value"))

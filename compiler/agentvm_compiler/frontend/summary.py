@@ -98,12 +98,13 @@ def _summarised_callee(callee: Tool | Agent) -> Summary:
 def _analysed(source: Source) -> Analysis | None:
     """The analysis of a function; None if it is under way already."""
     from .alias import Analysis
+    from .kept import without_kept
 
     if source.fn in _under_way:
         return None
     _under_way.add(source.fn)
     try:
-        return Analysis(Scope(source))
+        return Analysis(Scope(without_kept(source, lambda agent: Effect.PURE)))  # when it begins is no matter
     finally:
         _under_way.discard(source.fn)
 
