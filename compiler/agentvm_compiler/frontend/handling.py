@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,7 @@ def _lower_handler(lowering: Lowering, handler: ast.ExceptHandler, side: Block) 
         if handler.name not in {name for each in handler.body for name in lowering.tree.stored(each)}:
             # What the handler does to the exception, as adding a note, it does to the one it raises again.
             raised = ast.copy_location(ast.Name(handler.name, ast.Load()), handler)
-    end = lowering.block([_Reraise(raised).visit(copy.deepcopy(each)) for each in handler.body], side)
+    end = lowering.block([_reraising(lowering, each, raised) for each in handler.body], side)
     if handler.name:
         side.unbind(handler.name)
     return end
@@ -142,6 +143,14 @@ def _handler_types(statement: ast.Try) -> ast.stmt:
     return ast.fix_missing_locations(ast.copy_location(ast.Expr(ast.Tuple(types, ast.Load())), statement))
 
 
+def _reraising(lowering: Lowering, statement: ast.stmt, raised: ast.expr) -> ast.stmt:
+    """The statement, in which `raise` alone raises what is being handled."""
+    if all(each.exc is not None for each in lowering.tree.within(statement, ast.Raise)):
+        return statement
+    made: ast.stmt = _Reraise(raised).visit(copy.deepcopy(statement))
+    return made
+
+
 class _Reraise(ast.NodeTransformer):
     """`raise` alone raises what is being handled."""
 
@@ -174,21 +183,15 @@ def _is_builtin(each: ast.expr, scope: Scope) -> bool:
 
 def check_partial(lowering: Lowering, statement: ast.Try, statements: list[ast.stmt]) -> None:
     """Refuse a body in which a node may fail having assigned or changed part of what matters later."""
-    inside = {id(node) for each in statements for node in ast.walk(each)}
-    outside = {
-        name
-        for node in ast.walk(lowering.scope.source.tree)
-        if id(node) not in inside
-        for name in _read_here(node)
-    }
-    looped = any(
-        isinstance(node, ast.For | ast.While | ast.AsyncFor)
-        and any(each is statement for each in ast.walk(node))
-        for node in ast.walk(lowering.scope.source.tree)
-    )
-    matters = outside | (_read_first(lowering, statements) if looped else set())
-    for name in _partly(lowering, statements):
-        if name in matters:
+    partly = list(_partly(lowering, statements))
+    if not partly:
+        return
+    tree = lowering.tree
+    inside = Counter(name for each in statements for name in lowering.reads.within(each))
+    looped = statement in tree and lowering.loops.around(tree.span(statement)[0]) is not None
+    early = _read_first(lowering, statements) if looped else set()
+    for name in partly:
+        if name in early or lowering.read_counts[name] > inside[name]:
             raise Unsupported(
                 statement,
                 f"an exception may leave `{name}` half-way",
@@ -205,13 +208,6 @@ def _read_first(lowering: Lowering, statements: list[ast.stmt]) -> set[str]:
         if isinstance(each, ast.Assign | ast.AnnAssign):
             assigned |= set(lowering.tree.stored(each))
     return read
-
-
-def _read_here(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-        yield node.id
-    elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-        yield node.target.id
 
 
 def _partly(lowering: Lowering, statements: list[ast.stmt]) -> Iterator[str]:

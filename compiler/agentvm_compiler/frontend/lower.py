@@ -35,7 +35,7 @@ from .hoist import hoist
 from .kinds import is_immutable
 from .source import source_of
 from .targets import assign_to_awaiting, augmented, replaced, targets
-from .tree import loaded_names
+from .tree import Facts, Outermost, loaded_names, read_by
 
 EffectOf = Callable[[Agent], Effect]
 """The effect of a whole agent."""
@@ -86,9 +86,21 @@ class Lowering:
         return self.read_counts[expression.id] == 1
 
     @functools.cached_property
+    def reads(self) -> Facts[str]:
+        """Names that the function's own nodes read; copies of them have none."""
+        numbered = self.tree.numbered(ast.Name, ast.AugAssign)
+        found = ((number, name) for number, node in numbered for name in read_by(node))
+        return Facts(self.tree, found, lambda _: ())
+
+    @functools.cached_property
     def read_counts(self) -> Counter[str]:
         """How often each name is read in the function."""
-        return Counter(loaded_names(self.scope.source.tree))
+        return Counter(self.reads.all)
+
+    @functools.cached_property
+    def loops(self) -> Outermost:
+        """The loops that are in no other."""
+        return Outermost(self.tree, self.tree.every(ast.For, ast.While, ast.AsyncFor))
 
     def program(self, name: str) -> Program:
         """Lower the whole function."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +18,8 @@ FunctionTree = ast.FunctionDef | ast.AsyncFunctionDef
 
 T = TypeVar("T")
 N = TypeVar("N", bound=ast.AST)
+Span = tuple[int, int]
+"""Numbers of nodes: from the first to the second, which is not included."""
 
 NESTED_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -117,7 +119,7 @@ class Tree:
     def __init__(self, root: FunctionTree) -> None:
         self.root = root
         self.nodes: list[ast.AST] = []
-        self._spans: dict[int, tuple[int, int]] = {}
+        self._spans: dict[int, Span] = {}
         self._by_type: dict[type, list[tuple[int, Any]]] = {}
         self._number(root)
         self._of_types: dict[tuple[type, ...], Facts[Any]] = {}
@@ -131,8 +133,8 @@ class Tree:
             self._number(each)
         self._spans[id(node)] = (start, len(self.nodes))
 
-    def span(self, node: ast.AST) -> tuple[int, int]:
-        """The numbers of the node and of what is in it, the second not included.
+    def span(self, node: ast.AST) -> Span:
+        """The numbers of the node and of what is in it.
 
         Raises:
             KeyError: it is not of the tree.
@@ -195,6 +197,23 @@ class Tree:
             if isinstance(node, ast.comprehension):
                 end = self._spans[id(node.target)][1]
             yield from ((number, name) for name in bound_by(node))
+
+
+class Outermost:
+    """Where those of some nodes of a tree are that are in no other of them."""
+
+    def __init__(self, tree: Tree, nodes: Iterable[ast.AST]) -> None:
+        """Nodes of the tree, in source order."""
+        self._spans: list[Span] = []
+        for each in nodes:
+            span = tree.span(each)
+            if not self._spans or span[0] >= self._spans[-1][1]:
+                self._spans.append(span)
+
+    def around(self, number: int) -> Span | None:
+        """The span of the one around the node of the number."""
+        index = bisect_right(self._spans, number, key=lambda each: each[0]) - 1
+        return self._spans[index] if index >= 0 and number < self._spans[index][1] else None
 
 
 def bound_by(node: ast.AST) -> Iterable[str]:

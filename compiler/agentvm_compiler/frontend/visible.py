@@ -8,15 +8,11 @@ everything comes both before and after everything else. What happens within one
 from __future__ import annotations
 
 import ast
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from bisect import bisect_left
 
 from .callees import suspends
 from .scope import Scope
-from .tree import BINDING, COMPREHENSIONS, Tree, bound_by, read_by
-
-Span = tuple[int, int]
-"""Numbers of nodes: from the first to the second, which is not included."""
+from .tree import BINDING, COMPREHENSIONS, Outermost, Span, bound_by, read_by
 
 
 class Visibility:
@@ -25,9 +21,9 @@ class Visibility:
     def __init__(self, scope: Scope) -> None:
         tree = scope.tree
         loops = tree.every(ast.For, ast.While, ast.AsyncFor, *COMPREHENSIONS)
-        self._loops = _outermost(tree, loops)
+        self._loops = Outermost(tree, loops)
         statements = (each for each in tree.nodes[1:] if isinstance(each, ast.stmt))
-        self._units = _outermost(tree, (each for each in statements if not suspends(each, scope)))
+        self._units = Outermost(tree, (each for each in statements if not suspends(each, scope)))
         self._stores: dict[str, list[int]] = {name: [-1] for name in scope.params}
         self._loads: dict[str, list[int]] = {}
         for number, node in tree.numbered(ast.AugAssign, *BINDING):
@@ -39,31 +35,15 @@ class Visibility:
 
     def is_seen(self, name: str, at: int) -> bool:
         """Whether a change, at the number, of what the name stands for may be seen through the name."""
-        first, end = _around(self._units, at) or (at, at + 1)
+        first, end = self._units.around(at) or (at, at + 1)
         stores, loads = self._stores.get(name), self._loads.get(name)
         if not stores or not loads:
             return False
         if first <= min(stores[0], loads[0]) and max(stores[-1], loads[-1]) < end:
             return False  # it lives and dies within one node
-        loop = _around(self._loops, at)
+        loop = self._loops.around(at)
         bound = stores[0] < end or _any_in(stores, loop)
         return bound and (loads[-1] >= first or _any_in(loads, loop))
-
-
-def _outermost(tree: Tree, nodes: Iterable[ast.AST]) -> list[Span]:
-    """The spans of those nodes that are in no other, in order."""
-    found: list[Span] = []
-    for each in nodes:
-        span = tree.span(each)
-        if not found or span[0] >= found[-1][1]:
-            found.append(span)
-    return found
-
-
-def _around(spans: list[Span], at: int) -> Span | None:
-    """The span with the number in it, of spans in order."""
-    index = bisect_right(spans, at, key=lambda each: each[0]) - 1
-    return spans[index] if index >= 0 and at < spans[index][1] else None
 
 
 def _any_in(numbers: list[int], span: Span | None) -> bool:
