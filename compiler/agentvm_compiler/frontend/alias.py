@@ -29,9 +29,11 @@ from agentvm_compiler.calls import Agent, Effect, Tool, joined
 
 from .callees import effect_call, is_gather
 from .calling import Calls
+from .contents import makes_plainly
 from .infer import Types
-from .kinds import ATOMS, has_fields, is_immutable, is_record, plain
+from .kinds import is_immutable, plain
 from .objects import Marks, Obj, mark_effect
+from .records import ATOMS, has_fields, is_record
 from .scope import UNKNOWN, Scope, member_of
 from .source import is_users
 from .summary import summarise
@@ -209,7 +211,7 @@ class Analysis:
                 around, self.raised = self.raised, Obj()
                 self._body(node.body)
                 caught, self.raised = self.raised, around
-                around.unify(caught)  # what no handler takes goes on
+                around.include(caught)  # what no handler takes goes on
                 for handler in node.handlers:
                     if handler.name:
                         self.name(handler.name).include(caught)
@@ -290,6 +292,8 @@ class Analysis:
                     self.outside.unify(value)
                 if owner is not None:
                     owner.content.include(value)
+                    if value is not None and _is_slice(target):
+                        owner.content.include(value.content)
                     self.mutate(owner, node)
 
     def _augmented(self, node: ast.AugAssign) -> None:
@@ -299,6 +303,7 @@ class Analysis:
                 held = self.name(node.target.id)
                 if value is not None:
                     held.content.include(value.content)
+                    held.content.include(value.content.content)  # of pairs, for a dictionary
                 self.mutate(held, node)
         elif isinstance(node.target, ast.Subscript | ast.Attribute):
             owner = self.value(node.target.value)
@@ -380,13 +385,17 @@ class Analysis:
         return None
 
     def _special(self, value: ast.expr, held: Obj | None, names: Iterable[str], node: ast.AST) -> None:
-        """An operation on a value whose class gives it a meaning of its own: that may do anything."""
-        cls = plain(self.types.of(value))
-        if not isinstance(cls, type) or cls.__module__ == "builtins":
-            return
-        own = [member_of(cls, name) for name in names]
-        written = [each for each in own if isinstance(each, types.FunctionType) and is_users(each)]
-        if cls is collections.defaultdict or written:
+        """An operation on a value whose class gives it a meaning of its own: that counts as a call."""
+        if plain(self.types.of(value)) is collections.defaultdict:
+            self._missing(value, held, node)
+        else:
+            self._calls.operate(self.types.of(value), held, names, node)
+
+    def _missing(self, value: ast.expr, held: Obj | None, node: ast.AST) -> None:
+        """Reading a `defaultdict` may add to it."""
+        if makes_plainly(value, self.scope):
+            self.mutate(held, node)
+        else:
             self.unknown([held], node)
 
     def _attribute(self, node: ast.Attribute) -> Obj | None:
@@ -404,9 +413,12 @@ class Analysis:
         if self.types.of(node.value) is types.ModuleType:
             mark_effect(node, Effect.READ)
             return self.outside
+        cls = plain(self.types.of(node.value))
+        if isinstance(cls, type) and issubclass(cls, enum.Enum) and not is_immutable(self.types.of(node)):
+            mark_effect(node, Effect.READ)  # the member's own object, whoever asks for it
+            return self.outside
         if owner is None:
             return None
-        cls = plain(self.types.of(node.value))
         if has_fields(cls):
             getter = member_of(cls, node.attr)
             if isinstance(getter, property) and isinstance(getter.fget, types.FunctionType):
@@ -498,6 +510,10 @@ class Analysis:
 
 def _first(pair: tuple[int, object]) -> int:
     return pair[0]
+
+
+def _is_slice(target: ast.expr) -> bool:
+    return isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Slice)
 
 
 def _captured(pattern: ast.pattern) -> Iterator[str]:

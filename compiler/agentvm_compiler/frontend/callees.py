@@ -23,6 +23,11 @@ def agent_of(callee: Any) -> Agent | None:
     return _helper(callee) if isinstance(callee, types.FunctionType) else None
 
 
+def effect_callee(callee: Any) -> Tool | Agent | None:
+    """The tool or agent behind what is called; None for the model."""
+    return callee if isinstance(callee, Tool) else agent_of(callee)
+
+
 @functools.lru_cache(maxsize=4096)
 def _helper(fn: types.FunctionType) -> Agent | None:
     plainly = inspect.iscoroutinefunction(fn) and not hasattr(fn, "__wrapped__")
@@ -76,3 +81,21 @@ def effect_calls(tree: ast.AST, scope: Scope) -> list[ast.Call]:
     return [
         each for each in scope.facts(_suspending, *_SUSPENDING).within(tree) if isinstance(each, ast.Call)
     ]
+
+
+def written_method(cls: Any, name: str) -> types.FunctionType | None:
+    """The method a call on an instance declared as `cls` certainly reaches; None if that cannot be told."""
+    if not isinstance(cls, type) or getattr(cls, "_is_protocol", False):
+        return None
+    found = next((each.__dict__[name] for each in cls.__mro__ if name in each.__dict__), None)
+    if not isinstance(found, types.FunctionType) or any(name in each.__dict__ for each in subclasses(cls)):
+        return None
+    return found
+
+
+def subclasses(cls: type) -> list[type]:
+    try:
+        direct: list[type] = cls.__subclasses__()
+    except TypeError:  # `type` itself
+        return []
+    return [*direct, *(each for sub in direct for each in subclasses(sub))]

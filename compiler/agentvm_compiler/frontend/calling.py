@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import datetime
+import enum
+import operator
 import types
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+import typing
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from agentvm_compiler.calls import Agent, Effect, Tool
 
 from . import known
-from .callees import agent_of, effect_call
-from .kinds import ATOMS, is_immutable, is_record, plain
+from .callees import agent_of, effect_call, subclasses, written_method
+from .kinds import element, is_immutable, item, members, plain
+from .library import is_validation_error
 from .objects import Obj, effect_mark, mark_effect
+from .records import ATOMS, has_fields, is_generated, is_model, is_record, record_fields
 from .scope import UNKNOWN, member_of, parameters
 from .source import is_users
 from .summary import Summary, summarise, summarise_callee
@@ -48,17 +56,23 @@ class Calls:
     def _known(self, callee: Any, arguments: list[Obj | None], node: ast.Call) -> Obj | None:
         analysis = self._analysis
         inside = [each.content for each in arguments if each is not None]
+        deeper = [each.content for each in inside]
         if callee is next:
             for each in arguments[:1]:
                 analysis.mutate(each, node)
         if _in(callee, known.PICKS):
             self._handed(node, arguments)
             return analysis.either([*inside, *arguments])
+        if _in(callee, known.HEAP):
+            return self._heap(arguments, node)
         if _in(callee, known.FRESH):
             return Obj()
         if _in(callee, known.PURE_BUILTINS):
-            self._handed(node, arguments)
-            made = analysis.fresh([*inside, *[each.content for each in inside]])
+            given = self._handed(node, arguments)
+            for part, held in zip(node.args, arguments, strict=False):
+                self.operate(analysis.types.of(part), held, _BY_BUILTINS, node)
+                self._compare(part, held, node)
+            made = analysis.fresh([*inside, *deeper, *given])
             made.iterator = _in(callee, known.ITERATORS)
             made.when_read = effect_mark(node) if made.iterator else Effect.PURE
             return made
@@ -67,33 +81,69 @@ class Calls:
             made = analysis.fresh(arguments)
             made.iterator = True
             return made
+        if callee is dataclasses.replace and node.args:
+            return self._constructed(plain(analysis.types.of(node.args[0])), [*arguments, *inside], node)
         if getattr(callee, "__self__", None) in (dict, int, float, str, bytes):  # dict.fromkeys and the like
             return analysis.fresh([*arguments, *inside])
         if isinstance(callee, type):
             return self._constructed(callee, arguments, node)
         if getattr(callee, "__module__", None) in known.PURE_MODULES and not _in(callee, known.IMPURE):
-            self._handed(node, arguments)
-            made = analysis.fresh([*arguments, *inside])
-            made.include(
-                analysis.either(arguments) if callee.__module__ in ("operator", "_operator") else None
-            )
+            given = self._handed(node, arguments)
+            made = analysis.fresh([*arguments, *inside, *deeper, *given])
+            if callee.__module__ in ("operator", "_operator", "_functools"):
+                made.include(analysis.either([*arguments, *inside, *given]))
             return made
         if isinstance(callee, types.FunctionType):
             summary = summarise(callee)
             mark_effect(node, Effect.WRITE if summary.calls else summary.effect)
             analysis.calls |= summary.calls
+            lambdas = [each for each in node.args if isinstance(each, ast.Lambda)]
+            if lambdas:
+                return self._called_back(lambdas, arguments, node)
             return self._summarised(summary, callee, node, arguments)
         return analysis.unknown(arguments, node)
+
+    def _called_back(
+        self, lambdas: list[ast.Lambda], arguments: list[Obj | None], node: ast.Call
+    ) -> Obj | None:
+        """A function of the user's calls these with anything, and may do anything with what they give."""
+        analysis = self._analysis
+        made = analysis.unknown([*arguments, *(analysis.value(each.body) for each in lambdas)], node)
+        made.include(analysis.outside)
+        for each in lambdas:
+            for name in parameters(each):
+                analysis.name(name).include(made)
+        return made
+
+    def _heap(self, arguments: list[Obj | None], node: ast.Call) -> Obj | None:
+        """`heappush` and the like: change the list, by comparing what is in it, and may give an element."""
+        heap, *added = arguments or [None]
+        if heap is None:
+            return None
+        for each in added:
+            heap.content.include(each)
+        self._compare(node.args[0], heap, node)
+        self._handed(node, arguments)
+        self._analysis.mutate(heap, node)
+        return heap.content
 
     def _constructed(self, cls: type, arguments: list[Obj | None], node: ast.Call) -> Obj | None:
         """An instance of a class."""
         analysis = self._analysis
+        if typing.is_typeddict(cls):
+            return analysis.fresh([*arguments, *(each.content for each in arguments if each is not None)])
+        if not isinstance(cls, type):
+            return analysis.unknown(arguments, node)
         own = [each for each in cls.__mro__ if is_users(each)]
         if is_record(cls) or (not own and (issubclass(cls, (*ATOMS, BaseException)) or _pure_library(cls))):
-            self._handed(node, arguments)
-            made = analysis.fresh(arguments)
+            given = self._handed(node, arguments)
+            inside = [each.content for each in arguments if each is not None]
+            deeper = [each.content for each in inside]
+            made = analysis.fresh([*arguments, *given, *([] if is_record(cls) else [*inside, *deeper])])
             made.iterator = cls.__module__ == "itertools"
             return made
+        if issubclass(cls, enum.Enum) and not is_users(_function_of(member_of(cls, "_missing_"))):
+            return None
         special = {"__new__", "__init__", "__post_init__", "__call__", "__setattr__"}
         written = [each.__dict__[name] for each in own for name in special & set(each.__dict__)]
         simple = type(cls) is type or issubclass(cls, BaseException)
@@ -106,29 +156,73 @@ class Calls:
             return analysis.fresh(arguments)
         return analysis.unknown(arguments, node)
 
+    # -- operations on classes of the user's --------------------------------------------
+
+    def operate(self, kind: Any, held: Obj | None, names: Iterable[str], node: ast.AST) -> None:
+        """An operation that calls the special methods of a class: count what they do."""
+        for function in _special_methods(plain(kind), tuple(names), ()):
+            summary = summarise(function)
+            mark_effect(node, Effect.WRITE if summary.calls else summary.effect)
+            if summary.mutates or summary.keeps:
+                self._analysis.unknown([held], node, effect=summary.effect)
+
+    def _compare(self, container: ast.expr, held: Obj | None, node: ast.AST) -> None:
+        """What is in the container is compared, hashed or shown."""
+        if held is not None:
+            self.operate(element(self._analysis.types.of(container)), held.content, _BY_BUILTINS, node)
+
     # -- functions handed to others ----------------------------------------------------
 
-    def _handed(self, node: ast.Call, arguments: list[Obj | None]) -> None:
-        """A function among the arguments may be called with the others: count what it does."""
+    def _handed(self, node: ast.Call, arguments: list[Obj | None]) -> list[Obj | None]:
+        """A function among the arguments may be called with the others: count what it does.
+
+        Returns:
+            What such functions give.
+        """
         analysis = self._analysis
+        results: list[Obj | None] = []
         for each in [*node.args, *(keyword.value for keyword in node.keywords)]:
             passed = self._scope.resolve(each)
             if isinstance(each, ast.Lambda):
-                for name in parameters(each):
-                    for given in arguments:
-                        if given is not None:
-                            analysis.name(name).include(given.content)
-                            analysis.name(name).include(given.content.content)
-                            analysis.name(name).include(given)
+                given = analysis.value(each.body)
+                self._bind_lambda(node, each, arguments, given)
+                results.append(given)
             elif isinstance(passed, types.FunctionType):
-                summary = summarise(passed)
-                mark_effect(node, Effect.WRITE if summary.calls else summary.effect)
-                if summary.mutates or summary.keeps:
-                    analysis.unknown(arguments, node, effect=summary.effect)
+                results.append(self._passed(passed, node, arguments))
             elif isinstance(passed, Tool | Agent):
                 mark_effect(node, Effect.WRITE)
-            elif self._called(node, each) and not self._harmless(passed):
-                analysis.unknown([analysis.value(each), *arguments], node)
+            elif self._called(node, each) and not self._harmless(each, passed):
+                results.append(analysis.unknown([analysis.value(each), *arguments], node))
+        return results
+
+    def _bind_lambda(
+        self, node: ast.Call, function: ast.Lambda, arguments: list[Obj | None], result: Obj | None
+    ) -> None:
+        """The parameters of a lambda are what the callee takes out of the arguments."""
+        analysis = self._analysis
+        callee = self._scope.resolve(node.func)
+        whole = _in(callee, known.ACCUMULATES) or (callee in (min, max) and len(node.args) > 1)
+        given: list[Obj | None] = [each.content for each in arguments if each is not None]
+        if not _in(callee, known.PURE_BUILTINS):
+            given += [each.content for each in given if each is not None]
+        given += [*arguments, result] if whole else []
+        for name in parameters(function):
+            if not is_immutable(analysis.types.names.get(name, Any)):
+                for each in given:
+                    analysis.name(name).include(each)
+
+    def _passed(self, fn: types.FunctionType, node: ast.Call, arguments: list[Obj | None]) -> Obj | None:
+        """A function of the user's is called with what the callee takes out of the arguments."""
+        analysis = self._analysis
+        summary = summarise(fn)
+        mark_effect(node, Effect.WRITE if summary.calls else summary.effect)
+        analysis.calls |= summary.calls
+        if summary.mutates or summary.keeps:
+            return analysis.unknown(arguments, node, effect=summary.effect)
+        inside = [each.content for each in arguments if each is not None]
+        return analysis.either(
+            [*([analysis.outside] if summary.returns_outside else []), *(inside if summary.returns else [])]
+        )
 
     def _called(self, node: ast.Call, argument: ast.expr) -> bool:
         """Whether the callee calls this argument, as far as its place tells."""
@@ -142,9 +236,20 @@ class Calls:
         kind = self._analysis.types.of(argument)
         return module in ("functools", "_functools", "itertools") and not is_immutable(kind) and kind is Any
 
-    def _harmless(self, passed: Any) -> bool:
+    def _harmless(self, argument: ast.expr, passed: Any) -> bool:
         """Whether calling the object is known to do nothing."""
         if _in(passed, known.PURE_BUILTINS):
+            return True
+        if isinstance(argument, ast.Attribute):
+            owner = self._scope.resolve(argument.value)
+            if _in(owner, known.PURE_METHODS):
+                return True  # str.lower
+            cls = plain(self._analysis.types.of(argument.value))
+            if owner is UNKNOWN and (
+                cls in known.PURE_METHODS or argument.attr in known.READERS.get(cls, ())
+            ):
+                return True  # counts.get
+        if self._analysis.types.of(argument) in (operator.itemgetter, operator.attrgetter):
             return True
         owner = getattr(passed, "__objclass__", None)
         return owner in known.PURE_METHODS or getattr(passed, "__module__", None) in known.PURE_MODULES
@@ -155,7 +260,12 @@ class Calls:
         analysis = self._analysis
         cls = plain(analysis.types.of(method.value))
         receiver = analysis.value(method.value)
-        if cls in known.PURE_METHODS and not analysis.is_namespace(method.value):
+        kind = analysis.types.of(method.value)
+        if analysis.is_namespace(method.value):
+            found = self._class_method(self._scope.resolve(method.value), method.attr, arguments, node)
+            if found is not None:
+                return found
+        elif all(_in(each, known.PURE_METHODS) for each in map(plain, members(kind))):
             self._handed(node, arguments)
             inside = [each.content for each in (receiver, *arguments) if each is not None]
             return analysis.fresh([*arguments, *inside])
@@ -163,9 +273,11 @@ class Calls:
             if written_method(cls, method.attr) is None:
                 return analysis.unknown(arguments, node)
             receiver = Obj()  # of an immutable class of the user's
-        kind = analysis.types.of(method.value)
-        if method.attr in known.RECORD_READERS and self._are_models(kind, method.attr):
+        if method.attr in known.RECORD_READERS and _are_models(kind, method.attr):
+            return analysis.fresh([receiver.content, *arguments, *_contents(arguments)])
+        if method.attr in known.ERROR_READERS and is_validation_error(cls):
             return analysis.fresh([receiver.content])
+        cls = dict if typing.is_typeddict(cls) else cls
         if method.attr in known.READERS.get(cls, ()):
             made = analysis.fresh([receiver.content])
             if method.attr == "items":
@@ -179,9 +291,11 @@ class Calls:
         if method.attr in known.MUTATORS.get(cls, ()):
             for each in arguments:
                 receiver.content.include(each)
-                if each is not None and method.attr in ("extend", "update"):
+                if each is not None and method.attr in ("extend", "extendleft", "update", "subtract"):
                     receiver.content.include(each.content)
+                    receiver.content.include(each.content.content)  # of pairs
             if method.attr == "sort":
+                self._compare(method.value, receiver, node)
                 self._handed(node, [receiver])
             analysis.mutate(receiver, node)
             return receiver.content
@@ -195,15 +309,22 @@ class Calls:
             return analysis.either([analysis.fresh([receiver, *arguments]), receiver, *arguments])
         return analysis.unknown([receiver, *arguments], node)
 
-    def _are_models(self, kind: Any, name: str) -> bool:
-        """Whether all values of the type are pydantic models with the method as it comes."""
-        classes = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else [kind]
-        return all(
-            isinstance(each, type)
-            and hasattr(each, "__pydantic_fields__")
-            and not is_users(member_of(each, name))
-            for each in classes
-        )
+    def _class_method(self, cls: Any, name: str, arguments: list[Obj | None], node: ast.Call) -> Obj | None:
+        """A method called on a class; None if nothing is known of it."""
+        analysis = self._analysis
+        if not isinstance(cls, type):
+            return None
+        if (
+            name in known.RECORD_MAKERS
+            and is_record(cls)
+            and not is_users(_function_of(member_of(cls, name)))
+        ):
+            made = analysis.fresh([*arguments, *_contents(arguments)])
+            made.include(analysis.either(arguments))  # an instance is its own validation
+            return made
+        if cls in _DATES and name in ("fromisoformat", "strptime", "combine", "fromordinal"):
+            return Obj()
+        return None
 
     # -- functions with a summary ------------------------------------------------------
 
@@ -230,24 +351,6 @@ class Calls:
         return made
 
 
-def written_method(cls: Any, name: str) -> types.FunctionType | None:
-    """The method a call on an instance declared as `cls` certainly reaches; None if that cannot be told."""
-    if not isinstance(cls, type) or getattr(cls, "_is_protocol", False):
-        return None
-    if any(name in each.__dict__ for each in _subclasses(cls)):
-        return None
-    found = next((each.__dict__[name] for each in cls.__mro__ if name in each.__dict__), None)
-    return found if isinstance(found, types.FunctionType) else None
-
-
-def _subclasses(cls: type) -> list[type]:
-    try:
-        direct: list[type] = cls.__subclasses__()
-    except TypeError:  # `type` itself
-        return []
-    return [*direct, *(each for sub in direct for each in _subclasses(sub))]
-
-
 def _matched(fn: Any, node: ast.Call) -> list[tuple[frozenset[str], ast.expr]]:
     """Each argument with the names of the parameter it goes to; `*` stands for any."""
     code = fn.__code__
@@ -262,6 +365,48 @@ def _matched(fn: Any, node: ast.Call) -> list[tuple[frozenset[str], ast.expr]]:
         plainly = keyword.arg is not None and keyword.arg in code.co_varnames
         matched.append((frozenset({str(keyword.arg), "*"}) if plainly else every, keyword.value))
     return matched
+
+
+_CONVERTED = ("str", "repr", "format", "bytes", "bool", "int", "float", "index", "round", "abs", "hash")
+_COMPARED = ("eq", "ne", "lt", "le", "gt", "ge", "add", "radd", "divmod", "pow")
+_READ = ("len", "iter", "next", "reversed", "contains", "getitem")
+_BY_BUILTINS = tuple(f"__{name}__" for name in (*_CONVERTED, *_COMPARED, *_READ))
+"""Special methods that the builtin functions call."""
+
+
+def _special_methods(cls: Any, names: tuple[str, ...], seen: tuple[Any, ...]) -> Iterator[types.FunctionType]:
+    """The user's own code behind operations on an instance; of generated methods, that of the fields."""
+    if not isinstance(cls, type) or not is_users(cls) or cls in seen:
+        return
+    for function in [member_of(each, name) for each in (cls, *subclasses(cls)) for name in names]:
+        if isinstance(function, types.FunctionType) and is_users(function) and not is_generated(function):
+            yield function
+    if has_fields(cls):
+        for kind in record_fields(cls).values():
+            for inner in (kind, element(kind), item(kind)):
+                yield from _special_methods(plain(inner), names, (*seen, cls))
+
+
+def _are_models(kind: Any, name: str) -> bool:
+    """Whether all values of the type are pydantic models with the method as it comes."""
+    return all(
+        isinstance(each, type)
+        and is_model(each)
+        and all(is_record(sub) for sub in (each, *subclasses(each)))
+        and not is_users(member_of(each, name))
+        for each in members(kind)
+    )
+
+
+def _function_of(member: Any) -> Any:
+    return getattr(member, "__func__", member)
+
+
+def _contents(objects: list[Obj | None]) -> list[Obj | None]:
+    return [each.content for each in objects if each is not None]
+
+
+_DATES = (datetime.date, datetime.datetime, datetime.time)
 
 
 def _pure_library(cls: type) -> bool:

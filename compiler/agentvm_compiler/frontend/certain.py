@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, Union, get_args, get_origin
 
 from .infer import Types
-from .kinds import Type, element, is_record, plain, record_fields
+from .kinds import Type, certainly, element, plain
+from .records import is_record, record_fields
 from .scope import UNKNOWN
 
 _PLAIN = frozenset({str, bytes, int, float, bool, type(None)})
@@ -60,7 +61,7 @@ class Certainty:
                 return (kinds == {str} or kinds == {int}) and self.of(left) and self.of(right)
             case ast.Call(function, [argument], []) if self._types.scope.resolve(function) in (len, str):
                 fits = _SIZED if self._types.scope.resolve(function) is len else tuple(_PLAIN)
-                return plain(self._types.of(argument)) in fits and self.of(argument)
+                return certainly(self._types.of(argument)) in fits and self.of(argument)
         return False
 
     def _is_shown(self, part: ast.expr) -> bool:
@@ -87,7 +88,7 @@ def _fits(op: ast.cmpop, left: Type, right: Type) -> bool:
     if isinstance(op, ast.Eq | ast.NotEq):
         return _is_plain(left) and _is_plain(right)
     if isinstance(op, ast.In | ast.NotIn):
-        if plain(right) in (list, tuple, dict, set, frozenset):
+        if certainly(right) in (list, tuple, dict, set, frozenset):
             return _is_plain(left) and _is_plain(element(right))
         return left is str and right is str
     numbers = (int, float, bool)

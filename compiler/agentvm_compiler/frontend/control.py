@@ -18,7 +18,7 @@ from .callees import suspends
 from .decide import Unsupported
 from .exits import breaks, returns
 from .hoist import hoist
-from .kinds import plain
+from .kinds import certainly
 
 if TYPE_CHECKING:
     from .lower import Lowering
@@ -67,7 +67,9 @@ def either(
 
 def is_listed(lowering: Lowering, iterable: ast.expr) -> bool:
     """Whether the items are certainly there before the first is asked for."""
-    return plain(lowering.analysis.types.of(iterable)) in (list, tuple, dict, set, frozenset, str, range)
+    if isinstance(iterable, ast.Call) and lowering.scope.resolve(iterable.func) in (enumerate, zip, reversed):
+        return all(is_listed(lowering, each) for each in iterable.args)
+    return certainly(lowering.analysis.types.of(iterable)) in (list, tuple, dict, set, frozenset, str, range)
 
 
 def lower_guarded(lowering: Lowering, rest: list[ast.stmt], end: Exit, block: Block) -> Exit | None:

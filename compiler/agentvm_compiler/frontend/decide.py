@@ -7,19 +7,18 @@ always right, so every doubt ends here.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
-from . import known
 from .alias import Analysis
 from .callees import effect_call, is_async_call, is_gather
-from .kinds import is_immutable, plain
+from .closures import outliving
+from .kinds import is_immutable
 from .scope import Scope
-from .tree import NESTED_SCOPES, children, walk
+from .tree import walk
 
 _FRAME_BUILTINS = frozenset({locals, globals, vars, dir, eval, exec, super})
-_EAGER = known.PURE_BUILTINS - known.ITERATORS - {getattr, type, slice, object}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,40 +147,8 @@ def _is_frame_builtin(node: ast.Name, scope: Scope) -> bool:
 
 
 def _closures(analysis: Analysis) -> Reason | None:
-    """Functions and generators made in an expression that may outlive it: they see later assignments."""
-    tree, scope = analysis.scope.tree, analysis.scope
-
-    def visit(node: ast.AST, eager: bool) -> Iterator[Reason]:
-        if isinstance(node, ast.Lambda | ast.GeneratorExp) and not eager:
-            kind = "lambda" if isinstance(node, ast.Lambda) else "generator"
-            yield Reason(
-                node, f"a {kind} may be used after the names it reads have changed", "use it where it is made"
-            )
-        if isinstance(node, ast.Call):
-            eager = eager or _is_eager(node, analysis)
-        elif isinstance(node, ast.stmt):
-            eager = False
-        for child in children(node):
-            if tree.within(child, ast.Lambda, ast.GeneratorExp) and (
-                not isinstance(child, NESTED_SCOPES) or isinstance(child, ast.Lambda)
-            ):
-                gathered = isinstance(child, ast.Starred) and is_gather(node, scope)
-                yield from visit(child, eager or gathered)
-
-    return next(visit(tree.root, eager=False), None)
-
-
-def _is_eager(call: ast.Call, analysis: Analysis) -> bool:
-    """Whether the call is done with its arguments when it returns."""
-    callee = analysis.scope.resolve(call.func)
-    try:
-        if callee in _EAGER:
-            return True
-    except TypeError:
-        return False
-    if getattr(callee, "__module__", "") in ("collections", "math", "statistics", "json", "heapq"):
-        return True
-    if isinstance(call.func, ast.Attribute):
-        kind = plain(analysis.types.of(call.func.value))
-        return kind in (str, bytes) or (kind is list and call.func.attr in ("sort", "extend"))
-    return False
+    for node in outliving(analysis.scope, analysis.types):
+        kind = "lambda" if isinstance(node, ast.Lambda) else "generator"
+        what = f"a {kind} may be used after the names it reads have changed"
+        return Reason(node, what, "use it where it is made")
+    return None

@@ -21,7 +21,7 @@ from agentvm_compiler.ir import Kind
 from .block import Block, Exit
 from .control import branch
 from .decide import Unsupported
-from .kinds import plain
+from .kinds import certainly
 from .scope import UNKNOWN, Scope
 from .tree import loaded_names
 
@@ -229,9 +229,9 @@ def _atomic(lowering: Lowering, statement: ast.stmt) -> bool:
     kinds = (list, dict, set)
     match statement:
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name() as owner, attr=method))):
-            return method in ATOMIC_METHODS and plain(lowering.analysis.types.of(owner)) in kinds
+            return method in ATOMIC_METHODS and certainly(lowering.analysis.types.of(owner)) in kinds
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name() as owner))):
             return False
         case ast.Assign(targets=[ast.Subscript(value=ast.Name() as owner)]):
-            return plain(lowering.analysis.types.of(owner)) in kinds
+            return certainly(lowering.analysis.types.of(owner)) in kinds
     return not lowering.marks.mutated_in(statement)

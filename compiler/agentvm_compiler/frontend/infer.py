@@ -1,8 +1,9 @@
 """Types of expressions, as far as they can be told without running anything.
 
 A type is a `typing` form (`list[str]`, a class) or `Any` for unknown. Sources
-are literals, annotations (which are believed) and a table of builtins. One type
-a name for the whole function: a name bound to two types is `Any`.
+are literals, annotations (which are believed), tables of the library (`library`) and
+what is added to containers (`contents`). One type a name for the whole function: a
+name bound to two types is `Any`.
 
 What types are for: a value of an immutable type can be neither mutated nor
 aliased, and the methods of builtin types have known effects (see `alias`).
@@ -11,64 +12,32 @@ aliased, and the methods of builtin types have known effects (see `alias`).
 from __future__ import annotations
 
 import ast
-import dataclasses
+import collections
 import enum
+import functools
 import heapq
+import itertools
+import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from agentvm_compiler.calls import Agent, Tool, llm
 
-from .callees import is_gather
-from .kinds import (
-    ATOMS,
-    UNSEEN,
-    Type,
-    element,
-    has_fields,
-    is_immutable,
-    is_record,
-    join,
-    plain,
-    record_fields,
-)
-from .scope import UNKNOWN, Scope
-from .tree import BINDING
+from .callees import is_gather, written_method
+from .contents import DISPLAYS, Contents, default_of
+from .declared import annotations_of, evaluate, given_by, module_annotations
+from .kinds import MAPPINGS, UNSEEN, Type, element, holding, is_immutable, item, join, parts, plain
+from .library import class_method_type, function_type, member_type, method_type
+from .operations import combined, constant, elements, is_fixed, of_enum, sliced, type_of
+from .records import ATOMS, has_fields, record_fields
+from .scope import UNKNOWN, Scope, member_of, parameters
+from .source import is_users
+from .tree import BINDING, NESTED_SCOPES, bound_by, children, walk
 
-_RETURNS: Mapping[Any, Type] = {
-    len: int,
-    str: str,
-    repr: str,
-    int: int,
-    float: float,
-    bool: bool,
-    bytes: bytes,
-    abs: float,
-    round: float,
-    range: range,
-    isinstance: bool,
-    issubclass: bool,
-    callable: bool,
-    hasattr: bool,
-    any: bool,
-    all: bool,
-    ord: int,
-    chr: str,
-    hash: int,
-    id: int,
-    format: str,
-    ascii: str,
-    hex: str,
-}
-
-_STR_METHODS: Mapping[str, Type] = {
-    **dict.fromkeys(("split", "rsplit", "splitlines"), list[str]),
-    **dict.fromkeys(("partition", "rpartition"), tuple[str, str, str]),
-    **dict.fromkeys(("find", "rfind", "index", "rindex", "count"), int),
-    "encode": bytes,
-}
+ROUNDS = 24
+"""More than chains of assignments in loops take in practice."""
 
 
 _BINDING: tuple[type[ast.AST], ...] = (
@@ -82,8 +51,11 @@ _BINDING: tuple[type[ast.AST], ...] = (
     ast.comprehension,
     ast.With,
     ast.AsyncWith,
+    ast.Lambda,
 )
 """What binds names, or holds names that are bound."""
+
+_READ = (*_BINDING, ast.Call)
 
 
 class Types:
@@ -92,26 +64,41 @@ class Types:
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.names: dict[str, Type] = {}
-        signature = _annotations(scope.source.fn)
+        signature = annotations_of(scope.source.fn)
         self._declared = {name: signature.get(name, Any) for name in scope.params}
+        self._declared.update(_self_type(scope))
+        body = scope.source.tree.body
+        self._nodes = [node for each in body for node in _own_nodes(each) if isinstance(node, _READ)]
+        self._lambdas = self._lambda_parameters()
+        self._caught = dict(self._caught_names())
         self._settled = False
-        before: dict[str, Type] = {}
-        for _ in range(8):  # enough for chains of assignments in loops; the rest stays Any
+        self.contents = Contents(scope, self)
+        self._solve()
+        if not self.contents.is_trustworthy():
+            self.contents.trusted = False
+            self._solve()
+
+    def _solve(self) -> None:
+        """Go over all bindings until nothing changes: each type then follows from the others."""
+        self._settled = False
+        self.names, before = {}, None
+        for _ in range(ROUNDS):
             before, self.names = self.names, self._round()
             if self.names == before:
                 break
-        self.names = {
-            name: kind if before.get(name) == kind and kind is not UNSEEN else Any
-            for name, kind in self.names.items()
-        }
+        if self.names != before:  # what is not settled is unknown, and so is all that may follow from it
+            self.names = dict(self._declared)
+        self.names = {name: Any if kind is UNSEEN else kind for name, kind in self.names.items()}
         self._settled = True
 
     def _round(self) -> dict[str, Type]:
         found: dict[str, list[Type]] = {name: [kind] for name, kind in self._declared.items()}
-        for node in self.scope.tree.every(*_BINDING, nested=False):
+        for node in self._nodes:
             for target, kind in self._bindings(node):
                 self._bind(found, target, kind)
-        return {name: join(kinds) for name, kinds in found.items()}
+        types_of_names = {name: join(kinds) for name, kinds in found.items()}
+        types_of_names.update({name: self.contents.held(name) for name in self.contents.private})
+        return types_of_names
 
     def _bindings(self, node: ast.AST) -> list[tuple[ast.expr, Type]]:
         match node:
@@ -125,22 +112,26 @@ class Types:
             case ast.NamedExpr():
                 return [(node.target, self.of(node.value))]
             case ast.For() | ast.comprehension():
-                return [(node.target, element(self.of(node.iter)))]
-            case (
-                ast.ExceptHandler(name=str(name))
-                | ast.MatchAs(name=str(name))
-                | ast.MatchStar(name=str(name))
-            ):
-                return [(ast.Name(name, ast.Store()), Any)]
+                return [(node.target, self._run_over(node.iter))]
+            case ast.ExceptHandler(name=str(name)):
+                return [(_stored(name), self._handled(node))]
+            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                return [(_stored(name), Any)]
+            case ast.MatchMapping(rest=str(name)):
+                return [(_stored(name), Any)]
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                return [(ast.Name(node.name, ast.Store()), Any)]
+                return [(_stored(name), Any) for name in _names_inside(node)]
             case ast.Import() | ast.ImportFrom():
                 names = [each.asname or each.name.partition(".")[0] for each in node.names]
-                return [(ast.Name(name, ast.Store()), types.ModuleType) for name in names]
+                return [(_stored(name), types.ModuleType) for name in names]
             case ast.With() | ast.AsyncWith():
                 return [(item.optional_vars, Any) for item in node.items if item.optional_vars]
             case ast.AsyncFor():
                 return [(node.target, Any)]
+            case ast.Lambda():
+                given = self._lambdas.get(id(node), lambda: ())()
+                kinds = [*given, *(Any for _ in parameters(node)[len(given) :])]
+                return [(_stored(name), kind) for name, kind in zip(parameters(node), kinds, strict=False)]
         return []
 
     def _bind(self, found: dict[str, list[Type]], target: ast.expr, kind: Type) -> None:
@@ -149,11 +140,77 @@ class Types:
         elif isinstance(target, ast.Starred):
             self._bind(found, target.value, list)
         elif isinstance(target, ast.Tuple | ast.List):
-            arguments = get_args(kind)
-            origin: Any = get_origin(kind)
-            exact = origin is tuple and len(arguments) == len(target.elts)
+            held = elements(kind)
+            exact = len(held) == len(target.elts) and not any(
+                isinstance(each, ast.Starred) for each in target.elts
+            )
             for index, each in enumerate(target.elts):
-                self._bind(found, each, arguments[index] if exact else element(kind))
+                self._bind(found, each, held[index] if exact else element(kind))
+
+    def _handled(self, handler: ast.ExceptHandler) -> Type:
+        """What a handler catches."""
+        caught = UNKNOWN if handler.type is None else evaluate(handler.type, self.scope)
+        return caught if isinstance(caught, type) else Any
+
+    def _caught_names(self) -> Iterator[tuple[int, Type]]:
+        """Where the name of a handler is read in it: the node, and what the handler catches."""
+        for handler in self._nodes:
+            if not isinstance(handler, ast.ExceptHandler) or handler.name is None:
+                continue
+            inside = [node for each in handler.body for node in _own_nodes(each)]
+            if any(handler.name in bound_by(each) for each in inside):
+                continue
+            for node in inside:
+                if isinstance(node, ast.Name) and node.id == handler.name:
+                    yield id(node), self._handled(handler)
+
+    def _lambda_parameters(self) -> Mapping[int, Callable[[], Sequence[Type]]]:
+        """For lambdas handed to the library: how to tell what they are called with."""
+        if not self.scope.tree.every(ast.Lambda):
+            return {}
+        return {
+            id(each): given
+            for node in self._nodes
+            if isinstance(node, ast.Call)
+            for each, given in self._called_with(node)
+            if not each.args.defaults and not each.args.kwonlyargs and not each.args.vararg
+        }
+
+    def _called_with(self, call: ast.Call) -> Iterator[tuple[ast.Lambda, Callable[[], Sequence[Type]]]]:
+        callee = self.scope.resolve(call.func)
+        args = call.args
+        if any(isinstance(each, ast.Starred) for each in args):
+            return
+        keyed = [
+            each.value for each in call.keywords if each.arg == "key" and isinstance(each.value, ast.Lambda)
+        ]
+        first = args[0] if args and isinstance(args[0], ast.Lambda) else None
+        for key in keyed:
+            if callee is sorted or callee is itertools.groupby or (callee in _PICKERS and len(args) == 1):
+                yield key, lambda: (element(self.of(args[0])),)
+            elif callee in _PICKERS:
+                yield key, lambda: (join(map(self.of, args)),)
+            elif callee in _LARGEST and len(args) > 1:
+                yield key, lambda: (element(self.of(args[1])),)
+            elif isinstance(call.func, ast.Attribute) and call.func.attr == "sort":
+                yield key, functools.partial(self._sorted, call.func.value)
+        if first is not None and callee in _APPLYING:
+            yield first, lambda: [element(self.of(each)) for each in args[1:]]
+        elif first is not None and callee is functools.reduce and len(args) > 1:
+            body = first.body
+            yield first, lambda: (self._reduced(body, args), element(self.of(args[1])))
+        elif callee is re.sub and len(args) > 2 and isinstance(args[1], ast.Lambda):
+            yield args[1], lambda: (re.Match[str] if plain(self.of(args[2])) is str else Any,)
+
+    def _sorted(self, container: ast.expr) -> Sequence[Type]:
+        kind = self.of(container)
+        return (element(kind) if plain(kind) is list else Any,)
+
+    def _reduced(self, body: ast.expr, args: list[ast.expr]) -> Type:
+        start = [self.of(each) for each in args[2:]]
+        return join([self.of(body), element(self.of(args[1])), *start])
+
+    # -- expressions -------------------------------------------------------------------
 
     def of(self, expression: ast.expr) -> Type:
         """The type of an expression; Any if unknown."""
@@ -163,25 +220,18 @@ class Types:
             case ast.JoinedStr():
                 return str
             case ast.Name():
+                if id(expression) in self._caught:
+                    return self._caught[id(expression)]
                 if expression.id in self.scope.shadowed:
                     return self.names.get(expression.id, Any if self._settled else UNSEEN)
-                value = self.scope.lookup(expression.id)
-                return Any if value is UNKNOWN else type(value)
-            case ast.List() | ast.Set():
-                of = join(self.of(each) for each in expression.elts) if expression.elts else Any
-                return list[of] if isinstance(expression, ast.List) else set[of]  # type: ignore[valid-type]
+                return self._global(expression.id)
             case ast.Tuple() if not any(isinstance(each, ast.Starred) for each in expression.elts):
-                parts = tuple(self.of(each) for each in expression.elts)
-                return tuple[parts]  # type: ignore[valid-type]
-            case ast.Dict():
-                values = join(self.of(each) for each in expression.values) if expression.values else Any
-                return dict[Any, values]  # type: ignore[valid-type]
-            case ast.ListComp() | ast.GeneratorExp():
-                return list[self.of(expression.elt)]  # type: ignore[misc]
-            case ast.SetComp():
-                return set[self.of(expression.elt)]  # type: ignore[misc]
-            case ast.DictComp():
-                return dict[self.of(expression.key), self.of(expression.value)]  # type: ignore[misc]
+                held = tuple(self.of(each) for each in expression.elts)
+                return holding(tuple, *held)
+            case ast.Tuple():
+                return holding(tuple, join(map(self._unpacked, expression.elts)), ...)
+            case ast.GeneratorExp():
+                return holding(Iterator, self.of(expression.elt))
             case ast.UnaryOp(op=ast.Not()):
                 return bool
             case ast.Compare():
@@ -206,86 +256,159 @@ class Types:
             case ast.Subscript():
                 return self._subscript(expression)
             case ast.Call():
+                return self._as_trusted(self._call(expression), expression)
+        if isinstance(expression, DISPLAYS):
+            return self._as_trusted(self.made(expression, empty=Any), expression)
+        return Any
+
+    def _as_trusted(self, kind: Type, expression: ast.expr) -> Type:
+        """The type of a new container, without what it holds now where that may change unseen."""
+        if self.contents.trusted or plain(kind) not in CHANGING:
+            return kind
+        callee = self.scope.resolve(expression.func) if isinstance(expression, ast.Call) else None
+        declared = callee is llm or isinstance(callee, Tool | Agent) or is_users(callee)
+        return kind if declared else plain(kind)
+
+    def _run_over(self, iterable: ast.expr) -> Type:
+        """What a loop takes from its iterable: of a container that has no name, what it is made of."""
+        if isinstance(iterable, ast.Call):
+            return element(self._call(iterable))
+        return element(self.of(iterable))
+
+    def made(self, expression: ast.expr, empty: Type = UNSEEN) -> Type:
+        """The type of a container as it is made; more may be added.
+
+        Args:
+            empty: the element type of an empty one.
+        """
+        match expression:
+            case ast.List():
+                held = join(map(self._unpacked, expression.elts)) if expression.elts else empty
+                return holding(list, held)
+            case ast.Set():
+                return holding(set, join(map(self._unpacked, expression.elts)))
+            case ast.Dict():
+                pairs = list(zip(expression.keys, expression.values, strict=True))
+                keys = [element(self.of(value)) if key is None else self.of(key) for key, value in pairs]
+                values = [item(self.of(value)) if key is None else self.of(value) for key, value in pairs]
+                return holding(dict, join(keys) if keys else empty, join(values) if values else empty)
+            case ast.ListComp():
+                return holding(list, self.of(expression.elt))
+            case ast.SetComp():
+                return holding(set, self.of(expression.elt))
+            case ast.DictComp():
+                return holding(dict, self.of(expression.key), self.of(expression.value))
+            case ast.Call(args=[], keywords=[]):
+                cls = self.scope.resolve(expression.func)
+                if cls in MAPPINGS:
+                    return holding(cls, empty, empty)
+                return holding(cls, empty) if cls in CHANGING else self._call(expression)
+            case ast.Call(args=[_], keywords=[]) if (
+                default := default_of(expression, self.scope)
+            ) is not None:
+                return holding(collections.defaultdict, empty, default)
+            case ast.Call():
                 return self._call(expression)
         return Any
+
+    def _unpacked(self, part: ast.expr) -> Type:
+        """The type of an element of a display."""
+        return element(self.of(part.value)) if isinstance(part, ast.Starred) else self.of(part)
+
+    def _global(self, name: str) -> Type:
+        """The type of a name that is not local: as its module declares it, or as it is."""
+        value = self.scope.lookup(name)
+        if value is UNKNOWN:
+            return Any
+        declared = module_annotations(self.scope.globals.get("__name__")).get(name, Any)
+        if name in self.scope.cells or plain(declared) not in (type(value), *MAPPINGS, Sequence):
+            return type_of(value)
+        given = plain(declared) is type(value) or isinstance(value, plain(declared))
+        return declared if given else type_of(value)
 
     def _binary(self, expression: ast.BinOp) -> Type:
         left, right = self.of(expression.left), self.of(expression.right)
         if UNSEEN in (left, right):
             return UNSEEN
-        numbers = (int, float, bool)
-        if left in numbers and right in numbers:
-            return float if float in (left, right) or isinstance(expression.op, ast.Div) else int
-        if plain(left) is str and (isinstance(expression.op, ast.Mod) or plain(right) in (str, int)):
-            return str
-        if plain(left) is list and plain(right) is list:
-            return left if left == right else list
-        return Any
+        return combined(expression.op, left, right)
 
     def _attribute(self, expression: ast.Attribute) -> Type:
-        owner = plain(self.of(expression.value))
+        kind = self.of(expression.value)
+        owner = plain(kind)
         if owner is UNSEEN:
             return UNSEEN
-        if isinstance(owner, type) and issubclass(owner, enum.Enum) and expression.attr in ("name", "value"):
-            return str if expression.attr == "name" or issubclass(owner, str) else Any
+        if isinstance(owner, type) and issubclass(owner, enum.Enum):
+            return of_enum(owner, expression.attr)
         if has_fields(owner):
+            getter = member_of(owner, expression.attr)
+            if isinstance(getter, property) and isinstance(getter.fget, types.FunctionType):
+                return annotations_of(getter.fget).get("return", Any)
             return record_fields(owner).get(expression.attr, Any)
         value = self.scope.resolve(expression)
-        return Any if value is UNKNOWN else type(value)
+        if value is not UNKNOWN:
+            return type_of(value)
+        is_data = isinstance(owner, type) and not callable(getattr(owner, expression.attr, None))
+        return member_type(kind, expression.attr) if is_data else Any
 
     def _subscript(self, expression: ast.Subscript) -> Type:
         kind = self.of(expression.value)
-        cls, arguments = plain(kind), get_args(kind)
+        cls, arguments = plain(kind), parts(kind)
         if kind is UNSEEN:
             return UNSEEN
         if isinstance(expression.slice, ast.Slice):
-            return kind if cls in (list, str, tuple, bytes) else Any
-        if cls in (dict, Mapping) and len(arguments) == 2:
-            return arguments[1]
-        if isinstance(expression.slice, ast.Constant) and typing.is_typeddict(cls):
-            return record_fields(cls).get(str(expression.slice.value), Any)
-        index = expression.slice.value if isinstance(expression.slice, ast.Constant) else None
-        if cls is tuple and isinstance(index, int) and -len(arguments) <= index < len(arguments):
-            return arguments[index]
-        return element(kind) if cls in (list, str, tuple, Sequence) else Any
+            return kind if cls in (list, str, tuple, bytes) and not is_fixed(kind) else sliced(kind)
+        if cls in MAPPINGS or cls is collections.Counter:
+            return item(kind)
+        index = constant(expression.slice)
+        if typing.is_typeddict(cls):
+            return record_fields(cls).get(str(index), Any)
+        held = elements(kind)
+        if isinstance(index, int) and -len(held) <= index < len(held):
+            return held[index]
+        if cls is re.Match:
+            return str | None if arguments == (str,) else Any
+        return element(kind) if cls in (list, str, tuple, bytes, Sequence, collections.deque) else Any
 
     def _call(self, expression: ast.Call) -> Type:
         callee = self.scope.resolve(expression.func)
-        arguments = expression.args
         if callee is llm:
             asked = next((each.value for each in expression.keywords if each.arg == "returns"), None)
             kind = str if asked is None else evaluate(asked, self.scope)
             return Any if kind is UNKNOWN else kind
         if isinstance(callee, Tool | Agent):
-            return _annotations(callee.fn).get("return", Any)
-        if callee is not UNKNOWN and _hashable(callee) and callee in _RETURNS:
-            return _RETURNS[callee]
-        if callee in (sorted, list, reversed) and arguments:
-            return list[element(self.of(arguments[0]))]  # type: ignore[misc]
-        if callee is enumerate and arguments:
-            return list[tuple[int, element(self.of(arguments[0]))]]  # type: ignore[misc]
-        if callee is zip and arguments:
-            parts = tuple(element(self.of(each)) for each in arguments)
-            return list[tuple[parts]]  # type: ignore[valid-type]
-        if callee is dataclasses.replace and arguments:
-            return self.of(arguments[0])
-        if callee in (heapq.nlargest, heapq.nsmallest) and len(arguments) > 1:
-            return list[element(self.of(arguments[1]))]  # type: ignore[misc]
-        if getattr(callee, "__self__", None) is dict and arguments:  # dict.fromkeys
-            return dict[element(self.of(arguments[0])), Any]  # type: ignore[misc]
-        if callee in (min, max) and len(arguments) == 1:
-            return element(self.of(arguments[0]))
-        if callee in (dict, set, tuple, list, frozenset) or is_record(callee):
-            return callee
-        if isinstance(callee, type) and type(callee) is type:
-            return callee
-        if isinstance(callee, type) and issubclass(callee, ATOMS):
-            return callee
+            return annotations_of(callee.fn).get("return", Any)
+        if any(isinstance(each, ast.Starred) for each in expression.args):
+            kinds: list[Type] = []  # nothing is known of how many there are
+        else:
+            kinds = [self.of(each) for each in expression.args]
+        keywords = {each.arg: self.of(each.value) for each in expression.keywords if each.arg}
+        if callee is UNKNOWN and isinstance(expression.func, ast.Attribute):
+            return self._method(expression.func, kinds, keywords)
+        if callee is map and len(kinds) > 1:
+            return holding(Iterator, self._applied(expression.args[0], kinds[1:]))
+        if callee is functools.reduce and len(kinds) > 1:
+            by = self._applied(expression.args[0], [])
+            return join([by, element(kinds[1]), *kinds[2:]])
+        if kinds or not expression.args:
+            found = function_type(callee, kinds, keywords)
+            if found is not Any:
+                return found
+        if isinstance(callee, type) and not is_users(type(callee)):
+            made_otherwise = is_users(member_of(callee, "__new__")) and not issubclass(callee, enum.Enum)
+            return Any if made_otherwise or callee in (object, type) else callee
         if isinstance(callee, types.FunctionType):
-            return _annotations(callee).get("return", Any)
-        if isinstance(expression.func, ast.Attribute):
-            return self._method(expression.func)
+            return annotations_of(callee).get("return", Any)
         return Any
+
+    def _applied(self, function: ast.expr, kinds: Sequence[Type]) -> Type:
+        """What a function that is handed on gives."""
+        if isinstance(function, ast.Lambda):
+            return self.of(function.body)
+        callee = self.scope.resolve(function)
+        if isinstance(callee, types.FunctionType) and is_users(callee):
+            return annotations_of(callee).get("return", Any)
+        found = function_type(callee, [element(each) for each in kinds], {})
+        return callee if found is Any and isinstance(callee, type) and issubclass(callee, ATOMS) else found
 
     def _gathered(self, gather: ast.expr) -> Type:
         """`asyncio.gather` gives a list."""
@@ -296,74 +419,62 @@ class Types:
         ]
         if gather.keywords:  # `return_exceptions`
             kinds.append(BaseException)
-        return list[join(kinds)]  # type: ignore[misc]
+        return holding(list, join(kinds))
 
-    def _method(self, method: ast.Attribute) -> Type:
+    def _method(self, method: ast.Attribute, kinds: Sequence[Type], keywords: Mapping[str, Type]) -> Type:
+        owner = self.scope.resolve(method.value)
+        if isinstance(owner, type):
+            found = member_of(owner, method.attr)
+            if isinstance(found, classmethod) and is_users(found.__func__):
+                return given_by(found.__func__, owner)
+            return class_method_type(owner, method.attr, kinds, keywords)
         kind = self.of(method.value)
-        cls, arguments = plain(kind), get_args(kind)
         if kind is UNSEEN:
             return UNSEEN
-        if cls is str:
-            bool_like = method.attr.startswith(("is", "startswith", "endswith"))
-            return bool if bool_like else _STR_METHODS.get(method.attr, str)
-        if cls is dict and len(arguments) == 2:
-            key, value = arguments
-            if method.attr in ("get", "pop", "setdefault"):
-                return value if not is_immutable(value) else join((value, type(None)))
-            found: dict[str, Type] = {
-                "keys": list[key],  # type: ignore[valid-type]
-                "values": list[value],  # type: ignore[valid-type]
-                "items": list[tuple[key, value]],  # type: ignore[valid-type]
-                "copy": kind,
-            }
-            return found.get(method.attr, Any)
-        if cls is list:
-            in_list: dict[str, Type] = {"pop": element(kind), "index": int, "count": int, "copy": kind}
-            return in_list.get(method.attr, Any)
-        return Any
+        function = written_method(plain(kind), method.attr)
+        if function is not None and is_users(function):
+            return given_by(function, kind)
+        if is_users(member_of(plain(kind), method.attr) if isinstance(plain(kind), type) else None):
+            return Any
+        return method_type(kind, method.attr, kinds)
 
 
-def evaluate(expression: ast.expr, scope: Scope) -> Any:
-    """The object a type expression stands for, where all its names are known; else UNKNOWN."""
-    for node in ast.walk(expression):
-        if isinstance(node, ast.Name) and scope.lookup(node.id) is UNKNOWN:
-            return UNKNOWN
-        if not isinstance(
-            node,
-            ast.Name
-            | ast.Attribute
-            | ast.Subscript
-            | ast.Constant
-            | ast.Tuple
-            | ast.List
-            | ast.BinOp
-            | ast.BitOr
-            | ast.expr_context
-            | ast.Call
-            | ast.keyword,
-        ):
-            return UNKNOWN
-    try:
-        code = compile(ast.Expression(expression), scope.source.file, "eval")
-        return eval(code, scope.globals, dict(scope.cells))
-    except Exception:  # whatever it is, it will show when the program runs
-        return UNKNOWN
+CHANGING: tuple[Any, ...] = (list, dict, set)
+CHANGING += (collections.Counter, collections.deque, collections.OrderedDict, collections.defaultdict)
+"""Containers whose elements may change."""
+
+_PICKERS = (min, max)
+_LARGEST = (heapq.nlargest, heapq.nsmallest)
+_APPLYING = (map, filter, itertools.takewhile, itertools.dropwhile, itertools.filterfalse)
 
 
-def _annotations(fn: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(fn, include_extras=True)
-    except Exception:
+def _own_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a function in source order, with the insides of its lambdas, without nested functions'."""
+    yield tree
+    if not isinstance(tree, NESTED_SCOPES) or isinstance(tree, ast.Lambda):
+        for each in children(tree):
+            yield from _own_nodes(each)
+
+
+def _names_inside(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> set[str]:
+    """The name of a nested function or class, and those it binds itself: they may be the function's, too."""
+    inside = walk(node)
+    given = {each.arg for each in inside if isinstance(each, ast.arg)}
+    return {*given, *(name for each in inside for name in bound_by(each))}
+
+
+def _self_type(scope: Scope) -> dict[str, Type]:
+    """The type of a method's own instance, where it is not annotated."""
+    fn = scope.source.fn
+    owner = scope.globals.get(fn.__qualname__.rpartition(".")[0])
+    if not isinstance(owner, type) or vars(owner).get(fn.__name__) is not fn or not scope.params:
         return {}
+    return {} if scope.params[0] in fn.__annotations__ else {scope.params[0]: owner}
 
 
 def _loaded(target: ast.expr) -> ast.expr:
     return ast.Name(target.id, ast.Load()) if isinstance(target, ast.Name) else target
 
 
-def _hashable(value: Any) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
+def _stored(name: str) -> ast.expr:
+    return ast.Name(name, ast.Store())

@@ -6,20 +6,53 @@ whether making one runs code of the user's.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-import datetime
-import decimal
-import enum
-import fractions
 import functools
-import pathlib
 import types
 import typing
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import (
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    MutableSequence,
+    MutableSet,
+    Sequence,
+)
+from collections.abc import Set as AbstractSet
 from typing import Any, Literal, Union, get_args, get_origin
 
+from .records import ATOMS, is_named_tuple, is_record, record_fields
+
 Type = Any
+
+MAPPINGS: tuple[Any, ...] = (
+    dict,
+    collections.OrderedDict,
+    collections.defaultdict,
+    Mapping,
+    MutableMapping,
+)
+"""Mappings whose arguments are the types of key and value."""
+
+SERIES: tuple[Any, ...] = (
+    list,
+    set,
+    frozenset,
+    collections.deque,
+    collections.Counter,
+    Iterable,
+    Iterator,
+    Collection,
+    Sequence,
+    MutableSequence,
+    AbstractSet,
+    MutableSet,
+    *MAPPINGS,
+)
+"""What gives values of its first argument's type when it is iterated over."""
 
 
 class _Unseen:
@@ -27,31 +60,6 @@ class _Unseen:
 
 
 UNSEEN: Any = _Unseen()
-
-ATOMS: tuple[type, ...] = (
-    str,
-    bytes,
-    int,
-    float,
-    complex,
-    bool,
-    type(None),
-    range,
-    enum.Enum,
-    datetime.date,
-    datetime.time,
-    datetime.timedelta,
-    datetime.tzinfo,
-    decimal.Decimal,
-    fractions.Fraction,
-    uuid.UUID,
-    pathlib.PurePath,
-    types.FunctionType,
-    types.BuiltinFunctionType,
-    types.ModuleType,
-    type,
-)
-"""Types whose instances cannot change."""
 
 
 def is_immutable(kind: Type) -> bool:
@@ -73,41 +81,104 @@ def is_immutable(kind: Type) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _is_frozen(cls: Any) -> bool:
-    """Whether a class is a frozen dataclass of immutable fields, with no subclass that may be otherwise."""
+    """Whether a class is a frozen dataclass or named tuple of immutable fields, with no other subclass."""
     params = getattr(cls, "__dataclass_params__", None)
-    if params is None or not params.frozen or not is_record(cls) or cls.__subclasses__():
-        return False
+    frozen = is_named_tuple(cls) or (params is not None and params.frozen)
+    if not frozen or not is_record(cls) or cls.__subclasses__() or cls in _under_way:
+        return False  # of a type that holds itself nothing is said
     fields = record_fields(cls)
-    return all(is_immutable(fields.get(each.name, Any)) for each in dataclasses.fields(cls))
+    names = cls._fields if is_named_tuple(cls) else [each.name for each in dataclasses.fields(cls)]
+    _under_way.add(cls)
+    try:
+        return all(is_immutable(fields.get(each, Any)) for each in names)
+    finally:
+        _under_way.discard(cls)
+
+
+_under_way: set[Any] = set()
+
+
+def unwrapped(kind: Type) -> Type:
+    """The type without annotations, and without None if it is optional."""
+    origin: Any = get_origin(kind)
+    if origin is typing.Annotated:
+        return unwrapped(get_args(kind)[0])
+    if origin in (Union, types.UnionType):
+        some = [each for each in get_args(kind) if each is not type(None)]
+        return unwrapped(some[0]) if len(some) == 1 else kind
+    return kind
+
+
+def members(kind: Type) -> tuple[Type, ...]:
+    """The types that a union joins; of another type, itself."""
+    kind = unwrapped(kind)
+    return get_args(kind) if _is_union(kind) else (kind,)
+
+
+def _is_union(kind: Type) -> bool:
+    origin: Any = get_origin(kind)
+    return origin in (Union, types.UnionType)
 
 
 def plain(kind: Type) -> Type:
     """The class behind a type: `list[str]` -> `list`; Any if there is none."""
+    kind = unwrapped(kind)
     origin: Any = get_origin(kind)
-    if origin is typing.Annotated:
-        return plain(get_args(kind)[0])
-    if origin in (Union, types.UnionType):
+    if _is_union(kind):
         classes = {plain(each) for each in get_args(kind)} - {type(None)}
         return classes.pop() if len(classes) == 1 else Any
     return origin or kind
 
 
+def certainly(kind: Type) -> Type:
+    """The class behind a type whose values are never None; Any if there is none."""
+    return Any if type(None) in get_args(kind) and _is_union(kind) else plain(kind)
+
+
+def parts(kind: Type) -> tuple[Type, ...]:
+    """The arguments of a type: `dict[str, int] | None` -> `(str, int)`."""
+    kind = unwrapped(kind)
+    return () if _is_union(kind) else get_args(kind)
+
+
 def element(kind: Type) -> Type:
     """What iterating over a value of the type gives."""
-    cls, arguments = plain(kind), get_args(kind)
     if kind is UNSEEN:
         return UNSEEN
+    if len(members(kind)) > 1:
+        return join(element(each) for each in members(kind) if each is not type(None))
+    cls, arguments = plain(kind), parts(kind)
     if cls is str:
         return str
-    if cls is range:
+    if cls in (range, bytes):
         return int
     if cls is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
         return arguments[0]
     if cls is tuple and arguments:
         return join(arguments)
-    if cls in (list, set, frozenset, Iterable, Sequence, dict, Mapping) and arguments:
+    if is_named_tuple(cls):
+        fields = record_fields(cls)
+        return join(fields.get(each, Any) for each in cls._fields) if cls._fields else Any
+    if typing.is_typeddict(cls):
+        return str
+    if cls in SERIES and arguments:
         return arguments[0]
     return Any
+
+
+def item(kind: Type) -> Type:
+    """The type of a mapping's values."""
+    if kind is UNSEEN:
+        return UNSEEN
+    cls, arguments = plain(kind), parts(kind)
+    if cls in MAPPINGS and len(arguments) == 2:
+        return arguments[1]
+    return int if cls is collections.Counter and arguments else Any
+
+
+def holding(cls: Any, *held: Type) -> Type:
+    """The type with arguments: `holding(dict, str, int)` is `dict[str, int]`."""
+    return cls[held]
 
 
 def join(kinds: Iterable[Type]) -> Type:
@@ -125,49 +196,17 @@ def join(kinds: Iterable[Type]) -> Type:
         return distinct[0]
     if all(is_immutable(kind) for kind in distinct):
         return Union[tuple(distinct)]  # noqa: UP007 - built from a list
-    return Any
+    some = [unwrapped(kind) for kind in distinct if kind is not type(None)]
+    if len(some) < len(distinct) or some != distinct:
+        rest = join(some)
+        return rest if rest is Any else Union[rest, None]  # noqa: UP007 - rest may be a string of types
+    return _alike(distinct)
 
 
-def is_record(cls: Any) -> bool:
-    """Whether the class is a dataclass or pydantic model without code of its own in construction."""
-    return isinstance(cls, type) and _is_record(cls)
-
-
-@functools.lru_cache(maxsize=4096)
-def _is_record(cls: type) -> bool:
-    own = [
-        each for each in cls.__mro__ if each.__module__ not in ("builtins", "pydantic.main", "typing", "abc")
-    ]
-    if any(name in each.__dict__ for each in own for name in ("__new__", "__setattr__", "__post_init__")):
-        return False
-    if dataclasses.is_dataclass(cls):
-        written = getattr(cls.__init__, "__code__", None)
-        made = written is not None and not written.co_filename.endswith(".py")
-        return made and all(_plain_factory(each.default_factory) for each in dataclasses.fields(cls))
-    if not hasattr(cls, "__pydantic_fields__"):
-        return False
-    decorators: Any = cls.__pydantic_decorators__  # type: ignore[attr-defined]
-    checks = [getattr(decorators, each.name) for each in dataclasses.fields(decorators)]
-    fields = cls.__pydantic_fields__.values()
-    return (
-        not any(isinstance(each, dict) and each for each in checks)
-        and not any(name in each.__dict__ for each in own for name in ("__init__", "model_post_init"))
-        and all(_plain_factory(each.default_factory) for each in fields)
-    )
-
-
-def has_fields(cls: Any) -> bool:
-    """Whether the class declares what its instances hold."""
-    return isinstance(cls, type) and (dataclasses.is_dataclass(cls) or hasattr(cls, "__pydantic_fields__"))
-
-
-def _plain_factory(factory: Any) -> bool:
-    return factory in (None, dataclasses.MISSING, list, dict, set, tuple)
-
-
-def record_fields(cls: type) -> Mapping[str, Type]:
-    """Field types of a record; of its properties, none."""
-    try:
-        return typing.get_type_hints(cls, include_extras=True)
-    except Exception:  # a forward reference that cannot be resolved
-        return {}
+def _alike(kinds: list[Type]) -> Type:
+    """The join of types of one class: `list[int]` and `list[str]` -> `list[int | str]`."""
+    classes, arguments = {plain(kind) for kind in kinds}, [parts(kind) for kind in kinds]
+    cls = classes.pop()
+    if classes or cls is Any or len({len(each) for each in arguments}) > 1 or Ellipsis in arguments[0]:
+        return cls if not classes and cls in (*SERIES, tuple) else Any
+    return cls[tuple(join(each) for each in zip(*arguments, strict=True))] if arguments[0] else cls

@@ -6,15 +6,21 @@ world. Methods are listed for the builtin containers.
 
 from __future__ import annotations
 
+import bisect
 import builtins
+import collections
 import copy
 import datetime
 import decimal
 import fractions
+import functools
+import hashlib
 import heapq
+import itertools
 import json
 import operator
 import pathlib
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -94,6 +100,9 @@ PURE_MODULES = frozenset(
         "difflib",
         "itertools",
         "functools",
+        "_functools",
+        "bisect",
+        "_bisect",
         "operator",
         "_operator",
         "collections",
@@ -118,6 +127,7 @@ PURE_MODULES = frozenset(
 
 IMPURE = frozenset(
     {heapq.heappush, heapq.heappop, heapq.heapify, heapq.heapreplace, heapq.heappushpop}
+    | {bisect.insort, bisect.insort_left, bisect.insort_right}
     | {json.dump, json.load, operator.setitem, operator.delitem, operator.methodcaller}
     | {
         getattr(operator, name)
@@ -149,6 +159,8 @@ PURE_METHODS = frozenset(
         uuid.UUID,
         pathlib.PurePath,
         pathlib.PurePosixPath,
+        re.Pattern,
+        re.Match,
     }
 )
 """Classes whose methods change nothing; subclasses do not count."""
@@ -165,7 +177,25 @@ FRESH = frozenset({copy.deepcopy})
 PICKS = frozenset({min, max, next, getattr})
 """Functions whose result is an element of an argument."""
 
+HEAP = frozenset(
+    {heapq.heappush, heapq.heappop, heapq.heapify, heapq.heapreplace, heapq.heappushpop}
+    | {bisect.insort, bisect.insort_left, bisect.insort_right}
+)
+"""Functions that add their second argument to the list that is the first, or give back what is in it."""
+
+ACCUMULATES = frozenset({functools.reduce, itertools.accumulate})
+"""Functions that call a function with what it gave before."""
+
+EAGER_MODULES = frozenset(
+    ["collections", "math", "statistics", "json", "heapq", "bisect", "re", "_functools"]
+)
+"""Modules whose functions are done with their arguments when they return."""
+
+KEEPS_FUNCTIONS = frozenset({collections.defaultdict, functools.partial, functools.cmp_to_key})
+"""Callables of those modules that keep a function they are given."""
+
 _LIST_MUTATORS = "append extend insert pop remove clear sort reverse"
+_DEQUE_MUTATORS = "append appendleft clear extend extendleft insert pop popleft remove reverse rotate"
 _DICT_MUTATORS = "update setdefault pop popitem clear"
 _SET_MUTATORS = (
     "add update discard remove pop clear difference_update intersection_update symmetric_difference_update"
@@ -175,12 +205,24 @@ MUTATORS: Mapping[Any, frozenset[str]] = {
     list: frozenset(_LIST_MUTATORS.split()),
     dict: frozenset(_DICT_MUTATORS.split()),
     set: frozenset(_SET_MUTATORS.split()),
+    collections.deque: frozenset(_DEQUE_MUTATORS.split()),
+    collections.Counter: frozenset([*_DICT_MUTATORS.split(), "subtract"]),
+    collections.OrderedDict: frozenset([*_DICT_MUTATORS.split(), "move_to_end"]),
+    collections.defaultdict: frozenset(_DICT_MUTATORS.split()),
+    type(hashlib.sha256()): frozenset(["update"]),
 }
 """Methods of builtin containers that change their receiver."""
 
+_DICT_READERS = frozenset(["copy", "get", "items", "keys", "values"])
+
 READERS: Mapping[Any, frozenset[str]] = {
     list: frozenset(["copy", "count", "index"]),
-    dict: frozenset(["copy", "get", "items", "keys", "values"]),
+    dict: _DICT_READERS,
+    collections.deque: frozenset(["copy", "count", "index"]),
+    collections.Counter: _DICT_READERS | {"most_common", "elements", "total"},
+    collections.OrderedDict: _DICT_READERS,
+    collections.defaultdict: _DICT_READERS,
+    type(hashlib.sha256()): frozenset(["copy", "digest", "hexdigest"]),
     set: frozenset(
         [
             "copy",
@@ -200,3 +242,9 @@ READERS: Mapping[Any, frozenset[str]] = {
 
 RECORD_READERS = frozenset(("model_dump", "model_dump_json", "model_copy"))
 """Methods of pydantic models that change nothing."""
+
+RECORD_MAKERS = frozenset(("model_validate", "model_validate_json", "model_construct"))
+"""Class methods of pydantic models that make one."""
+
+ERROR_READERS = frozenset(("error_count", "errors", "json"))
+"""Methods of pydantic's ValidationError that change nothing."""
