@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         InputError,
         InternalError,
     )
+    from agentvm_compiler.human import ask_human
     from agentvm_runtime.errors import (
         BudgetExceeded,
         DeadlineExceeded,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         RunCancelled,
         RunFailed,
         RunLeased,
+        RunSuspended,
         StoreError,
         StoreVersionError,
         UncertainWrite,
@@ -53,6 +55,7 @@ __all__ = [
     "RunCancelled",
     "RunFailed",
     "RunLeased",
+    "RunSuspended",
     "StoreError",
     "StoreVersionError",
     "StructuredOutputError",
@@ -60,6 +63,7 @@ __all__ = [
     "UnstorableValue",
     "__version__",
     "agent",
+    "ask_human",
     "current",
     "llm",
     "now",
@@ -72,6 +76,7 @@ _MODULES = {
     "agentvm.sdk": ("agent", "current", "now", "random", "tool"),
     "agentvm.vm": ("AgentVM", "Run", "run"),
     "agentvm_compiler.calls": ("llm",),
+    "agentvm_compiler.human": ("ask_human",),
     "agentvm_compiler.errors": (
         "AgentVMError",
         "BackendError",
@@ -87,6 +92,7 @@ _MODULES = {
         "RunCancelled",
         "RunFailed",
         "RunLeased",
+        "RunSuspended",
         "StoreError",
         "StoreVersionError",
         "UncertainWrite",

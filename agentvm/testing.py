@@ -1,4 +1,4 @@
-"""Test doubles: a scripted model, plain Python execution, a clock one sets.
+"""Test doubles: a scripted model, a scripted person, plain Python execution, a clock one sets.
 
 `ScriptedLLM` fits the port of a model backend, so the same double serves
 `AgentVM(llm=...)` and `plain(llm=...)`; the second runs agents as the ordinary
@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agentvm_compiler.calls import Agent, LlmRequest, Tool, serving
 from agentvm_compiler.errors import BackendError, ConfigError
+from agentvm_compiler.human import HumanRequest, human_request, is_human
 from agentvm_compiler.wire import ModelCall, ModelResult, Timing, Usage
 
 from .sdk import now
 
 if TYPE_CHECKING:
     from agentvm_runtime.ports import ModelBackend
+    from agentvm_runtime.questions import Human
 
-__all__ = ["FakeClock", "Script", "ScriptedLLM", "plain"]
+__all__ = ["FakeClock", "Script", "ScriptedHuman", "ScriptedLLM", "plain"]
 
 Script: TypeAlias = Callable[[ModelCall], Any] | str | Sequence[Any] | Mapping[str, Any]
 """A function of the call, one answer for all, answers in order of asking, or answers by prompt."""
@@ -113,11 +115,50 @@ def _text(answer: Any, call: ModelCall) -> str:
     return dump(answer, call.returns)
 
 
+class ScriptedHuman:
+    """A person who answers what they are told to; for `AgentVM(human=...)` and `plain(human=...)`.
+
+    Args:
+        script: a function of the request (`.question`, `.returns`, `.path`; may be async), a list
+            of answers taken in order, a mapping from question to answer, or one answer for all.
+    """
+
+    def __init__(self, script: Any) -> None:
+        self._script = script
+        self.requests: list[HumanRequest] = []
+        """Every question, in the order they were put."""
+
+    @property
+    def questions(self) -> list[str]:
+        """The text of every question."""
+        return [each.question for each in self.requests]
+
+    def __call__(self, request: HumanRequest) -> Any:
+        number = len(self.requests)
+        self.requests.append(request)
+        if callable(self._script):
+            return self._script(request)
+        if isinstance(self._script, Mapping):
+            if request.question not in self._script:
+                raise ConfigError(f"ScriptedHuman has no answer to {request.question!r:.200}.")
+            return self._script[request.question]
+        if isinstance(self._script, list):
+            if number >= len(self._script):
+                raise ConfigError(
+                    f"ScriptedHuman has {number} answers, and was asked {request.question!r:.200}."
+                )
+            return self._script[number]
+        return self._script
+
+
 class _Plain:
     """Dispatcher of ordinary Python: calls go straight to the functions."""
 
-    def __init__(self, llm: ModelBackend | None, clock: Callable[[], float] | None) -> None:
+    def __init__(
+        self, llm: ModelBackend | None, human: Human | None, clock: Callable[[], float] | None
+    ) -> None:
         self._llm = llm
+        self._human = human
         self._clock = clock
 
     async def llm(self, request: LlmRequest) -> Any:
@@ -137,7 +178,17 @@ class _Plain:
         return value
 
     async def tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if is_human(tool) and self._human is not None:
+            return await self._ask(self._human, human_request(*args, **kwargs))
         return await tool.fn(*args, **kwargs)
+
+    async def _ask(self, human: Human, request: HumanRequest) -> Any:
+        from agentvm_runtime.questions import accepted
+
+        given = human(request)
+        if inspect.isawaitable(given):
+            given = await given
+        return accepted(given, request.returns)
 
     def sync_tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._clock is not None and tool is _NOW:
@@ -157,17 +208,23 @@ class plain:
 
     Args:
         llm: a backend, or a script to make a `ScriptedLLM` of.
+        human: who answers `ask_human`, or a script to make a `ScriptedHuman` of.
         clock: what `now()` returns.
     """
 
     # A class: `contextlib.contextmanager` assigns to exceptions that pass through it, and some refuse.
 
     def __init__(
-        self, llm: ModelBackend | Script | None = None, *, clock: Callable[[], float] | None = None
+        self,
+        llm: ModelBackend | Script | None = None,
+        *,
+        human: Any = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         backend: Any = llm if llm is None or hasattr(llm, "complete") else ScriptedLLM(llm)
         self._backend = backend
-        self._serving = serving(_Plain(backend, clock))
+        person = human if human is None or callable(human) else ScriptedHuman(human)
+        self._serving = serving(_Plain(backend, person, clock))
 
     def __enter__(self) -> Any:
         self._serving.__enter__()

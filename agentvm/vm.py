@@ -9,6 +9,7 @@ done are stopped and can be resumed.
 from __future__ import annotations
 
 import asyncio
+import builtins
 import math
 import secrets
 import time
@@ -24,10 +25,13 @@ import anyio.abc
 from agentvm_compiler.calls import Agent
 from agentvm_compiler.compile import compile_agent
 from agentvm_compiler.errors import ConfigError, InputError, InternalError
+from agentvm_runtime import control
+from agentvm_runtime.control import OPEN, Settlement
 from agentvm_runtime.driver import LEASE_SECONDS, drive, ended_result, open_session, preview
 from agentvm_runtime.errors import RunCancelled, StoreError
 from agentvm_runtime.flights import Flights
 from agentvm_runtime.progress import Progress
+from agentvm_runtime.questions import Human, Question
 from agentvm_runtime.records import FORGETS, Event, EventKind, RunRecord, RunStatus
 from agentvm_runtime.rehearsal import Preview
 from agentvm_runtime.revision import MODULE, code_of
@@ -42,10 +46,7 @@ from .loading import find_agent, require_agent
 if TYPE_CHECKING:
     from agentvm_runtime.ports import ModelBackend, Store
 
-RESUMABLE = frozenset(
-    {RunStatus.RUNNING, RunStatus.SUSPENDED, RunStatus.UNCERTAIN, RunStatus.DEADLINE_MISSED}
-)
-"""Statuses of a run that `resume` goes on with; `retry` adds a failed one."""
+_ABSENT: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,6 @@ class Run:
     def __init__(self, record: RunRecord, session: Session | None, reused: int = 0) -> None:
         self._record = record
         self._session = session
-        self._scope = anyio.CancelScope()
         self._end = Slot()
         self._progress = Progress(time.time(), record.deadline_at, reused=reused)
 
@@ -111,6 +111,7 @@ class Run:
 
         Raises:
             RunFailed: the agent raised; its exception is `__cause__`.
+            RunSuspended: it waits for an answer; see `AgentVM.answer`.
             DeadlineExceeded, RunCancelled, UncertainWrite: the run ended so.
         """
         value, error = await self._end.wait()
@@ -135,8 +136,7 @@ class Run:
     async def cancel(self) -> None:
         """Stop the run for good. Idempotent; returns when it has stopped."""
         if not self._end.ready and self._session is not None:
-            self._session.halt(RunCancelled(f"Run {self.id} was cancelled."))
-            self._scope.cancel()
+            self._session.stop(RunCancelled(f"Run {self.id} was cancelled."))
             await self._end.wait()
 
     async def report(self) -> RunReport:
@@ -172,6 +172,9 @@ class AgentVM:
             By default the environment's `AGENTVM_STORE`, else a file of the user's.
         llm: who answers model calls: a spec (`vllm:MODEL`, `openai:URL#MODEL`) or a
             backend. By default `AGENTVM_LLM`, else the small model on a local engine.
+        human: who answers `ask_human` in this process, a function of the request or a
+            coroutine function. Without it a run that asks is suspended, and `answer`
+            gives the answer.
         durability: `strict`, `group` or `exit`: how much may be lost with the process
             (docs/durability.md). By default what the store's URL says, else `group`.
     """
@@ -182,7 +185,9 @@ class AgentVM:
         store: str | Store | None = None,
         llm: str | ModelBackend | None = None,
         durability: str | None = None,
+        human: Human | None = None,
     ) -> None:
+        self._human = human
         if durability is not None and not isinstance(store, str | None):
             raise ConfigError("A store object has its own durability: give it where it is made.")
         self._durability = durability
@@ -278,7 +283,7 @@ class AgentVM:
         await self.store.create_run(record, {record.inputs: data, code: source})
         return await self._begin(record, program)
 
-    async def resume(self, run_id: str, *, agent: Any = None, retry: bool = False) -> Run:
+    async def resume(self, run_id: str | Run, *, agent: Any = None, retry: bool = False) -> Run:
         """Go on with a run; what its journal has is not executed again.
 
         A run that has ended executes nothing: its result, or error, is that of the
@@ -291,7 +296,7 @@ class AgentVM:
             InputError: no such run, or its agent cannot be found.
             RunLeased: another process is driving it.
         """
-        record = await self.get(run_id)
+        record = await self.get(_id_of(run_id))
         if not _resumable(record, retry):
             return await self._ended(record)
         return await self._begin(record, self._agent_of(record, agent), resumed=True, retry=retry)
@@ -358,6 +363,72 @@ class AgentVM:
         await self.store.create_run(plan.record, plan.values)
         return await self._begin(plan.record, program)
 
+    async def resolve(
+        self,
+        run: str | Run,
+        node: str | None = None,
+        *,
+        value: Any = _ABSENT,
+        retry: bool = False,
+        abort: bool = False,
+    ) -> None:
+        """Say what became of a write that an `UncertainWrite` names; `resume` then goes on.
+
+        Args:
+            node: the write's path; may be left out if it is the only one.
+            value: it happened, and this is its result.
+            retry: it did not happen: start it again.
+            abort: give the run up.
+
+        Raises:
+            InputError: there is no such write, or not exactly one of the three was given.
+            RunLeased: a process is driving the run.
+        """
+        settlements = {
+            Settlement.DONE: value is not _ABSENT,
+            Settlement.RETRY: retry,
+            Settlement.ABORT: abort,
+        }
+        given = [each for each, meant in settlements.items() if meant]
+        if len(given) != 1:
+            raise InputError("resolve() takes one of value=..., retry=True and abort=True.")
+        record = await self.get(_id_of(run))
+        await control.resolve(self.store, record, node, given[0], None if value is _ABSENT else value)
+
+    async def questions(self, run: str | Run) -> builtins.list[Question]:
+        """The questions of a run that nobody has answered yet."""
+        return await control.questions(self.store, await self.get(_id_of(run)))
+
+    async def answer(self, run: str | Run, node: str | None = None, value: Any = _ABSENT) -> None:
+        """Answer a question of a run, whichever process drives it; if none does, `resume` goes on.
+
+        Args:
+            node: the question's path; may be None if it is the only one.
+
+        Raises:
+            InputError: there is no such question, or the value is not of its type.
+        """
+        if value is _ABSENT:
+            raise InputError("answer() takes a run, the question's path (or None) and the answer.")
+        await control.answer(self.store, await self.get(_id_of(run)), node, value)
+        self._nudge(_id_of(run))
+
+    async def cancel(self, run: str | Run) -> None:
+        """Stop a run for good, whichever process drives it; returns when it has stopped.
+
+        Nothing is journaled after that, and a run that has ended stays as it is.
+        """
+        for each in self._live:
+            if each.id == _id_of(run):
+                await each.cancel()
+                return
+        await control.cancel(self.store, await self.get(_id_of(run)))
+
+    def _nudge(self, run_id: str) -> None:
+        for each in self._live:
+            if each.id == run_id and each._session is not None:
+                each._session.activity.nudge()
+
     async def get(self, run_id: str) -> RunRecord:
         """The record of a run. Raises InputError if there is none."""
         record = await self.store.get_run(run_id)
@@ -391,7 +462,7 @@ class AgentVM:
         try:
             compiled = compile_agent(agent)
             session = await open_session(
-                record, compiled, self.store, self._backend, self._flights, retry=retry
+                record, compiled, self.store, self._backend, self._flights, retry=retry, human=self._human
             )
             if resumed:
                 now, revision = time.time(), session.revision
@@ -414,8 +485,7 @@ class AgentVM:
             value, error = None, None
             self._live.add(handle)
             try:
-                with handle._scope:
-                    value = await drive(session, compiled, lease)
+                value = await drive(session, compiled, lease)
             except Exception as raised:
                 error = raised
             finally:
@@ -445,7 +515,11 @@ class AgentVM:
 
 
 def _resumable(record: RunRecord, retry: bool) -> bool:
-    return record.status in RESUMABLE or (retry and record.status is RunStatus.FAILED)
+    return record.status in OPEN or (retry and record.status is RunStatus.FAILED)
+
+
+def _id_of(run: str | Run) -> str:
+    return run if isinstance(run, str) else run.id
 
 
 def _stopped(record: RunRecord) -> RunCancelled:

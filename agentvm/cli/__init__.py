@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from . import compile, diff, doctor, fork, models, resume, run, runs, show
+from . import answer, cancel, compile, diff, doctor, fork, models, resolve, resume, run, runs, show
 from .exits import Exit, code_of, fail, internal
 
 TRACEBACK = "AGENTVM_TRACEBACK"
@@ -29,6 +29,9 @@ app = typer.Typer(
 app.command()(run.run)
 app.command()(resume.resume)
 app.command()(fork.fork)
+app.command()(answer.answer)
+app.command()(resolve.resolve)
+app.command()(cancel.cancel)
 app.command()(runs.runs)
 app.command()(show.show)
 app.command()(diff.diff)

@@ -22,6 +22,7 @@ from agentvm_runtime.errors import (
     DeadlineExceeded,
     RunCancelled,
     RunFailed,
+    RunSuspended,
     UncertainWrite,
 )
 
@@ -31,7 +32,7 @@ from .options import resume_command
 if TYPE_CHECKING:
     from agentvm.vm import AgentVM, Run
 
-OUTCOMES = (RunFailed, DeadlineExceeded, RunCancelled, UncertainWrite, BudgetExceeded)
+OUTCOMES = (RunFailed, RunSuspended, DeadlineExceeded, RunCancelled, UncertainWrite, BudgetExceeded)
 """Errors that are the end of a run, as against a failure to drive it."""
 
 

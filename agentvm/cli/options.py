@@ -53,4 +53,9 @@ Json = Annotated[
 
 def resume_command(run_id: str, store: str | None) -> str:
     """What the user types to go on with a run."""
-    return f"agentvm resume {run_id}" + (f" --store {shlex.quote(store)}" if store else "")
+    return f"agentvm resume {run_id}" + store_option(store)
+
+
+def store_option(store: str | None) -> str:
+    """The option that names a store, with a blank before it; empty for the default one."""
+    return f" --store {shlex.quote(store)}" if store else ""

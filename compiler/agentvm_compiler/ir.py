@@ -59,7 +59,7 @@ class Kind(StrEnum):
     TRACED = "traced"
 
 
-CALLS = frozenset({Kind.LLM, Kind.TOOL, Kind.AGENT})
+CALLS = frozenset({Kind.LLM, Kind.TOOL, Kind.AGENT, Kind.HUMAN})
 """Kinds whose code is a call expression and whose `callee` attribute names what is called."""
 
 CONTROL_OPERANDS: Mapping[Kind, int] = {Kind.BRANCH: 1, Kind.LOOP: 1, Kind.MAP: 1, Kind.TRY: 0}

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -21,11 +22,13 @@ from agentvm_compiler.compile import Compiled
 from agentvm_compiler.errors import InternalError
 from agentvm_compiler.passes.stages import Forecaster
 
+from .attending import attend, take_messages
 from .errors import (
     DeadlineExceeded,
     Halt,
     RunCancelled,
     RunFailed,
+    RunSuspended,
     UncertainWrite,
     is_failure,
 )
@@ -34,6 +37,7 @@ from .flights import Flights
 from .forking import lineage_of
 from .ports import ModelBackend, Store
 from .profiling import Observations
+from .questions import Human
 from .records import CHANGED, Event, Lease, RunRecord, RunStatus, remembered
 from .rehearsal import Preview, Rehearsal, rehearse
 from .revision import revise
@@ -44,6 +48,7 @@ ENDS = {
     UncertainWrite: RunStatus.UNCERTAIN,
     DeadlineExceeded: RunStatus.DEADLINE_MISSED,
     RunCancelled: RunStatus.CANCELLED,
+    RunSuspended: RunStatus.SUSPENDED,
 }
 """What ends a run when a session is halted with it; after anything else it stays as it was, to be resumed."""
 
@@ -61,14 +66,16 @@ async def open_session(
     flights: Flights,
     *,
     retry: bool = False,
+    human: Human | None = None,
 ) -> Session:
     """Read the run's journal, in one pass, into a session.
 
     Args:
         retry: forget the failure that ended the run, so that its work is done again.
+        human: who answers questions here; without anybody the run is suspended for them.
     """
     journal = await read_journal(store, record, retry)
-    return await session_on(Session, journal, record, compiled, store, backend, flights)
+    return await session_on(Session, journal, record, compiled, store, backend, flights, human)
 
 
 async def preview(
@@ -93,6 +100,7 @@ async def session_on(
     store: Store,
     backend: ModelBackend,
     flights: Flights,
+    human: Human | None = None,
 ) -> S:
     wanted = [each.value for each in journal if each.value is not None]
     wanted += [each.detail[CHANGED] for each in journal if CHANGED in each.detail]
@@ -112,6 +120,7 @@ async def session_on(
         earlier=earlier,
         revision=revision,
         lineage=lineage,
+        human=human,
     )
 
 
@@ -121,13 +130,15 @@ async def drive(session: Session, compiled: Compiled, lease: Lease) -> Any:
     Raises:
         RunFailed: the agent raised.
         DeadlineExceeded: the deadline passed first.
+        RunSuspended: it waits for a person.
+        RunCancelled: somebody stopped it for good.
         UncertainWrite, ReplayMismatch, StoreError, RunLeased: see there; the run
             can be resumed.
     """
     record = session.record
     session.forecasts = Forecaster(session.earlier.profile, compiled.find)
     try:
-        async with _heartbeat(session.store, lease):
+        async with _beside(partial(_heartbeat, session.store, lease), partial(attend, session)):
             return await _attempt(session, compiled)
     except Halt as halt:
         if type(halt.error) in ENDS:
@@ -141,10 +152,12 @@ async def _attempt(session: Session, compiled: Compiled) -> Any:
     """Run the program, and record the end it comes to by itself."""
     record = session.record
     inputs = session.load(record.inputs)
+    await take_messages(session)
     # A run that is resumed after its deadline is finished all the same: somebody asked for it.
-    late = record.deadline_at is not None and time.time() >= record.deadline_at
-    with anyio.CancelScope() as scope:
-        timer = None if late else _timer(session, scope)
+    late = record.deadline_at is not None and session.progress.started_at >= record.deadline_at
+    with session.scope:
+        session.check()
+        timer = None if late else _timer(session)
         try:
             value = await run_program(session, compiled, inputs)
             session.check()
@@ -166,21 +179,20 @@ async def _attempt(session: Session, compiled: Compiled) -> Any:
     raise InternalError("A run was cancelled without a reason. This is a bug in AgentVM: please report it.")
 
 
-def _timer(session: Session, scope: anyio.CancelScope) -> asyncio.TimerHandle | None:
-    """Halts the session and cancels the scope at the run's deadline, unless cancelled before."""
+def _timer(session: Session) -> asyncio.TimerHandle | None:
+    """Stops the session at the run's deadline, unless cancelled before."""
     record = session.record
     if record.deadline_at is None:
         return None
     allowed = record.deadline_at - record.created_at
 
     def miss() -> None:
-        session.halt(
+        session.stop(
             DeadlineExceeded(
                 f"Run {record.id} was not done by its deadline, {allowed:.1f} s after its start. "
                 f"What it has done is kept; to let it finish: agentvm resume {record.id}"
             )
         )
-        scope.cancel()
 
     left = max(0.0, record.deadline_at - time.time())
     return asyncio.get_running_loop().call_later(left, miss)
@@ -236,21 +248,21 @@ async def ended_result(store: Store, record: RunRecord) -> Any:
     raise value
 
 
+async def _heartbeat(store: Store, lease: Lease) -> None:
+    """Renew the lease for ever. Raises RunLeased if another process has taken it."""
+    while True:
+        await anyio.sleep(LEASE_SECONDS / 3)
+        lease = await store.renew_lease(lease, LEASE_SECONDS)
+
+
 @asynccontextmanager
-async def _heartbeat(store: Store, lease: Lease) -> AsyncIterator[None]:
-    """Hold the lease while inside; if another process takes it, stop with RunLeased."""
-
-    async def beat() -> None:
-        held = lease
-        while True:
-            await anyio.sleep(LEASE_SECONDS / 3)
-            held = await store.renew_lease(held, LEASE_SECONDS)
-
+async def _beside(*works: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Do these works while inside; if one of them fails, stop with what it raised."""
     lost: list[BaseException] = []
 
-    async def watch(scope: anyio.CancelScope) -> None:
+    async def watch(work: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
         try:
-            await beat()
+            await work()
         except Exception as error:
             lost.append(error)
             scope.cancel()
@@ -258,7 +270,8 @@ async def _heartbeat(store: Store, lease: Lease) -> AsyncIterator[None]:
     failed: BaseException | None = None
     async with anyio.create_task_group() as tasks:
         with anyio.CancelScope() as scope:
-            tasks.start_soon(watch, scope)
+            for each in works:
+                tasks.start_soon(watch, each, scope)
             try:
                 yield
             except BaseException as error:

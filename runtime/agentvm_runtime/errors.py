@@ -28,6 +28,10 @@ class RunCancelled(AgentVMError):
     """The run was cancelled."""
 
 
+class RunSuspended(AgentVMError):
+    """The run waits for a person's answer, and has done all else that it can."""
+
+
 class UncertainWrite(AgentVMError):
     """A write tool was started and its outcome is not known."""
 

@@ -28,6 +28,7 @@ from agentvm_compiler.wire import Stage
 
 from .asking import Place, ask_model
 from .errors import Halt, UnstorableValue, is_failure
+from .humans import ask_person
 from .keys import agent_key, python_key
 from .ordered import OrderedGroup
 from .ports import Commit
@@ -187,7 +188,7 @@ class Frame:
 
     async def _run(self, index: int, node: Node) -> None:
         match node.kind:
-            case Kind.LLM | Kind.TOOL | Kind.AGENT:
+            case Kind.LLM | Kind.TOOL | Kind.AGENT | Kind.HUMAN:
                 await self._call(index, node)
             case Kind.PYTHON:
                 await self.reached(index, node.effect)
@@ -295,6 +296,9 @@ class Frame:
         place = self._place(node)
         if node.kind is Kind.LLM:
             value = await ask_model(self.session, place, args, kwargs)
+        elif node.kind is Kind.HUMAN:
+            await self.reached(index, node.effect)
+            value = await ask_person(self.session, place, args, kwargs)
         elif isinstance(callee, Tool):
             await self.reached(index, node.effect)
             value = await call_tool(self.session, place, callee, copy_value(args), copy_value(kwargs))

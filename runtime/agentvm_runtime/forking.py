@@ -73,8 +73,8 @@ class Lineage:
         self.given: dict[str, Mapping[int, Digest]] = {}
         self.again: tuple[str, ...] = ()
         """Paths that the run itself is to do again."""
-        self._intents: dict[str, tuple[str, Event]] = {}
-        """Writes that were started: run and intent, by path."""
+        self._intents: dict[str, Event] = {}
+        """Writes that were started, by path."""
         self.overridden: dict[str, Event] = {}
         """What was recorded where a result is given now."""
         self.asked: set[str] = set()
@@ -82,11 +82,13 @@ class Lineage:
         self.used: dict[str, None] = {}
         """Paths of results inherited so far that show the world as it was before the run wrote to it."""
 
-    def add(self, run_id: str, journal: Iterable[Event]) -> None:
+    def add(self, journal: Iterable[Event]) -> None:
         """Take in the journal of the next younger run."""
         for event in journal:
             if event.kind is EventKind.INTENT:
-                self._intents[event.path] = run_id, event
+                self._intents[event.path] = event
+            elif event.kind is EventKind.RELEASED:
+                self._intents.pop(event.path, None)
             elif event.kind in (EventKind.DONE, EventKind.FAILED):
                 self.recorded[event.path] = event
 
@@ -130,12 +132,14 @@ class Lineage:
         """Whether any ancestor wrote to the world."""
         return bool(self._intents)
 
-    def unsettled(self, work: Work) -> str | None:
-        """The ancestor that started this very write and does not know what came of it."""
-        run_id, intent = self._intents.get(work.path, ("", None))
-        if intent is None or intent.key != work.key or work.path in self.recorded:
-            return None
-        return run_id
+    def unsettled(self, work: Work) -> bool:
+        """Whether an ancestor started this very write and does not know what came of it."""
+        intent = self._intents.get(work.path)
+        return intent is not None and intent.key == work.key and work.path not in self.recorded
+
+    def in_doubt(self) -> list[Event]:
+        """Writes that ancestors started and do not know what came of."""
+        return [each for path, each in self._intents.items() if path not in self.recorded]
 
     @property
     def values(self) -> list[Digest]:
@@ -161,7 +165,7 @@ async def lineage_of(store: Store, record: RunRecord) -> Lineage | None:
     lineage = Lineage()
     for parent, fork in reversed(chain):
         journal = [each for each in await store.events(parent.id) if each.seq <= fork.seq]
-        lineage.add(parent.id, remembered(journal, fork.forgets))
+        lineage.add(remembered(journal, fork.forgets))
         lineage.override(fork)
     return lineage
 

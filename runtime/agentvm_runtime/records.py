@@ -40,6 +40,14 @@ class EventKind(StrEnum):
     """A fork came to its end; `detail` says what it did not take over."""
     RESUMED = "resumed"
     """A process took the run over; what follows was written by it."""
+    ASKED = "asked"
+    """A person was asked; `detail` has the question and the JSON Schema of its answer."""
+    ANSWERED = "answered"
+    """In a mailbox: somebody answers a question; `value` is the answer."""
+    RELEASED = "released"
+    """Somebody has said that a write in doubt may be started again."""
+    CANCELLED = "cancelled"
+    """In a mailbox: somebody wants the run stopped for good."""
 
 
 class Source(StrEnum):
@@ -50,6 +58,8 @@ class Source(StrEnum):
     """Recorded by another run, or elsewhere in this one."""
     SHARED = "shared"
     """The same work was in flight and its result was taken (single flight)."""
+    PERSON = "person"
+    """Somebody answered a question, or told how a write in doubt has ended."""
     JOURNAL = "journal"
     """Recorded earlier by this run; never journaled again."""
     GIVEN = "given"

@@ -9,22 +9,28 @@ own result is.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
+
 from agentvm_compiler.calls import CallContext
 from agentvm_compiler.errors import AgentVMError
 from agentvm_compiler.passes.stages import Forecaster
 
+from .activity import Activity
 from .comparing import UNUSED, unused
 from .errors import Halt, ReplayMismatch, StoreError, UncertainWrite, UnstorableValue, is_failure
 from .flights import Flights
 from .forking import Lineage
+from .history import History
 from .ports import Commit, ModelBackend, Store
 from .profiling import Observations
 from .progress import Progress
+from .questions import Human
 from .records import CHANGED, Digest, Event, EventKind, MemoEntry, RunRecord, Source
 from .restoring import restore
 from .revision import UNCHANGED, Revision
@@ -38,6 +44,7 @@ class Outcome:
     value: Any
     detail: dict[str, Any] = field(default_factory=dict)
     """For the journal: token usage and the like."""
+    source: Source = Source.EXECUTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,7 @@ class Session:
         earlier: Observations | None = None,
         revision: Revision = UNCHANGED,
         lineage: Lineage | None = None,
+        human: Human | None = None,
     ) -> None:
         self.record = record
         self.store = store
@@ -96,17 +104,20 @@ class Session:
         self.forecasts = Forecaster()
         self.listeners: list[Callable[[Event], None]] = []
         """Called with every event as it is appended."""
+        self.history = History(journal)
+        """The journal as it was opened; of what is appended, questions and started writes are added."""
+        self.human = human
+        """Who answers questions here; without anybody the run is suspended for them."""
+        self.activity = Activity()
+        self.scope = anyio.CancelScope()
+        """Of all that the program does."""
         self._halted: Halt | None = None
         self._values = values
-        self._recorded = {
-            each.path: each for each in journal if each.path and each.kind is not EventKind.INTENT
-        }
         self._appended: dict[str, Event] = {}
         """What this process journaled, of a fork."""
-        intents = [each for each in journal if each.kind is EventKind.INTENT]
-        self._intents = {each.path: each.key for each in intents}
         if lineage is not None:
-            lineage.used.update((path, None) for each in intents for path in each.detail.get(USED, ()))
+            started = self.history.intents.values()
+            lineage.used.update((path, None) for each in started for path in each.detail.get(USED, ()))
 
     rehearsing = False
     """Whether nothing is to be done but to find out what would be."""
@@ -115,7 +126,7 @@ class Session:
 
     def recorded(self, work: Work) -> Event | None:
         """What the journal has for this work; None if nothing, or for other work at this path."""
-        event = self._recorded.get(work.path)
+        event = self.history.results.get(work.path)
         if event is not None and event.key == work.key:
             return event
         return self.inherited(work)
@@ -124,7 +135,7 @@ class Session:
         """What the runs that this one was forked from have for this work."""
         if self.lineage is None:
             return None
-        return self.lineage.find(work, wrote=bool(self._intents))
+        return self.lineage.find(work, wrote=self.history.wrote)
 
     def given(self, path: str) -> dict[int, Any]:
         """Results that a fork sets, by position among those of the node at this path."""
@@ -141,9 +152,14 @@ class Session:
             raise self.halt(error) from None
         if self.lineage is not None:
             self._appended[event.path] = event
+        if event.kind is not EventKind.ASKED:  # which is told when it is durable: somebody may answer at once
+            self.tell(event)
+        return commit
+
+    def tell(self, event: Event) -> None:
+        """Let listeners know of an event."""
         for each in self.listeners:
             each(event)
-        return commit
 
     def replay(self, event: Event, work: Work | None = None) -> Any:
         """The recorded result. Raises the recorded exception if the work failed."""
@@ -163,12 +179,16 @@ class Session:
         """Journal what a fork at its end has left in its lineage."""
         if self.lineage is None:
             return
-        left = unused(self.lineage.asked, self.lineage.recorded, self._recorded | self._appended)
+        left = unused(self.lineage.asked, self.lineage.recorded, self.history.results | self._appended)
         if left:
             now = time.time()
             self.append(
                 Event(EventKind.INHERITED, "", started_at=now, finished_at=now, detail={UNUSED: left})
             )
+
+    async def fetch(self, name: Digest) -> Any:
+        """A value that was stored after the journal was opened, perhaps by another process."""
+        return decode((await self.store.values([name]))[name])
 
     # -- work --------------------------------------------------------------------------
 
@@ -186,11 +206,14 @@ class Session:
         found = self.look_up(work)
         if found is not None:
             return self.replay(found, work)
-        if work.write:
-            await self.durable(self.intend(work))
-        if self._is_shared(work):
-            return await self._perform_shared(work, execute)
-        return await self._execute(work, execute)
+        if work.node in WAITING:
+            return await self._execute(work, execute)
+        with self.activity:
+            if work.write:
+                await self.durable(self.intend(work))
+            if self._is_shared(work):
+                return await self._perform_shared(work, execute)
+            return await self._execute(work, execute)
 
     def _is_shared(self, work: Work) -> bool:
         """Whether the result may come from, and go to, other runs.
@@ -203,37 +226,46 @@ class Session:
             self.lineage.is_again(work.path) or (work.ttl and self.lineage.wrote)
         ):
             return False
-        return work.ttl is None or not self._intents
+        return work.ttl is None or not self.history.wrote
 
     def look_up(self, work: Work) -> Event | None:
         """The journal's result for this work, if it has one that can be used."""
         self.check()
-        found = self._recorded.get(work.path)
+        found = self.history.results.get(work.path)
         other = found is not None and found.key != work.key
         if other and work.traced:
             assert found is not None
             raise self.halt(_mismatch(self.record.id, work, found))
         if found is not None and found.value is not None and not other:
             return found
-        intent = self._intents.get(work.path)
+        intent = self.history.intents.get(work.path)
         if found is None or other:
             inherited = self.inherited(work)
             if inherited is not None:
                 return inherited
         if other and self.revision.edited:
             return None  # the code was changed: what it did before is known, and it now does something else
-        if intent is not None and not (work.idempotent and intent == work.key):
-            raise self.halt(_uncertain(self.record.id, work))
+        if intent is not None and not (work.idempotent and intent.key == work.key):
+            raise self.halt(uncertain(self.record.id, work))
         if self.lineage is not None and work.write and not work.idempotent:
-            started = self.lineage.unsettled(work)
-            if started is not None:
-                raise self.halt(_uncertain(started, work))
+            released = self.history.released.get(work.path) == work.key
+            if not released and self.lineage.unsettled(work):
+                raise self.halt(uncertain(self.record.id, work))
         return None
 
     def halt(self, error: AgentVMError) -> Halt:
         """Stop the run: from now on no work is done and nothing journaled, whatever the agent catches."""
         self._halted = self._halted or Halt(error)
         return self._halted
+
+    def stop(self, error: AgentVMError) -> None:
+        """Halt, and cancel what is under way."""
+        self.halt(error)
+        self.scope.cancel()
+
+    @property
+    def halted(self) -> bool:
+        return self._halted is not None
 
     def check(self) -> None:
         """Raise what the session was halted with, if it was."""
@@ -243,13 +275,13 @@ class Session:
     def intend(self, work: Work) -> Commit:
         """Journal that a write is about to start."""
         detail: dict[str, Any] = {"idempotency_key": self.context(work.path).idempotency_key}
-        if self.lineage is not None and not self._intents:
+        if self.lineage is not None and not self.history.wrote:
             detail[USED] = list(self.lineage.used)
         now = time.time()
-        self._intents[work.path] = work.key
         event = Event(
             EventKind.INTENT, work.path, work.site, work.node, work.key, None, started_at=now, detail=detail
         )
+        self.history.add(event)
         return self.append(event)
 
     def context(self, path: str) -> CallContext:
@@ -314,10 +346,11 @@ class Session:
 
     async def durable(self, commit: Commit) -> None:
         """Wait for a commit. Raises Halt if the store cannot be written."""
-        try:
-            await commit.wait()
-        except StoreError as error:
-            raise self.halt(error) from None
+        with self.activity:
+            try:
+                await commit.wait()
+            except StoreError as error:
+                raise self.halt(error) from None
 
     def fingerprint(self, work: Work) -> str:
         """What tells whether a callee changed its arguments."""
@@ -345,7 +378,7 @@ class Session:
             memo = MemoEntry(work.key, name, self.record.id, work.path, now, expires)
         changed, values = self._changes(work, before)
         detail = {**outcome.detail, **changed}
-        return self._note(work, name, Source.EXECUTED, started, detail, {name: data, **values}, memo)
+        return self._note(work, name, outcome.source, started, detail, {name: data, **values}, memo)
 
     def failed(self, work: Work, error: BaseException, started: float, before: str = "") -> Commit:
         """Journal an exception."""
@@ -383,10 +416,10 @@ class Session:
         values: Mapping[Digest, bytes] | None = None,
         memo: MemoEntry | None = None,
     ) -> Commit:
-        if source is Source.EXECUTED:
-            self.progress.executed += 1
-        else:
+        if source in (Source.MEMO, Source.SHARED):
             self.progress.reused += 1
+        else:
+            self.progress.executed += 1
         event = Event(
             EventKind.DONE,
             work.path,
@@ -405,6 +438,9 @@ class Session:
 USED = "used"
 """In the detail of a fork's first intent: paths inherited by then, of results that depend on writes."""
 
+WAITING = frozenset({"agent", "human"})
+"""Kinds of work that by themselves only wait for other work, or for a person."""
+
 
 def encoded_error(error: BaseException) -> bytes:
     """The exception as bytes; one that cannot be stored as its text."""
@@ -421,11 +457,16 @@ def _encoded(work: Work, value: Any) -> bytes:
         raise UnstorableValue(f"{error} (at {work.path})") from None
 
 
-def _uncertain(run_id: str, work: Work) -> UncertainWrite:
+def uncertain(run_id: str, work: Work) -> UncertainWrite:
+    """What a run ends with that finds a write in doubt."""
+    command = f"agentvm resolve {run_id} {shlex.quote(work.path)}"
     return UncertainWrite(
         f"{work.site} at {work.path} was started before the process died, and its result is not known: "
-        "it may or may not have happened. Look, then start the run anew, or declare the tool "
-        f"idempotent=True if repeating it is harmless. The run is {run_id}."
+        "it may or may not have happened. Look, then say what became of it:\n"
+        f"  it happened, and this is its result: {command} --done VALUE\n"
+        f"  it did not happen, do it now:        {command} --retry\n"
+        f"  give the run up:                     {command} --abort\n"
+        "A tool that may be repeated without harm can be declared idempotent=True."
     )
 
 

@@ -17,11 +17,13 @@ from typing import Any
 from agentvm_compiler.calls import Agent, LlmRequest, Tool, serving
 from agentvm_compiler.compile import Compiled
 from agentvm_compiler.errors import InternalError
+from agentvm_compiler.human import is_human
 from agentvm_compiler.ir import Node
 from agentvm_compiler.wire import Stage
 
 from .asking import Place, ask_request, complete
 from .errors import is_failure
+from .humans import ask_person
 from .session import Outcome, Session
 from .tools import call_tool, tool_work, within_tool
 
@@ -74,7 +76,10 @@ class Tracer:
         return await ask_request(self._session, self._place("llm"), request, traced=True)
 
     async def tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return await call_tool(self._session, self._place(tool.name), tool, args, kwargs, traced=True)
+        place = self._place(tool.name)
+        if is_human(tool):
+            return await ask_person(self._session, place, args, kwargs, traced=True)
+        return await call_tool(self._session, place, tool, args, kwargs, traced=True)
 
     async def agent(self, agent: Agent, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         place = self._place(agent.name)

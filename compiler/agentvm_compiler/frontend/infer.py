@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agentvm_compiler.calls import Agent, Tool, llm
+from agentvm_compiler.human import is_human
 
 from .callees import is_gather, written_method
 from .contents import DISPLAYS, Contents, default_of
@@ -371,7 +372,7 @@ class Types:
 
     def _call(self, expression: ast.Call) -> Type:
         callee = self.scope.resolve(expression.func)
-        if callee is llm:
+        if callee is llm or is_human(callee):
             asked = next((each.value for each in expression.keywords if each.arg == "returns"), None)
             kind = str if asked is None else evaluate(asked, self.scope)
             return Any if kind is UNKNOWN else kind

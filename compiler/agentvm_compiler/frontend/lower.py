@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentvm_compiler.calls import Agent, Effect, Tool, joined, llm
+from agentvm_compiler.human import is_human
 from agentvm_compiler.ir import LITERALS, Kind, Node, Program, Region, Span
 
 from .alias import Analysis
@@ -371,7 +372,7 @@ class Lowering:
         """Add `name = await call` as a node; the arguments hold no awaits any more."""
         callee = self.scope.resolve(call.func)
         callee = agent_of(callee) or callee
-        kind = Kind.LLM if callee is llm else Kind.TOOL if isinstance(callee, Tool) else Kind.AGENT
+        kind = _call_kind(callee)
         label = "llm" if callee is llm else callee.name
         if isinstance(callee, Agent):
             self.callees.append(callee)
@@ -430,6 +431,14 @@ class Lowering:
     def _unpack(self, target: ast.expr, block: Block, place: ast.AST) -> None:
         unpack = ast.Assign([target], ast.Name(self.own("item"), ast.Load()))
         self.python(ast.fix_missing_locations(ast.copy_location(unpack, place)), block)
+
+
+def _call_kind(callee: object) -> Kind:
+    if callee is llm:
+        return Kind.LLM
+    if is_human(callee):
+        return Kind.HUMAN
+    return Kind.TOOL if isinstance(callee, Tool) else Kind.AGENT
 
 
 def _is_text(statement: ast.stmt) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 
 from agentvm_compiler.calls import Effect
-from agentvm_compiler.ir import Kind, Module, Node, Region, base
+from agentvm_compiler.ir import CALLS, Kind, Module, Node, Region, base
 
 from .parsed import assigned, call_of, options
 
@@ -50,7 +50,7 @@ class _Facts:
             self._node(node)
 
     def _node(self, node: Node) -> None:
-        if node.kind in (Kind.LLM, Kind.TOOL, Kind.AGENT, Kind.MAP):
+        if node.kind in (*CALLS, Kind.MAP):
             self.bound.update(node.results)
             call = call_of(node) if node.kind is Kind.LLM else None
             named = options(call) if call is not None else None

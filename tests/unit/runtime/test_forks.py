@@ -321,8 +321,12 @@ async def test_a_write_of_unknown_outcome_is_not_repeated_by_a_fork(bench: Bench
                 break
         while not SENT:
             await anyio.lowlevel.checkpoint()
-    with pytest.raises(UncertainWrite, match=run.id):
-        await bench.fork(run.id)
+    async with AgentVM(store=bench.store, llm=bench.model) as vm:
+        fork = await vm.fork(run.id)
+        with pytest.raises(UncertainWrite, match=f"agentvm resolve {fork.id} 'stuck#1' --done"):
+            await fork.result()
+        await vm.resolve(fork, value="by hand")
+        assert await (await vm.resume(fork)).result() == "by hand"
     assert await bench.fork(run.id, set={"stuck": "done"}) == ("done", [])
     assert SENT == ["<name bees>"]
 

@@ -1,0 +1,74 @@
+"""What of a run is under way, and what waits for people.
+
+A run is *quiet* when some of its calls wait for an answer and nothing of it is
+being done; then it may be suspended (`attending`).
+"""
+
+from __future__ import annotations
+
+import anyio
+
+from .records import Event
+from .slots import Slot
+
+
+class Activity:
+    """The account of one run; also a context manager, within which something is being done."""
+
+    def __init__(self) -> None:
+        self._under_way = 0
+        self._answers: dict[tuple[str, str], Event] = {}
+        self._waiting: dict[tuple[str, str], tuple[int, Slot]] = {}
+        self._changed = anyio.Event()
+
+    def __enter__(self) -> None:
+        self._under_way += 1
+
+    def __exit__(self, *raised: object) -> None:
+        self._under_way -= 1
+        self.nudge()
+
+    @property
+    def quiet(self) -> bool:
+        return bool(self._waiting) and not self._under_way
+
+    @property
+    def waiting(self) -> list[str]:
+        """Paths of the questions that wait for an answer, in the order they began to."""
+        return [path for path, _ in self._waiting]
+
+    async def changed(self) -> None:
+        """Return at the next change, or nudge."""
+        await self._changed.wait()
+
+    def nudge(self) -> None:
+        """Let who waits for a change look again."""
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def answer(self, path: str, key: str, *, after: int = 0) -> Event:
+        """The message that answers a question, when it is there.
+
+        Args:
+            after: number of a message that was refused.
+        """
+        found = self._answers.get((path, key))
+        if found is not None and found.seq > after:
+            return found
+        slot = Slot()
+        self._waiting[path, key] = (after, slot)
+        self.nudge()
+        try:
+            message: Event = await slot.wait()
+            return message
+        finally:
+            self._waiting.pop((path, key), None)
+
+    def give(self, message: Event) -> None:
+        """Take note of an answer, and let the call that waits for it go on."""
+        place = (message.path, message.key)
+        self._answers[place] = message
+        after, slot = self._waiting.get(place, (0, None))
+        if slot is not None and message.seq > after:
+            del self._waiting[place]
+            slot.set(message)

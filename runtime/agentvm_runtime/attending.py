@@ -1,0 +1,53 @@
+"""Attending to a run while it is driven: its mailbox, and when to suspend it.
+
+This goes on beside the program. Messages are answers, which calls may be
+waiting for, and the wish to cancel. A run of which nothing is under way while
+some calls wait for answers is suspended.
+"""
+
+from __future__ import annotations
+
+import anyio
+
+from .errors import RunCancelled
+from .mailbox import read
+from .questions import question_of, suspension
+from .records import EventKind
+from .session import Session
+
+POLL_SECONDS = 0.5
+"""How often the mailbox is looked at; so long it may take until another process is heard."""
+
+
+async def attend(session: Session) -> None:
+    """Take messages as they come; returns when the run is stopped because of one, or suspended."""
+    heard = 0
+    while not session.halted:
+        heard = await take_messages(session, heard)
+        if session.activity.quiet:
+            # What was just given to waiting code may lead to more work.
+            await anyio.wait_all_tasks_blocked()
+            heard = await take_messages(session, heard)
+            if session.activity.quiet:
+                _suspend(session)
+                return
+        with anyio.move_on_after(POLL_SECONDS):
+            await session.activity.changed()
+
+
+async def take_messages(session: Session, heard: int = 0) -> int:
+    """Act on the messages after number `heard`; returns the number of the last."""
+    for message in await read(session.store, session.record.id):
+        if message.seq <= heard:
+            continue
+        heard = message.seq
+        if message.kind is EventKind.CANCELLED:
+            session.stop(RunCancelled(f"Run {session.record.id} was cancelled."))
+        elif message.kind is EventKind.ANSWERED:
+            session.activity.give(message)
+    return heard
+
+
+def _suspend(session: Session) -> None:
+    asked = [question_of(session.history.asked[path]) for path in session.activity.waiting]
+    session.stop(suspension(session.record.id, asked))

@@ -1,0 +1,53 @@
+"""What a run's journal says when it is read, by path.
+
+The journal is a list of what happened; executing the run again asks of a path:
+is there a result, was a write started, was the question put already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .records import Event, EventKind
+
+
+class History:
+    """A journal, indexed. Later events count over earlier ones."""
+
+    def __init__(self, journal: Iterable[Event]) -> None:
+        self.results: dict[str, Event] = {}
+        self.intents: dict[str, Event] = {}
+        """Writes that were started, whether or not a result is there."""
+        self.released: dict[str, str] = {}
+        """Writes in doubt that may be started again: keys by path."""
+        self.asked: dict[str, Event] = {}
+        """Questions put to a person, whether or not there is an answer."""
+        self.wrote = False
+        """Whether the run may have changed the world."""
+        for each in journal:
+            self.add(each)
+
+    def add(self, event: Event) -> None:
+        match event.kind:
+            case EventKind.DONE | EventKind.FAILED:
+                self.results[event.path] = event
+            case EventKind.INTENT:
+                self.intents[event.path] = event
+                self.wrote = True
+            case EventKind.RELEASED:
+                self.intents.pop(event.path, None)
+                self.released[event.path] = event.key
+            case EventKind.ASKED:
+                self.asked[event.path] = event
+
+    def in_doubt(self) -> list[Event]:
+        """Writes that were started and have no result, in the order they were started."""
+        return [each for path, each in self.intents.items() if not self._has_result(path, each.key)]
+
+    def open_questions(self) -> list[Event]:
+        """Questions without an answer, in the order they were put."""
+        return [each for path, each in self.asked.items() if not self._has_result(path, each.key)]
+
+    def _has_result(self, path: str, key: str) -> bool:
+        found = self.results.get(path)
+        return found is not None and found.key == key

@@ -1,0 +1,204 @@
+"""People and runs, by the command line: `answer`, `resolve`, `cancel`, each from a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+FLOW = """\
+import asyncio, sys
+from enum import Enum
+from pathlib import Path
+
+from agentvm import agent, ask_human, llm, tool
+from agentvm.testing import ScriptedLLM
+
+HERE = Path(__file__).parent
+
+
+class Verdict(Enum):
+    GO = "go"
+    STOP = "stop"
+
+
+@tool
+async def send(text: str) -> str:
+    with (HERE / "sent.log").open("a") as log:
+        log.write(text + "\\n")
+    if (HERE / "hold").exists():
+        print("holding", file=sys.stderr, flush=True)
+        await asyncio.Event().wait()
+    return f"sent {text}"
+
+
+@agent
+async def review(topic: str) -> str:
+    draft = await llm(f"draft {topic}")
+    verdict = await ask_human(f"What of {draft}?", returns=Verdict)
+    if verdict is Verdict.STOP:
+        return "stopped"
+    name = await ask_human("To whom?")
+    return await send(f"{draft} to {name}")
+
+
+@agent
+async def twice(text: str) -> list[str]:
+    return [await send(text), await send(text + " again")]
+
+
+model = ScriptedLLM(lambda call: call.prompt.upper())
+"""
+MODEL = ("--llm", "scripted:flow.py:model")
+
+
+class Cli:
+    """Runs `agentvm` in a folder with `flow.py` and a store of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "flow.py").write_text(FLOW)
+        self.folder = folder
+        paths = [str(ROOT), *(str(ROOT / each) for each in ("compiler", "runtime", "serving"))]
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENTVM_")}
+        self.environment = kept | {
+            "PYTHONPATH": os.pathsep.join(paths),
+            "AGENTVM_STORE": f"sqlite+aiosqlite:///{folder / 'store.db'}",
+            "NO_COLOR": "1",
+        }
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "agentvm", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def json(self, *arguments: str) -> tuple[int, dict[str, Any]]:
+        """Exit code and document."""
+        done = self(*arguments, "--json")
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    def start(self, agent: str, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+        """Run an agent until its tool holds; the process and the run's id."""
+        (self.folder / "hold").touch()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agentvm", "run", f"flow.py:{agent}", *arguments, *MODEL],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        seen = []
+        for line in process.stderr:
+            seen.append(line)
+            if line == "holding\n":
+                break
+        (self.folder / "hold").unlink()
+        return process, next(line.split()[1] for line in seen if line.startswith("run "))
+
+    @property
+    def sent(self) -> list[str]:
+        log = self.folder / "sent.log"
+        return log.read_text().splitlines() if log.exists() else []
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path)
+
+
+def test_a_run_waits_for_people_and_goes_on_when_answered(cli: Cli):
+    """Exit code 3 while it waits; an answer goes on with it, to the next question or to the end."""
+    code, document = cli.json("run", "flow.py:review", "-i", "topic=tea", *MODEL)
+    assert (code, document["status"]) == (3, "suspended")
+    run = document["run"]
+    assert "What of DRAFT TEA?" in document["error"]
+    assert cli("answer", run).stdout.startswith("human#1: What of DRAFT TEA?")
+
+    refused = cli("answer", run, "perhaps")
+    assert refused.returncode == 2
+    assert "'perhaps' is no answer to 'What of DRAFT TEA?'" in refused.stderr
+
+    code, document = cli.json("answer", run, "human#1", "go")
+    assert (code, document["status"]) == (3, "suspended")
+    assert cli.sent == []
+    done = cli("answer", run, "Ada")
+    assert (done.returncode, done.stdout) == (0, "sent DRAFT TEA to Ada\n"), done.stderr
+    assert cli.sent == ["DRAFT TEA to Ada"]
+    assert cli("answer", run, "Bob").returncode == 2
+
+
+def test_an_answer_may_wait_for_the_resume(cli: Cli):
+    """With --no-resume it is only recorded; `agentvm resume` goes on with it."""
+    run = cli.json("run", "flow.py:review", "-i", "topic=tea", *MODEL)[1]["run"]
+    done = cli("answer", run, "stop", "--no-resume")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"agentvm resume {run}" in done.stderr
+    code, document = cli.json("resume", run)
+    assert (code, document["result"]) == (0, "stopped")
+
+
+def killed(cli: Cli) -> str:
+    """A run whose process was killed in the middle of its first write."""
+    process, run = cli.start("twice", "-i", "text=hello")
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    resumed = cli("resume", run)
+    assert resumed.returncode == 3
+    assert f"agentvm resolve {run} 'send#1' --done VALUE" in resumed.stderr
+    assert cli.sent == ["hello"]
+    return run
+
+
+def test_a_write_in_doubt_is_settled_as_done(cli: Cli):
+    """The run goes on with the value somebody gave."""
+    run = killed(cli)
+    assert cli("resolve", run).returncode == 2
+    assert cli("resolve", run, "send#2", "--retry").returncode == 2
+    done = cli("resolve", run, "send#1", "--done", "by hand")
+    assert done.returncode == 0
+    assert f"agentvm resume {run}" in done.stdout
+    code, document = cli.json("resume", run)
+    assert (code, document["result"]) == (0, ["by hand", "sent hello again"])
+    assert cli.sent == ["hello", "hello again"]
+
+
+def test_a_write_in_doubt_is_started_again_or_given_up(cli: Cli):
+    """--retry repeats it at the resume; --abort ends the run."""
+    run = killed(cli)
+    assert cli("resolve", run, "--retry").returncode == 0
+    assert cli.json("resume", run)[1]["result"] == ["sent hello", "sent hello again"]
+    assert cli.sent == ["hello", "hello", "hello again"]
+    (cli.folder / "sent.log").unlink()
+    run = killed(cli)
+    assert cli("resolve", run, "send#1", "--abort").returncode == 0
+    code, document = cli.json("resume", run)
+    assert (code, document["status"]) == (1, "cancelled")
+    assert cli.sent == ["hello"]
+
+
+def test_a_run_is_cancelled_from_another_process(cli: Cli):
+    """The process that drives it ends with code 1 and writes nothing more."""
+    process, run = cli.start("twice", "-i", "text=hello")
+    cancelled = cli("cancel", run)
+    assert (cancelled.returncode, cancelled.stdout) == (0, f"Run {run} is cancelled.\n")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, errors
+    assert "was cancelled" in errors
+    assert cli.sent == ["hello"]
+    assert cli.json("resume", run)[1]["status"] == "cancelled"
+    assert "had ended already" not in cli("cancel", run).stdout
