@@ -13,6 +13,7 @@ from .explain import explain
 from .frontend.alias import Analysis
 from .frontend.fingerprint import fingerprint
 from .frontend.kept import without_kept
+from .frontend.lifted import with_lifted
 from .frontend.lower import Decision, Lowering
 from .frontend.scope import Scope
 from .frontend.source import Source, source_of
@@ -119,7 +120,7 @@ def _left_out() -> frozenset[str]:
 
 
 def _lowered(agent: Agent, source: Source) -> tuple[Scope, Lowering, Program]:
-    scope = Scope(without_kept(source, _effect_of))
+    scope = Scope(without_kept(with_lifted(source.fn) or source, _effect_of))
     lowering = Lowering(Analysis(scope), _effect_of)
     return scope, lowering, lowering.program(agent.ref)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from agentvm_compiler.calls import Agent, Effect, Tool
@@ -25,7 +25,7 @@ from .decide import Unsupported
 from .fitting import check_bound
 from .scope import Scope
 from .source import Source
-from .tree import COMPREHENSIONS, NESTED_SCOPES, FunctionTree, statements_in
+from .tree import COMPREHENSIONS, NESTED_SCOPES, FunctionTree, blocks_in
 
 EffectOf = Callable[[Agent], Effect]
 
@@ -122,7 +122,7 @@ class _Rewriting:
         for node in self._scope.tree.every(ast.Await, nested=False):
             self._strip(node)
         self._note_parents()
-        for block in [*_blocks(self._tree)]:
+        for block in [*blocks_in(self._tree)]:
             index = 0
             while index < len(block):
                 self._statement(block, index)
@@ -364,14 +364,3 @@ class _Rewriting:
                 return False
             node = parent
         return True
-
-
-def _blocks(tree: ast.AST) -> Iterator[list[ast.stmt]]:
-    """The lists of statements of a function, not of those within it."""
-    for field in ("body", "orelse", "finalbody"):
-        block = getattr(tree, field, None)
-        if isinstance(block, list):
-            yield block
-    for each in statements_in(tree):
-        if not isinstance(each, NESTED_SCOPES):
-            yield from _blocks(each)

@@ -38,7 +38,7 @@ class Scope:
         self.shadowed = self.locals | _bound_inside(self.tree)
         """Names never taken for a global: too many, if anything, which is safe."""
         self.globals = source.fn.__globals__
-        self.cells = _cells(source.fn)
+        self.cells = {**_cells(source.fn), **source.lifted}
         self.rebound = source.rebound
         """Module-level names that some function assigns."""
         self._facts: dict[Any, Facts[Any]] = {}

@@ -8,10 +8,11 @@ import inspect
 import sys
 import sysconfig
 import types
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from .tree import FunctionTree, Tree, statements_in
 
@@ -38,6 +39,8 @@ class Source:
     first_line: int
     rebound: frozenset[str]
     """Names that a `global` statement anywhere in the file makes assignable."""
+    lifted: Mapping[str, types.FunctionType] = field(default_factory=dict)
+    """Functions that were defined inside this one (see `lifted`)."""
 
     @functools.cached_property
     def index(self) -> Tree:
@@ -101,7 +104,15 @@ def source_of(fn: Callable[..., Any]) -> Source | None:
     """The source of a plain Python function; None where there is none to be had."""
     if not isinstance(fn, types.FunctionType):
         return None
-    return _source_of(fn)
+    return _given.get(fn) or _source_of(fn)
+
+
+def give_source(fn: types.FunctionType, source: Source) -> None:
+    """Say what the source is of a function that no file holds as it is."""
+    _given[fn] = source
+
+
+_given: WeakKeyDictionary[types.FunctionType, Source] = WeakKeyDictionary()
 
 
 @functools.lru_cache(maxsize=4096)

@@ -99,12 +99,16 @@ def _analysed(source: Source) -> Analysis | None:
     """The analysis of a function; None if it is under way already."""
     from .alias import Analysis
     from .kept import without_kept
+    from .lifted import with_lifted
 
     if source.fn in _under_way:
         return None
     _under_way.add(source.fn)
     try:
-        return Analysis(Scope(without_kept(source, lambda agent: Effect.PURE)))  # when it begins is no matter
+        if isinstance(source.tree, ast.AsyncFunctionDef):
+            source = with_lifted(source.fn) or source
+            source = without_kept(source, lambda agent: Effect.PURE)  # when a task begins is no matter
+        return Analysis(Scope(source))
     finally:
         _under_way.discard(source.fn)
 

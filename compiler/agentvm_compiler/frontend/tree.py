@@ -72,6 +72,17 @@ def statements_in(node: ast.AST) -> Iterator[ast.AST]:
         yield from getattr(node, field, ())
 
 
+def blocks_in(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    """The lists of statements in a function, not those of functions and classes within it."""
+    for field in ("body", "orelse", "finalbody"):
+        block = getattr(node, field, None)
+        if isinstance(block, list):
+            yield block
+    for each in statements_in(node):
+        if not isinstance(each, NESTED_SCOPES):
+            yield from blocks_in(each)
+
+
 def _children_in_scope(node: ast.AST) -> list[ast.AST]:
     """The nodes directly in a node where a name that is bound is one of the function's."""
     if isinstance(node, NESTED_SCOPES):
