@@ -44,9 +44,9 @@ class Stage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    times: int = 1
+    times: int = Field(default=1, ge=1)
     """How many such stages come one after the other."""
-    calls: int = 1
+    calls: int = Field(default=1, ge=0)
     """Model calls that run side by side in this stage."""
     input_tokens: int = 0
     """Expected prompt tokens of one call."""
@@ -87,7 +87,7 @@ class Hints(BaseModel):
     """Wanted time between tokens, seconds (`latency` only)."""
     remaining: tuple[Stage, ...] = Field(default=())
     """Forecast of what follows this call on its critical path, next stage first."""
-    siblings: int = 1
+    siblings: int = Field(default=1, ge=1)
     """Calls joined with this one by the same later node, itself included."""
     prefix_group: str = ""
     """Calls with the same non-empty group begin with the same prompt text."""

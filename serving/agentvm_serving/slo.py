@@ -90,7 +90,12 @@ def deadline_of(hints: Hints | None, arrival: float, output_tokens: int = 0) -> 
             candidates.append(hints.run_deadline)
         if hints.slo == "latency":
             ttft = LATENCY_TTFT_SECONDS if hints.ttft is None else hints.ttft
-            tbt = LATENCY_TBT_SECONDS if hints.tbt is None else hints.tbt
-            candidates.append(arrival + ttft + output_tokens * tbt)
+            candidates.append(arrival + ttft + output_tokens * pace_of(hints))
     # A NaN compares false with everything and would scramble the whole queue, not only its sender's place.
     return min(filter(math.isfinite, candidates), default=arrival + BEST_EFFORT_SECONDS)
+
+
+def pace_of(hints: Hints) -> float:
+    """Seconds wanted between two tokens of a `latency` request."""
+    wanted = hints.tbt
+    return LATENCY_TBT_SECONDS if wanted is None or not math.isfinite(wanted) else wanted

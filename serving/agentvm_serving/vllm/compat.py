@@ -12,7 +12,7 @@ from typing import Any
 from .queue import RankedQueue
 
 ATTRIBUTES = ("running", "waiting", "requests", "policy", "scheduler_config")
-METHODS = ("add_request", "schedule", "_free_request", "finish_requests")
+METHODS = ("add_request", "schedule", "update_from_output", "_free_request", "finish_requests")
 QUEUES = ("waiting", "skipped_waiting")
 """Queues to keep in rank order, where the version has them (`skipped_waiting`: 0.26 to 0.31)."""
 

@@ -59,6 +59,10 @@ class RankedQueue:
         gone = {request.request_id for request in requests}
         self._entries = [entry for entry in self._entries if entry[1].request_id not in gone]
 
+    def reorder(self) -> None:
+        """Put all where their ranks belong now. O(W log W)."""
+        self._entries = sorted(((self._rank(request), request) for _, request in self._entries), key=_rank_of)
+
     def __bool__(self) -> bool:
         return bool(self._entries)
 

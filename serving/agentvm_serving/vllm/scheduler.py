@@ -10,15 +10,24 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from agentvm_serving.policy import DEFAULT_POLICY, Rank, RequestView, policy_named
-from agentvm_serving.slo import from_extra_args
 
 from . import POLICY_VARIABLE
 from .compat import obstacles, ranked_queues
-from .journal import Counts, EventLog, unix_seconds
+from .journal import Counts, EventLog
 from .queue import RankedQueue
+from .tracker import Tracker, batch_of
+
+PLANNED_A_STEP = 100
+"""Requests that are ranked anew for each step, on average, at most."""
+LAST = sys.maxsize
+"""The tier after all others."""
+ENDED_BY_ITSELF = frozenset(("FINISHED_STOPPED", "FINISHED_LENGTH_CAPPED"))
+"""Statuses of requests that tell how long such requests are."""
 
 logger = logging.getLogger("vllm.agentvm")  # below "vllm", so that it appears in the engine's own log
 
@@ -28,10 +37,13 @@ if TYPE_CHECKING:
         """What the mixin uses of vLLM's `Scheduler`."""
 
         running: list[Any]
+        requests: dict[str, Any]
+        scheduler_config: Any
 
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
         def add_request(self, request: Any) -> None: ...
         def schedule(self, *args: Any, **kwargs: Any) -> Any: ...
+        def update_from_output(self, output: Any, *args: Any, **kwargs: Any) -> Any: ...
         def _select_waiting_queue_for_scheduling(self) -> Any: ...
         def _free_request(self, request: Any, *args: Any, **kwargs: Any) -> Any: ...
         def shutdown(self) -> None: ...
@@ -42,15 +54,18 @@ else:
 class PolicyMixin(_Stock):
     """Orders a stock scheduler's requests by a policy, and logs their stages."""
 
+    clock = staticmethod(time.time)
+    """Unix seconds."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         name = os.environ.get(POLICY_VARIABLE) or DEFAULT_POLICY
         self._policy = policy_named(name)
-        self._views: dict[str, RequestView] = {}
+        self._tracker = Tracker(slots=self.scheduler_config.max_num_seqs)
         self._unscheduled: set[str] = set()
-        self._ranks: dict[str, Rank] = {}
-        self._admitted = False
-        self._ordinal = 0
+        self._sorted = True
+        self._planned = 0
+        self._step_began = 0.0
         self.counts = Counts()
         self._events = EventLog.from_environment()
         problems = obstacles(self)
@@ -68,19 +83,42 @@ class PolicyMixin(_Stock):
 
     def add_request(self, request: Any) -> None:
         """Rank a new request, then let vLLM enqueue it."""
-        if request.request_id not in self._views:  # else the next input of a streaming session
+        if request.request_id not in self._tracker.views:  # else the next input of a streaming session
             self._introduce(request)
         super().add_request(request)
 
     def schedule(self, *args: Any, **kwargs: Any) -> Any:
-        """Plan one step, with `running` in rank order so that its tail is the last due."""
-        if self._ordering and self._admitted:
-            # Removals keep the order, so only an admission calls for sorting.
-            self.running.sort(key=self._rank)
-            self._admitted = False
+        """Plan one step, with `running` in rank order so that its tail is what can wait longest."""
+        if self._ordering:
+            self._plan()
+        self._step_began = self.clock()
         output = super().schedule(*args, **kwargs)
         self._note_admissions(output)
         return output
+
+    def update_from_output(self, output: Any, *args: Any, **kwargs: Any) -> Any:
+        """Learn how long the step took, then let vLLM take its tokens."""
+        batch = batch_of(self.requests, output.num_scheduled_tokens)
+        if batch.prefill or batch.decodes:
+            self._tracker.steps.measured(batch, self.clock() - self._step_began)
+        self._step_began = self.clock()  # of the next step, if that is under way already
+        return super().update_from_output(output, *args, **kwargs)
+
+    def _plan(self) -> None:
+        """Rank all anew when that is due, the more seldom the more there are."""
+        every = self._policy.every
+        self._planned += 1
+        if every and self._planned >= max(every, len(self._tracker.views) // PLANNED_A_STEP):
+            self._planned = 0
+            self._tracker.refresh(self.requests, self.running)
+            self._policy.plan(self._tracker.views.values(), self._tracker.engine(self.clock()))
+            for name in ranked_queues(self):
+                getattr(self, name).reorder()
+            self._sorted = False
+        if not self._sorted:
+            # Removals keep the order, so only an admission or a plan calls for sorting.
+            self.running.sort(key=self._rank)
+            self._sorted = True
 
     def _select_waiting_queue_for_scheduling(self) -> Any:
         """Take from whichever queue has the smaller rank at its head (vLLM before 0.32 has two)."""
@@ -94,13 +132,12 @@ class PolicyMixin(_Stock):
         """Forget a finished or aborted request, after vLLM has freed it."""
         freed = super()._free_request(request, *args, **kwargs)
         name = request.request_id
-        view = self._views.pop(name, None)
-        self._ranks.pop(name, None)
+        status = request.status.name
+        view = self._tracker.forget(request, by_itself=status in ENDED_BY_ITSELF)
         self._unscheduled.discard(name)
         if view is not None:
             self.counts.finished += 1
-            produced = int(getattr(request, "num_output_tokens", 0))
-            self._log("finished", name, view, status=request.status.name, output_tokens=produced)
+            self._log("finished", name, view, status=status, output_tokens=request.num_output_tokens)
         return freed
 
     def shutdown(self) -> None:
@@ -110,36 +147,30 @@ class PolicyMixin(_Stock):
 
     def _introduce(self, request: Any) -> None:
         name = request.request_id
-        hints = from_extra_args(getattr(request.sampling_params, "extra_args", None), request=name)
-        view = RequestView(
-            ordinal=self._ordinal,
-            arrival=unix_seconds(request.arrival_time),
-            hints=hints,
-            prompt_tokens=request.num_prompt_tokens,
-        )
-        self._ordinal += 1
-        self._views[name] = view
-        self._ranks[name] = self._policy(view)
+        view = self._tracker.introduce(request)
+        self._policy.plan([view], self._tracker.engine(self.clock()))
         self._unscheduled.add(name)
         self.counts.added += 1
-        self.counts.with_hints += hints is not None
+        self.counts.with_hints += view.hints is not None
         self._log("added", name, view)
 
     def _note_admissions(self, output: Any) -> None:
         cached = output.scheduled_cached_reqs
         resumed = getattr(cached, "resumed_req_ids", None)
-        self._admitted |= bool(output.scheduled_new_reqs or resumed)
+        if output.scheduled_new_reqs or resumed:
+            self._sorted = False
         if not self._unscheduled:
             return
         for new in output.scheduled_new_reqs:  # a resumed request may appear here again
             if new.req_id in self._unscheduled:
                 self._unscheduled.remove(new.req_id)
                 self.counts.first_scheduled += 1
-                self._log("first_scheduled", new.req_id, self._views[new.req_id])
+                self._log("first_scheduled", new.req_id, self._tracker.views[new.req_id])
 
     def _rank(self, request: Any) -> Rank:
+        view = self._tracker.views.get(request.request_id)
         # A request vLLM put in a queue without `add_request` goes last, not down with the engine.
-        return self._ranks.get(request.request_id, (float("inf"), id(request)))
+        return view.rank if view is not None else (LAST, 0.0, id(request))
 
     def _log(self, event: str, name: str, view: RequestView, **fields: Any) -> None:
         key = view.hints.key if view.hints else ""

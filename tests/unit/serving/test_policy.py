@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 
 from agentvm_compiler.errors import ConfigError
-from agentvm_compiler.wire import Hints
-from agentvm_serving.policy import POLICIES, RequestView, policy_named
+from agentvm_compiler.wire import Hints, Stage
+from agentvm_serving.estimate.lengths import Lengths
+from agentvm_serving.policy import POLICIES, EngineView, Policy, RequestView, policy_named
 from agentvm_serving.slo import BEST_EFFORT_SECONDS
 from agentvm_serving.vllm.queue import RankedQueue
 
+NOW = 1000.0
 
-def view(ordinal: int, arrival: float = 0.0, deadline: float | None = None) -> RequestView:
+
+def view(ordinal: int, arrival: float = 0.0, deadline: float | None = None, **known: Any) -> RequestView:
     hints = None if deadline is None else Hints(slo="deadline", deadline=deadline)
-    return RequestView(ordinal=ordinal, arrival=arrival, hints=hints)
+    return RequestView(**{"ordinal": ordinal, "arrival": arrival, "hints": hints, "prompt_tokens": 1} | known)
 
 
-def order(policy: str, *views: RequestView) -> list[int]:
-    return [each.ordinal for each in sorted(views, key=POLICIES[policy])]
+def sited(ordinal: int, site: str, deadline: float = NOW + 60, **known: Any) -> RequestView:
+    """A request of a program that arrives now."""
+    return view(ordinal, NOW, hints=Hints(slo="deadline", deadline=deadline, site=site), **known)
+
+
+def chat(ordinal: int, arrival: float) -> RequestView:
+    return view(ordinal, arrival, hints=Hints(slo="latency", ttft=1.0, tbt=0.2, site="chat"))
+
+
+def learnt(**lengths: int) -> Lengths:
+    """Lengths of sites that always give so many tokens."""
+    found = Lengths()
+    for site, length in lengths.items():
+        for _ in range(20):
+            found.finished(site, length)
+    return found
+
+
+def order(policy: str | Policy, *views: RequestView, **engine: Any) -> list[int]:
+    """Ordinals in the order in which the policy serves."""
+    chosen = POLICIES[policy] if isinstance(policy, str) else policy
+    chosen.plan(views, EngineView(**{"now": NOW, "step": 0.1, "per_prefill": 0.001} | engine))
+    return [each.ordinal for each in sorted(views, key=lambda each: each.rank)]
 
 
 def test_edf_serves_the_earliest_deadline_first():
@@ -36,20 +63,114 @@ def test_edf_does_not_starve_plain_clients():
     assert order("edf", view(1, deadline=late), view(0), view(2, deadline=1)) == [2, 0, 1]
 
 
+def test_edf_drop_serves_last_what_is_late_already():
+    """Those in the order of arrival."""
+    views = view(0, deadline=NOW - 1), view(1, deadline=NOW + 0.05), view(2, deadline=NOW + 9)
+    assert order("edf_drop", *views) == [2, 0, 1]
+
+
 def test_fcfs_ignores_deadlines():
     """The stock order, as a policy."""
     assert order("fcfs", view(1, deadline=1), view(0, deadline=9)) == [0, 1]
 
 
+def test_llf_serves_what_has_least_time_to_spare():
+    """A long request before a short one of the same deadline."""
+    assert order("llf", sited(0, "short"), sited(1, "long"), lengths=learnt(short=10, long=300)) == [1, 0]
+
+
+def test_sjf_and_srtf_serve_the_shortest():
+    """By what is expected in all, or of what is left."""
+    lengths = learnt(short=10, long=300)
+    views = sited(0, "long", output_tokens=295, cached_tokens=295), sited(1, "short")
+    assert order("sjf", *views, lengths=lengths) == [1, 0]
+    assert order("srtf", *views, lengths=lengths) == [0, 1]
+
+
+def test_plas_serves_programs_that_had_little_service():
+    """In levels: small differences do not count, the order of arrival does."""
+    of = {run: Hints(run=run) for run in ("much", "little", "none")}
+    views = [view(number, number, hints=hints) for number, hints in enumerate(of.values())]
+    assert order("plas", *views, attained={"much": 2000, "little": 90}) == [1, 2, 0]
+
+
+class TestJit:
+    """`jit`: deadline order over what is feasible together."""
+
+    def test_it_is_deadline_order_where_all_can_be_in_time(self):
+        """Nothing is left out."""
+        views = [sited(n, "report", NOW + due) for n, due in enumerate((30, 10, 20))]
+        assert order("jit", *views, lengths=learnt(report=20), slots=2) == [1, 2, 0]
+
+    def test_what_cannot_be_in_time_goes_last(self):
+        """Even if its deadline is the first."""
+        views = sited(0, "report", NOW + 1), sited(1, "report", NOW + 30)
+        assert order("jit", *views, lengths=learnt(report=20)) == [1, 0]
+
+    def test_where_not_all_fit_the_least_dense_is_left_out(self):
+        """One slot and 10 s for two of 6 s each: the one with the longer prompt, though it is due first."""
+        views = sited(0, "report", NOW + 9.5, prompt_tokens=1000), sited(1, "report", NOW + 10)
+        lengths = learnt(report=60)
+        assert order("edf", *views, lengths=lengths) == [0, 1]
+        assert order("jit", *views, lengths=lengths) == [1, 0]
+
+    def test_work_nearly_done_is_worth_finishing(self):
+        """A running request needs little more for all its tokens, so it is not the one left out."""
+        running = sited(1, "report", NOW + 7, output_tokens=40, cached_tokens=40, running=True)
+        waiting = sited(0, "report", NOW + 7.5)
+        assert order("jit", waiting, running, lengths=learnt(report=60)) == [1, 0]
+
+    def test_stages_to_come_make_a_call_urgent(self):
+        """It is due when they still fit before the program's deadline."""
+        later = Hints(
+            slo="deadline", deadline=NOW + 40, site="report", remaining=(Stage(times=3, output_tokens=80),)
+        )
+        views = sited(0, "report", NOW + 30), view(1, NOW, hints=later)
+        assert order("jit", *views, lengths=learnt(report=20), slots=8) == [1, 0]
+
+    def test_a_late_chat_is_served_as_long_as_it_can_catch_up(self):
+        """Its tokens count one by one."""
+        late, hopeless = chat(0, NOW - 2), chat(1, NOW - 30)
+        lengths = learnt(chat=30)
+        assert order("jit", hopeless, late, sited(2, "chat", NOW + 20), lengths=lengths, slots=4) == [0, 2, 1]
+
+    def test_plain_clients_are_served_in_arrival_order_after_those_with_deadlines(self):
+        """Alone they see first come, first served."""
+        plain = [view(n, arrival=NOW - 3 + n) for n in range(3)]
+        assert order("jit", *reversed(plain)) == [0, 1, 2]
+        assert order("jit", *plain, sited(3, "report", NOW + 100)) == [3, 0, 1, 2]
+
+    def test_nobody_starves(self):
+        """Who has waited too long goes first, but only so many at a time."""
+        old = [view(n, arrival=NOW - 100 + n) for n in range(3)]
+        assert order("jit", *old, sited(3, "report", NOW + 100), slots=16) == [0, 1, 3, 2]
+
+
 @pytest.mark.parametrize("name", sorted(POLICIES))
 def test_ranks_are_total(name):
     """Equal requests keep their arrival order: no rank is shared."""
-    assert POLICIES[name](view(0)) < POLICIES[name](view(1))
+    assert order(name, view(1), view(0)) == [0, 1]
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_odd_requests_are_ranked(name):
+    """Whatever a client sends: no objective, no time, a deadline in the past, or no number at all."""
+    odd = [
+        view(0),
+        view(1, hints=Hints()),
+        view(2, hints=Hints(slo="deadline")),
+        view(3, deadline=-1.0),
+        view(4, deadline=float("nan")),
+        view(5, hints=Hints(slo="latency", ttft=float("inf"), tbt=float("nan"))),
+        view(6, hints=Hints(slo="latency", tbt=0.0)),
+    ]
+    assert sorted(order(name, *odd)) == list(range(7))
+    assert all(math.isfinite(each.rank[1]) for each in odd)
 
 
 def test_unknown_policy_lists_the_known_ones():
     """The error names what exists."""
-    with pytest.raises(ConfigError, match=r"no scheduling policy is called 'x'\. Choose one of: edf, fcfs"):
+    with pytest.raises(ConfigError, match=r"no scheduling policy is called 'x'\. Choose one of: edf"):
         policy_named("x")
 
 

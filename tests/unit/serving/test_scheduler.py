@@ -253,7 +253,7 @@ def test_aborted_requests_are_forgotten(engine):
     one.step()
     one.add("waiting")
     one.scheduler.finish_requests(["running", "waiting"], RequestStatus.FINISHED_ABORTED)
-    assert (one.scheduler.counts.finished, one.scheduler._views, one.scheduler._ranks) == (2, {}, {})
+    assert (one.scheduler.counts.finished, one.scheduler._tracker.views) == (2, {})
     assert not one.scheduler.has_unfinished_requests()
 
 

@@ -1,0 +1,119 @@
+"""Output lengths: how many tokens a request will still produce, given those it has.
+
+An empirical distribution for each *site* (place in a program) of the newest
+finished requests, conditioned on the tokens so far: what is longer than that is
+what the request may still become. Where a site has too few, all requests speak
+for it, then the prior.
+
+After JITServe, section 4.1 (an upper quantile, predicted again as tokens come);
+its quantile regression forest is replaced by conditioning on the site, which
+names the prompt's template.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right, insort
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+WINDOW: Final = 256
+"""Finished requests kept for a site."""
+ENOUGH: Final = 8
+"""Longer ones that are needed for a site to speak for itself."""
+SITES: Final = 4096
+"""Sites kept; the one that finished a request longest ago is forgotten first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """Output tokens of a request in all, those it has included."""
+
+    expected: int
+    upper: int
+
+
+class Sample:
+    """The newest `WINDOW` lengths, in order."""
+
+    __slots__ = ("_by_age", "_sorted")
+
+    def __init__(self) -> None:
+        self._by_age: deque[int] = deque()
+        self._sorted: list[int] = []
+
+    def add(self, length: int) -> None:
+        """O(log WINDOW), and a move of at most WINDOW pointers."""
+        self._by_age.append(length)
+        insort(self._sorted, length)
+        if len(self._by_age) > WINDOW:
+            oldest = self._by_age.popleft()
+            del self._sorted[bisect_right(self._sorted, oldest) - 1]
+
+    def beyond(self, tokens: int) -> int:
+        """How many were longer."""
+        return len(self._sorted) - bisect_right(self._sorted, tokens)
+
+    def quantile(self, q: float, tokens: int) -> int:
+        """The q-quantile of those longer than so many tokens; there must be one."""
+        start = bisect_right(self._sorted, tokens)
+        return self._sorted[start + max(0, math.ceil(q * (len(self._sorted) - start)) - 1)]
+
+
+class Lengths:
+    """Estimates lengths by site, and learns from every request that finishes.
+
+    Args:
+        upper: the quantile that counts as upper bound.
+        prior: tokens assumed where nothing is known.
+    """
+
+    def __init__(self, upper: float = 0.9, prior: int = 256) -> None:
+        self._upper = upper
+        self._prior = prior
+        self._sites: dict[str, Sample] = {}
+        self._all = Sample()
+
+    def finished(self, site: str, tokens: int) -> None:
+        """Learn the length of a request that came to its end by itself."""
+        self._all.add(tokens)
+        if site:
+            self._sites[site] = sample = self._sites.pop(site, None) or Sample()
+            sample.add(tokens)
+            if len(self._sites) > SITES:
+                del self._sites[next(iter(self._sites))]
+
+    def of(self, site: str, tokens: int = 0, limit: int | None = None) -> Length:
+        """Estimate the length of a request that has so many tokens and may have `limit`. O(log WINDOW)."""
+        found = self._sample(site, tokens)
+        if found is not None:
+            expected, upper = found.quantile(0.5, tokens), found.quantile(self._upper, tokens)
+        else:
+            half = self._half(tokens)
+            expected, upper = tokens + half, tokens + round(-math.log2(1 - self._upper) * half)
+        most = math.inf if limit is None else limit
+        upper = max(tokens + 1, int(min(upper, most)))
+        return Length(max(tokens + 1, min(expected, upper)), upper)
+
+    def chance(self, site: str, tokens: int, within: int, limit: int | None = None) -> float:
+        """Probability that a request that has so many tokens ends with at most `within`. O(log WINDOW)."""
+        if within <= tokens:
+            return 0.0
+        if limit is not None and within >= limit:
+            return 1.0
+        found = self._sample(site, tokens)
+        if found is None:
+            return float(1 - 0.5 ** ((within - tokens) / self._half(tokens)))
+        return 1 - found.beyond(within) / found.beyond(tokens)
+
+    def _sample(self, site: str, tokens: int) -> Sample | None:
+        """What speaks for a request: its site, or all requests, or nothing."""
+        for sample in (self._sites.get(site), self._all):
+            if sample is not None and sample.beyond(tokens) >= ENOUGH:
+                return sample
+        return None
+
+    def _half(self, tokens: int) -> int:
+        """Where nothing is known, half of the requests end within so many more tokens."""
+        return max(self._prior, tokens)

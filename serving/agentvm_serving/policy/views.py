@@ -1,0 +1,95 @@
+"""What a policy may know of a request and of the engine, and what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from agentvm_compiler.wire import Hints
+from agentvm_serving.estimate.lengths import Lengths
+from agentvm_serving.slo import deadline_of, pace_of
+
+Rank: TypeAlias = tuple[int, float, int]
+"""Tier, place in it, and the arrival's ordinal, which makes ranks unique and every order deterministic."""
+
+
+@dataclass(slots=True, eq=False)
+class RequestView:
+    """What is known of one request; the adapter keeps it up to date."""
+
+    ordinal: int
+    """How many requests came before it; unique."""
+    arrival: float
+    """Unix seconds."""
+    hints: Hints | None = None
+    """`None` for a plain client."""
+    prompt_tokens: int = 0
+    limit: int | None = None
+    """Most output tokens the client allows."""
+    output_tokens: int = 0
+    """Produced so far."""
+    cached_tokens: int = 0
+    """Of its prompt and output, those whose KV is in the cache."""
+    running: bool = False
+    rank: Rank = (0, 0.0, 0)
+    """Where the policy put it last."""
+    deadline: float = field(init=False)
+    """When it is due: Unix seconds, virtual if the client named no time."""
+
+    def __post_init__(self) -> None:
+        self.deadline = deadline_of(self.hints, self.arrival)
+
+    @property
+    def next_due(self) -> float:
+        """When its next token is due (`latency`), else its last: Unix seconds."""
+        return deadline_of(self.hints, self.arrival, self.output_tokens)
+
+    @property
+    def pace(self) -> float:
+        """Seconds wanted between two tokens (`latency`)."""
+        assert self.hints is not None
+        return pace_of(self.hints)
+
+    @property
+    def site(self) -> str:
+        """The place in a program that makes the call; empty for a plain client."""
+        return self.hints.site if self.hints is not None else ""
+
+    @property
+    def program(self) -> str:
+        """The run that makes the call; empty for a plain client."""
+        return self.hints.run if self.hints is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineView:
+    """What is known of the engine."""
+
+    now: float
+    """Unix seconds."""
+    slots: int = 1
+    """Requests that may run at once."""
+    step: float = 0.05
+    """Seconds of one step at the present load: the time between two tokens of a request."""
+    per_prefill: float = 0.0005
+    """Seconds that one prompt token adds to a step."""
+    lengths: Lengths = field(default_factory=Lengths)
+    attained: Mapping[str, int] = field(default_factory=dict)
+    """Output tokens of a program's finished calls."""
+
+
+class Policy(Protocol):
+    """An order of requests."""
+
+    @property
+    def every(self) -> int:
+        """Steps after which ranks are found anew; 0 if they never change."""
+        ...
+
+    def plan(self, views: Collection[RequestView], engine: EngineView) -> None:
+        """Set the rank of each view.
+
+        Called with all requests every so often, and with a new one alone when it comes.
+        """
+        ...

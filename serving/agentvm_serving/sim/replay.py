@@ -1,0 +1,318 @@
+"""Virtual-time replay: vLLM's real scheduler and KV manager, without a model.
+
+The scheduler, with our plug-in or stock, decides every step as it would in an
+engine; a step model says how long the step took, and a worker that knows how
+long each answer is makes its tokens up. Deterministic for a workload and a policy.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from agentvm_compiler.wire import Hints, Stage
+from agentvm_serving.estimate.steps import StepModel
+from agentvm_serving.goodput import ServedCall, ServedRequest
+from agentvm_serving.slo import to_extra_args
+from agentvm_serving.vllm.tracker import batch_of
+from agentvm_serving.workload import Call, Item
+
+BLOCK: Final = 16
+"""Tokens of a KV block."""
+EPOCH: Final = 1.7e9
+"""Unix seconds at which virtual time begins."""
+
+_CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 64,
+    "num_attention_heads": 1,
+    "num_key_value_heads": 1,
+    "num_hidden_layers": 1,
+    "vocab_size": 1000,
+    "torch_dtype": "float32",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The engine to imitate."""
+
+    step: StepModel
+    max_num_seqs: int = 64
+    max_num_batched_tokens: int = 2048
+    max_model_len: int = 4096
+    kv_tokens: int = 60_000
+    """Tokens the KV cache holds."""
+    policy: str = "fcfs"
+    """vLLM's own `scheduling_policy`: `fcfs` or `priority`."""
+    overhead: float = 0.0
+    """Seconds of each step besides the model's."""
+
+
+@dataclass(slots=True)
+class Replay:
+    """What came of a workload."""
+
+    requests: list[ServedRequest] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    steps: int = 0
+    seconds: float = 0.0
+    """Virtual time from the first arrival to the end."""
+    preemptions: int = 0
+    scheduling: float = 0.0
+    """Real seconds spent in `schedule` and `update_from_output`."""
+
+
+Describe = Callable[[Item, int, Call], Hints | None]
+"""The hints of a call: of an item, in a stage."""
+
+
+def described(items: Sequence[Item], profile: Mapping[str, tuple[int, int]] | None = None) -> Describe:
+    """Hints as a compiled program sends them: its structure, with lengths as a profile of its site has them.
+
+    Args:
+        profile: expected and upper output tokens by site; by default those of the workload as a whole.
+    """
+    known = profile or _profile(items)
+
+    def describe(item: Item, stage: int, call: Call) -> Hints | None:
+        if item.slo == "best_effort":
+            return None
+        deadline = None if item.within is None else EPOCH + item.arrival + item.within
+        later = tuple(
+            Stage(
+                calls=len(each),
+                output_tokens=known[site][0],
+                output_tokens_upper=known[site][1],
+                tool_seconds=item.gap,
+            )
+            for number, each in enumerate(item.stages[stage + 1 :], stage + 1)
+            if (site := _site(item, number))
+        )
+        return Hints(
+            key=f"{item.id}/{stage}",
+            run=item.id,
+            site=_site(item, stage),
+            slo="latency" if item.slo == "latency" else "deadline",
+            deadline=deadline,
+            run_deadline=deadline,
+            ttft=item.ttft,
+            tbt=item.tbt,
+            remaining=later,
+            siblings=len(item.stages[stage]),
+        )
+
+    return describe
+
+
+def _site(item: Item, stage: int) -> str:
+    return f"{item.site}.{stage}"
+
+
+def _profile(items: Sequence[Item]) -> dict[str, tuple[int, int]]:
+    seen: dict[str, list[int]] = {}
+    for item in items:
+        for number, stage in enumerate(item.stages):
+            seen.setdefault(_site(item, number), []).extend(call.output_tokens for call in stage)
+    return {
+        site: (round(sum(found) / len(found)), sorted(found)[int(0.9 * (len(found) - 1))])
+        for site, found in seen.items()
+    }
+
+
+def replay(
+    items: Sequence[Item],
+    engine: Engine,
+    make: Callable[..., Any],
+    describe: Describe | None = None,
+) -> Replay:
+    """Serve a workload to its end in virtual time.
+
+    Args:
+        make: the scheduler's class or factory (what `--scheduler-cls` names).
+    """
+    return _Replay(items, engine, make, describe or described(items)).run()
+
+
+class _Replay:
+    def __init__(
+        self, items: Sequence[Item], engine: Engine, make: Callable[..., Any], describe: Describe
+    ) -> None:
+        self.engine = engine
+        self.describe = describe
+        self.now = 0.0
+        self.scheduler = make(**_scheduler_arguments(engine))
+        self.scheduler.clock = lambda: EPOCH + self.now
+        self.result = Replay(items=list(items))
+        self._coming: list[tuple[float, int, Item, int]] = []
+        for number, item in enumerate(items):
+            heapq.heappush(self._coming, (item.arrival, number, item, 0))
+        self._pushed = len(items)
+        self._lengths: dict[str, int] = {}
+        self._times: dict[str, list[float]] = {}
+        self._open: dict[str, tuple[Item, int]] = {}
+        self._left: dict[tuple[str, int], int] = {}
+        self._calls: dict[str, list[ServedCall]] = {}
+        self._arrived: dict[str, tuple[float, int]] = {}
+
+    def run(self) -> Replay:
+        idle = 0
+        while self._coming or self._open:
+            while self._coming and self._coming[0][0] <= self.now:
+                _, _, item, stage = heapq.heappop(self._coming)
+                self._arrive(item, stage)
+            if not self._open:
+                self.now = max(self.now, self._coming[0][0])
+                continue
+            idle = 0 if self._step() else idle + 1
+            if idle > 1000:
+                raise RuntimeError("the scheduler lets nothing run though requests wait")
+        first = min((each.arrival for each in self.result.items), default=0.0)
+        self.result.seconds = self.now - first
+        self.result.requests = [self._served(item) for item in self.result.items]
+        return self.result
+
+    def _arrive(self, item: Item, stage: int) -> None:
+        from vllm import SamplingParams
+        from vllm.v1.request import Request
+
+        self._left[item.id, stage] = len(item.stages[stage])
+        for number, call in enumerate(item.stages[stage]):
+            name = f"{item.id}/{stage}/{number}"
+            hints = self.describe(item, stage, call)
+            params = SamplingParams(
+                max_tokens=call.output_tokens,
+                ignore_eos=True,
+                extra_args=None if hints is None else to_extra_args(hints),
+            )
+            params.update_from_generation_config({}, 999)
+            due = hints.deadline if hints is not None and hints.deadline is not None else None
+            if due is None and item.ttft is not None:
+                due = EPOCH + self.now + item.ttft
+            request = Request(
+                request_id=name,
+                prompt_token_ids=[1] * call.input_tokens,
+                sampling_params=params,
+                pooling_params=None,
+                arrival_time=EPOCH + self.now,
+                priority=0 if due is None else int((due - EPOCH) * 1000),
+            )
+            self._open[name] = item, stage
+            self._arrived[name] = self.now, call.input_tokens
+            self._times[name] = []
+            self.scheduler.add_request(request)
+
+    def _step(self) -> bool:
+        import time
+
+        from vllm.v1.outputs import ModelRunnerOutput
+
+        started = time.perf_counter()
+        output = self.scheduler.schedule()
+        ran = output.num_scheduled_tokens
+        requests = [self.scheduler.requests[name] for name in ran]
+        batch = batch_of(self.scheduler.requests, ran)
+        self.result.scheduling += time.perf_counter() - started
+        self.now += (self.engine.step.seconds(batch) if ran else 0.001) + self.engine.overhead
+        self.result.steps += bool(ran)
+        # A prompt that is not through yet gives no token.
+        sampled = [[7] if each.num_computed_tokens >= each.num_tokens else [] for each in requests]
+        started = time.perf_counter()
+        self.scheduler.update_from_output(
+            output,
+            ModelRunnerOutput(
+                req_ids=list(ran),
+                req_id_to_index={name: index for index, name in enumerate(ran)},
+                sampled_token_ids=sampled,
+                logprobs=None,
+                prompt_logprobs_dict={},
+                pooler_output=[],
+            ),
+        )
+        self.result.scheduling += time.perf_counter() - started
+        for request, tokens in zip(requests, sampled, strict=True):
+            if tokens:
+                self._times[request.request_id].append(self.now)
+            if request.is_finished():
+                self.result.preemptions += request.num_preemptions
+                self._finish(request.request_id)
+        return bool(ran)
+
+    def _finish(self, name: str) -> None:
+        item, stage = self._open.pop(name)
+        arrival, prompt = self._arrived.pop(name)
+        self._calls.setdefault(item.id, []).append(ServedCall(arrival, prompt, self._times.pop(name)))
+        self._left[item.id, stage] -= 1
+        if not self._left[item.id, stage] and stage + 1 < len(item.stages):
+            self._pushed += 1
+            heapq.heappush(self._coming, (self.now + item.gap, self._pushed, item, stage + 1))
+
+    def _served(self, item: Item) -> ServedRequest:
+        deadline = None if item.within is None else item.arrival + item.within
+        return ServedRequest(item.slo, self._calls[item.id], deadline, item.ttft, item.tbt)
+
+
+def _scheduler_arguments(engine: Engine) -> dict[str, Any]:
+    """What vLLM would make its scheduler with, for a model that is nothing but a configuration."""
+    from agentvm_serving.vllm.environment import prepare_imports
+
+    prepare_imports()
+    import torch
+    from vllm.config import CacheConfig, DeviceConfig, ModelConfig, SchedulerConfig, VllmConfig
+    from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig, KVCacheGroupSpec
+    from vllm.v1.structured_output import StructuredOutputManager
+
+    with _model_folder(engine.max_model_len) as folder:
+        model = ModelConfig(model=folder, tokenizer=folder, skip_tokenizer_init=True, dtype="float32", seed=0)
+        config = VllmConfig(
+            model_config=model,
+            cache_config=CacheConfig(
+                block_size=BLOCK, gpu_memory_utilization=0.5, enable_prefix_caching=False
+            ),
+            device_config=DeviceConfig("cpu"),
+            scheduler_config=SchedulerConfig(
+                max_num_seqs=engine.max_num_seqs,
+                max_num_batched_tokens=engine.max_num_batched_tokens,
+                max_model_len=engine.max_model_len,
+                is_encoder_decoder=False,
+                policy=engine.policy,
+                async_scheduling=False,
+            ),
+        )
+    blocks = engine.kv_tokens // BLOCK
+    config.cache_config.block_size = BLOCK  # platforms have their own idea of it
+    config.cache_config.num_gpu_blocks = blocks
+    config.scheduler_config.async_scheduling = False
+    spec = FullAttentionSpec(block_size=BLOCK, num_kv_heads=1, head_size=64, dtype=torch.float32)
+    kv = KVCacheConfig(
+        num_blocks=blocks, kv_cache_tensors=[], kv_cache_groups=[KVCacheGroupSpec(["layer"], spec)]
+    )
+    return {
+        "vllm_config": config,
+        "kv_cache_config": kv,
+        "structured_output_manager": StructuredOutputManager(config),
+        "block_size": BLOCK,
+        "log_stats": False,
+    }
+
+
+class _model_folder:
+    """A folder with the configuration of a tiny model."""
+
+    def __init__(self, max_model_len: int) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        config = {**_CONFIG, "max_position_embeddings": max_model_len}
+        Path(self._folder.name, "config.json").write_text(json.dumps(config))
+
+    def __enter__(self) -> str:
+        return self._folder.name
+
+    def __exit__(self, *raised: object) -> None:
+        self._folder.cleanup()

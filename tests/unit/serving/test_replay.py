@@ -1,0 +1,82 @@
+"""Virtual-time replay on vLLM's real scheduler."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("vllm", reason="vLLM is not installed", exc_type=ImportError)
+
+from agentvm_serving.estimate.steps import CPU_135M, Batch, StepModel
+from agentvm_serving.goodput import goodput
+from agentvm_serving.policy import POLICIES
+from agentvm_serving.sim.replay import Engine, replay
+from agentvm_serving.vllm import POLICY_VARIABLE, scheduler
+from agentvm_serving.workload import Call, Item, mixed
+
+ENGINE = Engine(CPU_135M, max_num_seqs=16)
+
+
+def test_one_request_takes_its_steps():
+    """One for the prompt, one for each further token, each as long as the model says."""
+    step = StepModel(base=50.0, per_prefill=1.0, per_pair=0.0, per_decode=2.0, per_context=0.0)
+    item = Item("a", "deadline", 1.0, ((Call(100, 4),),), within=9.0)
+    result = replay([item], Engine(step), scheduler.create)
+    (request,) = result.requests
+    times = [1.15, 1.202, 1.254, 1.306]
+    assert request.calls[0].token_times == pytest.approx(times)
+    assert (request.calls[0].arrival, request.deadline, result.steps) == (1.0, 10.0, 4)
+    assert step.seconds(Batch(100)) == 0.15
+
+
+def test_long_prompts_are_cut():
+    """A prompt longer than a step may take gives its first token after several."""
+    step = StepModel(base=50.0, per_prefill=1.0, per_pair=0.0, per_decode=0.0, per_context=0.0)
+    item = Item("a", "deadline", 0.0, ((Call(250, 1),),), within=9.0)
+    result = replay([item], replace(Engine(step), max_num_batched_tokens=100), scheduler.create)
+    assert result.steps == 3
+    assert result.requests[0].calls[0].token_times == pytest.approx([0.4])
+
+
+def test_stages_follow_one_another():
+    """Each when all calls of the one before are done and the tools between have run."""
+    item = Item("a", "compound", 0.0, ((Call(10, 2), Call(10, 8)), (Call(10, 2),)), within=30.0, gap=1.5)
+    (request,) = replay([item], ENGINE, scheduler.create).requests
+    first, second, last = request.calls
+    assert (first.arrival, second.arrival) == (0.0, 0.0)
+    assert last.arrival == pytest.approx(second.token_times[-1] + 1.5)
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_every_policy_serves_everything(policy, monkeypatch):
+    """Under overload too nothing is lost, served twice or starved; the same again is the same."""
+    monkeypatch.setenv(POLICY_VARIABLE, policy)
+    items = mixed(60, 4.0, seed=1)
+    one, again = (replay(items, ENGINE, scheduler.create) for _ in range(2))
+    assert one.requests == again.requests
+    for item, request in zip(items, one.requests, strict=True):
+        assert sum(len(call.token_times) for call in request.calls) == item.tokens
+    assert goodput(one.requests).served_tokens == sum(item.tokens for item in items)
+
+
+def test_the_engine_is_never_overfilled(monkeypatch):
+    """A KV cache too small for all makes vLLM preempt, and all come to their end."""
+    monkeypatch.setenv(POLICY_VARIABLE, "jit")
+    items = mixed(30, 50.0, seed=2)
+    result = replay(items, replace(ENGINE, kv_tokens=1600, max_model_len=1024), scheduler.create)
+    assert result.preemptions
+    assert goodput(result.requests).served_tokens == sum(item.tokens for item in items)
+
+
+def test_jit_puts_more_tokens_in_time_than_deadline_order_under_overload(monkeypatch):
+    """What the policy is for; where all can be in time the two do the same."""
+    served = {}
+    for load in (0.5, 3.5):
+        for policy in ("edf", "jit"):
+            monkeypatch.setenv(POLICY_VARIABLE, policy)
+            served[load, policy] = goodput(
+                replay(mixed(150, load, seed=1), ENGINE, scheduler.create).requests
+            )
+    assert served[0.5, "jit"].tokens >= 0.98 * served[0.5, "edf"].tokens
+    assert served[3.5, "jit"].tokens > 1.05 * served[3.5, "edf"].tokens
