@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import enum
 import functools
@@ -791,6 +792,113 @@ async def errors_of_validation(text: str) -> object:
     else:
         return found
     return [problems, await llm(problems[-1])]
+
+
+@case(["a"])
+@agent
+async def slices_and_sums(words: list[str]) -> object:
+    other: Any = words[:]
+    same = other
+    kept = ["x"]
+    same.append(kept)
+    other[1].append(await llm("q"))
+    more: Any = words + words
+    again = more
+    again.append(kept)
+    more[2].append(await llm("r"))
+    doubled: Any = words * 2
+    third = doubled
+    third[0] = kept
+    doubled[0].append(await llm("s"))
+    return kept
+
+
+@case()
+@agent
+async def gathered_and_changed() -> object:
+    found: Any = await asyncio.gather(llm("a"), llm("b"))
+    same = found
+    kept = ["x"]
+    same.append(kept)
+    found[2].append(await llm("q"))
+    return kept
+
+
+@case(["a"])
+@agent
+async def split_and_changed(words: list[str]) -> object:
+    rows: Any = [word.split() for word in words]
+    first = rows[0]
+    kept = ["x"]
+    first.append(kept)
+    rows[0][1].append(await llm("q"))
+    return kept
+
+
+@case()
+@agent
+async def shown_by_format() -> object:
+    named = Named("a")
+    first = "{}".format(named)  # noqa: UP032 - what is tested
+    await write("between")
+    second = "%s" % named  # noqa: UP031 - what is tested
+    await write("after")
+    return [first, second]
+
+
+@case()
+@agent
+async def compared_in_methods() -> object:
+    names = [Equal("a"), Equal("b")]
+    place = names.index(Equal("b"))
+    await write("between")
+    names.remove(names[1])
+    await write("after")
+    return [place, len(names)]
+
+
+class Equal:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        LOG.append(f"{self.name}==")
+        return isinstance(other, Equal) and other.name == self.name
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Replacing:
+    """Replaces, and counts."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def replace(self, match: re.Match[str]) -> str:
+        self.seen.append(match[0])
+        return "#"
+
+
+@case("a1b22")
+@agent
+async def substituted_by_a_method(text: str) -> object:
+    replacing = Replacing()
+    seen = replacing.seen
+    changed = re.sub(r"\d+", replacing.replace, text)
+    return [await llm(changed), seen]
+
+
+class Tagged(Point):
+    """A named tuple with attributes of its own."""
+
+
+@case()
+@agent
+async def derived_named_tuple() -> object:
+    one = Tagged(1, [])
+    same = one
+    one.note = await llm("q")  # type: ignore[attr-defined]
+    return [same.note, same.x]  # type: ignore[attr-defined]
 
 
 class Refused(Exception):

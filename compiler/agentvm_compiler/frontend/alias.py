@@ -44,6 +44,9 @@ _BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "
 OPERATORS = tuple(f"__{side}{name}__" for name in (*_BINARY, "lshift", "rshift") for side in ("", "r"))
 """Special methods of the binary operators."""
 
+SHOWING = ("__str__", "__repr__", "__format__")
+"""Special methods that formatting by `%` calls."""
+
 _OTHER = (
     "format",
     "str",
@@ -360,8 +363,9 @@ class Analysis:
                 return self.either([self.value(node.body), self.value(node.orelse)])
             case ast.BinOp():
                 sides = [self.value(node.left), self.value(node.right)]
+                shown = SHOWING if isinstance(node.op, ast.Mod) else ()
                 for part, held in zip((node.left, node.right), sides, strict=True):
-                    self._special(part, held, OPERATORS, node)
+                    self._special(part, held, (*OPERATORS, *shown), node)
                 return self.fresh([side.content for side in sides if side is not None])
             case ast.NamedExpr():
                 value = self.value(node.value)

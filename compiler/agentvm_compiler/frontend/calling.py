@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import enum
 import operator
+import re
 import types
 import typing
 from collections.abc import Iterable, Iterator
@@ -232,6 +233,13 @@ class Calls:
         first = bool(node.args) and node.args[0] is argument
         if callee in (map, filter) and first:
             return not isinstance(argument, ast.Constant)
+        if callee is iter and first and len(node.args) > 1:
+            return True
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        if callee in (re.sub, re.subn) or (callee is UNKNOWN and name in ("sub", "subn")):
+            place = 1 if callee is not UNKNOWN else 0
+            text = plain(self._analysis.types.of(argument)) in (str, bytes)
+            return len(node.args) > place and node.args[place] is argument and not text
         module = getattr(callee, "__module__", "")
         kind = self._analysis.types.of(argument)
         return module in ("functools", "_functools", "itertools") and not is_immutable(kind) and kind is Any
@@ -249,7 +257,7 @@ class Calls:
                 cls in known.PURE_METHODS or argument.attr in known.READERS.get(cls, ())
             ):
                 return True  # counts.get
-        if self._analysis.types.of(argument) in (operator.itemgetter, operator.attrgetter):
+        if self._analysis.types.of(argument) is operator.itemgetter:
             return True
         owner = getattr(passed, "__objclass__", None)
         return owner in known.PURE_METHODS or getattr(passed, "__module__", None) in known.PURE_MODULES
@@ -266,9 +274,12 @@ class Calls:
             if found is not None:
                 return found
         elif all(_in(each, known.PURE_METHODS) for each in map(plain, members(kind))):
-            self._handed(node, arguments)
+            given = self._handed(node, arguments)
+            for part, held in zip(node.args, arguments, strict=False):  # `"{}".format(x)`
+                self.operate(analysis.types.of(part), held, _BY_BUILTINS, node)
+                self._compare(part, held, node)
             inside = [each.content for each in (receiver, *arguments) if each is not None]
-            return analysis.fresh([*arguments, *inside])
+            return analysis.fresh([*arguments, *inside, *given])
         if receiver is None:
             if written_method(cls, method.attr) is None:
                 return analysis.unknown(arguments, node)
@@ -278,6 +289,8 @@ class Calls:
         if method.attr in known.ERROR_READERS and is_validation_error(cls):
             return analysis.fresh([receiver.content])
         cls = dict if typing.is_typeddict(cls) else cls
+        if method.attr in (*known.READERS.get(cls, ()), *known.MUTATORS.get(cls, ())):
+            self._compare(method.value, receiver, node)
         if method.attr in known.READERS.get(cls, ()):
             made = analysis.fresh([receiver.content])
             if method.attr == "items":
@@ -295,7 +308,6 @@ class Calls:
                     receiver.content.include(each.content)
                     receiver.content.include(each.content.content)  # of pairs
             if method.attr == "sort":
-                self._compare(method.value, receiver, node)
                 self._handed(node, [receiver])
             analysis.mutate(receiver, node)
             return receiver.content

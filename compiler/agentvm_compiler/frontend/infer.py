@@ -150,7 +150,9 @@ class Types:
 
     def _handled(self, handler: ast.ExceptHandler) -> Type:
         """What a handler catches."""
-        caught = UNKNOWN if handler.type is None else evaluate(handler.type, self.scope)
+        if handler.type is None or self.scope.tree.every(ast.TryStar):  # there it is a group
+            return Any
+        caught = evaluate(handler.type, self.scope)
         return caught if isinstance(caught, type) else Any
 
     def _caught_names(self) -> Iterator[tuple[int, Type]]:
@@ -247,15 +249,17 @@ class Types:
             case ast.IfExp():
                 return join((self.of(expression.body), self.of(expression.orelse)))
             case ast.BinOp():
-                return self._binary(expression)
+                return self._as_trusted(self._binary(expression), expression)
             case ast.Await() if is_gather(expression.value, self.scope):
-                return self._gathered(expression.value)
+                return self._as_trusted(self._gathered(expression.value), expression)
             case ast.NamedExpr() | ast.Await():
                 return self.of(expression.value)
             case ast.Attribute():
                 return self._attribute(expression)
             case ast.Subscript():
-                return self._subscript(expression)
+                found = self._subscript(expression)
+                sliced_out = isinstance(expression.slice, ast.Slice)
+                return self._as_trusted(found, expression) if sliced_out else found
             case ast.Call():
                 return self._as_trusted(self._call(expression), expression)
         if isinstance(expression, DISPLAYS):

@@ -83,7 +83,7 @@ def is_immutable(kind: Type) -> bool:
 def _is_frozen(cls: Any) -> bool:
     """Whether a class is a frozen dataclass or named tuple of immutable fields, with no other subclass."""
     params = getattr(cls, "__dataclass_params__", None)
-    frozen = is_named_tuple(cls) or (params is not None and params.frozen)
+    frozen = _is_bare_tuple(cls) or (params is not None and params.frozen)
     if not frozen or not is_record(cls) or cls.__subclasses__() or cls in _under_way:
         return False  # of a type that holds itself nothing is said
     fields = record_fields(cls)
@@ -96,6 +96,11 @@ def _is_frozen(cls: Any) -> bool:
 
 
 _under_way: set[Any] = set()
+
+
+def _is_bare_tuple(cls: Any) -> bool:
+    """Whether the class is a named tuple itself: one derived from it has attributes of its own."""
+    return is_named_tuple(cls) and cls.__bases__[0] is tuple
 
 
 def unwrapped(kind: Type) -> Type:
