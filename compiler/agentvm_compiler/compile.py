@@ -120,7 +120,7 @@ def _left_out() -> frozenset[str]:
 
 
 def _lowered(agent: Agent, source: Source) -> tuple[Scope, Lowering, Program]:
-    scope = Scope(without_kept(with_lifted(source.fn) or source, _effect_of))
+    scope = without_kept(with_lifted(source.fn) or source, _effect_of)
     lowering = Lowering(Analysis(scope), _effect_of)
     return scope, lowering, lowering.program(agent.ref)
 

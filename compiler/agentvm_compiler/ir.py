@@ -15,12 +15,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .calls import Effect
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    V = TypeVar("V", bound=DataclassInstance)
 
 FORMAT_VERSION = 1
 
@@ -117,9 +123,7 @@ class Node:
 
     def walk(self) -> Iterator[Node]:
         """This node and all within it, in program order."""
-        yield self
-        for region in self.regions:
-            yield from region.walk()
+        return _walked((self,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +135,16 @@ class Region:
     results: tuple[str, ...] = ()
 
     def walk(self) -> Iterator[Node]:
-        for node in self.nodes:
-            yield from node.walk()
+        return _walked(self.nodes)
+
+
+def _walked(nodes: tuple[Node, ...]) -> Iterator[Node]:
+    pending = [*reversed(nodes)]
+    while pending:
+        node = pending.pop()
+        yield node
+        for region in reversed(node.regions):
+            pending += reversed(region.nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +216,19 @@ class Module:
         from .parse import parse_module
 
         return parse_module(text)
+
+
+def changed(value: V, **fields: Any) -> V:
+    """The value with these fields; itself if they are the very ones that it has."""
+    same = all(_are_same(getattr(value, name), each) for name, each in fields.items())
+    return value if same else replace(value, **fields)
+
+
+def _are_same(old: Any, new: Any) -> bool:
+    """Whether nothing has changed, as far as can be told without going into what is inside."""
+    if isinstance(new, tuple):
+        return len(old) == len(new) and all(map(operator.is_, old, new))
+    return old is new or (isinstance(new, str | dict) and old == new)
 
 
 def base(name: str) -> str:

@@ -21,7 +21,7 @@ from agentvm_compiler.ir import content_hash
 
 from .scope import UNKNOWN, Scope
 from .source import file_of, is_users, source_of
-from .tree import FunctionTree
+from .tree import FunctionTree, walk
 
 
 def code_hash(code: str, used: Mapping[str, str], *more: Any) -> str:
@@ -101,10 +101,15 @@ def _class(cls: type) -> str:
 _in_progress: set[Callable[..., Any]] = set()
 
 
-def without_docstrings(tree: ast.AST) -> ast.AST:
-    """A copy of the tree without the docstrings of its functions."""
-    tree = copy.deepcopy(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, FunctionTree) and ast.get_docstring(node, clean=False) is not None:
+def without_docstrings(tree: FunctionTree) -> FunctionTree:
+    """The tree without the docstrings of its functions; itself if it has none."""
+    documented = [node for node in walk(tree) if isinstance(node, FunctionTree) and _is_documented(node)]
+    made = copy.copy(tree) if documented == [tree] else copy.deepcopy(tree) if documented else tree
+    for node in walk(made) if documented else ():
+        if isinstance(node, FunctionTree) and _is_documented(node):
             node.body = node.body[1:] or [ast.Pass()]
-    return tree
+    return made
+
+
+def _is_documented(function: FunctionTree) -> bool:
+    return ast.get_docstring(function, clean=False) is not None

@@ -36,14 +36,14 @@ _LOOPS = (ast.While, ast.AsyncFor, ast.Lambda, *COMPREHENSIONS, *NESTED_SCOPES)
 _KEEPING = (ast.Call, ast.Assign, ast.AnnAssign, ast.ListComp, ast.List)
 
 
-def without_kept(source: Source, effect_of: EffectOf) -> Source:
-    """The source with kept coroutines as calls; the same if there are none that can be rewritten."""
+def without_kept(source: Source, effect_of: EffectOf) -> Scope:
+    """The scope of the source with kept coroutines as calls; of itself if none can be rewritten."""
     scope = Scope(source)
     if not any(_keeps(node, scope) for node in source.index.every(*_KEEPING, nested=False)):
-        return source
+        return scope
     tree = copy.deepcopy(source.tree)
     _Rewriting(tree, replace(source, tree=tree), effect_of).run()
-    return replace(source, tree=ast.fix_missing_locations(tree))
+    return Scope(replace(source, tree=ast.fix_missing_locations(tree)))
 
 
 def _keeps(node: ast.AST, scope: Scope) -> bool:

@@ -105,10 +105,10 @@ def _analysed(source: Source) -> Analysis | None:
         return None
     _under_way.add(source.fn)
     try:
-        if isinstance(source.tree, ast.AsyncFunctionDef):
-            source = with_lifted(source.fn) or source
-            source = without_kept(source, lambda agent: Effect.PURE)  # when a task begins is no matter
-        return Analysis(Scope(source))
+        if not isinstance(source.tree, ast.AsyncFunctionDef):
+            return Analysis(Scope(source))
+        lifted = with_lifted(source.fn) or source
+        return Analysis(without_kept(lifted, lambda agent: Effect.PURE))  # when a task begins is no matter
     finally:
         _under_way.discard(source.fn)
 

@@ -52,8 +52,8 @@ def steps(
     """The module as lowered and after each pass, verified each time."""
     yield "lowering", verify(module, "lowering")
     for name, each in pipeline(skip, constants):
-        module = verify(each(module), name)
-        yield name, module
+        before, module = module, each(module)
+        yield name, module if module is before else verify(module, name)
 
 
 def optimise(

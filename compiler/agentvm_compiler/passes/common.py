@@ -14,18 +14,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import replace
 
 from agentvm_compiler.calls import Effect
-from agentvm_compiler.ir import Kind, Module, Node, Region, base, canonical, content_hash
+from agentvm_compiler.ir import Kind, Module, Node, Region, base, canonical, changed, content_hash
 
 from .parsed import call_of, options
 
 
 def common(module: Module) -> Module:
     """Replace calls whose answer is there already."""
-    programs = [replace(each, body=_region(each.body, {})[0]) for each in module.programs]
-    return Module(tuple(programs))
+    programs = [changed(each, body=_region(each.body, {})[0]) for each in module.programs]
+    return changed(module, programs=tuple(programs))
 
 
 def _region(region: Region, before: Mapping[str, str]) -> tuple[Region, dict[str, None]]:
@@ -49,17 +48,17 @@ def _region(region: Region, before: Mapping[str, str]) -> tuple[Region, dict[str
             node, read = _entered(node, known)
             outside.update((each, None) for each in read if each not in own)
         nodes.append(node)
-    return replace(region, nodes=tuple(nodes)), outside
+    return changed(region, nodes=tuple(nodes)), outside
 
 
 def _entered(node: Node, known: Mapping[str, str]) -> tuple[Node, dict[str, None]]:
     """A region node with its regions done, and captures added for what these now read."""
     found = [_region(each, known) for each in node.regions]
     new = tuple(dict.fromkeys(each for _, read in found for each in read))
-    return replace(
+    return changed(
         node,
         operands=(*node.operands, *new),
-        regions=tuple(replace(region, params=(*region.params, *new)) for region, _ in found),
+        regions=tuple(changed(region, params=(*region.params, *new)) for region, _ in found),
     ), dict.fromkeys(new)
 
 
@@ -90,7 +89,7 @@ def _copied(node: Node, value: str) -> Node:
     code = f"{target} = {source}"
     if node.kind is Kind.TOOL or "returns" in (options(_required(node)) or {}):
         code = f"from copy import deepcopy as _avm_copied\n{target} = _avm_copied({source})"
-    return replace(
+    return changed(
         node,
         kind=Kind.PYTHON,
         operands=(value,),

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import replace
 
 from agentvm_compiler.calls import Effect
-from agentvm_compiler.ir import CALLS, Kind, Module, Node, Region, base
+from agentvm_compiler.ir import CALLS, Kind, Module, Node, Region, base, changed
 
 from .parsed import assigned, call_of, options
 
@@ -29,8 +28,8 @@ def dead(module: Module) -> Module:
     for program in module.programs:
         facts = _Facts(program.body)
         body, _ = _Sweep(facts).region(program.body, range(len(program.body.results)))
-        programs.append(replace(program, body=replace(body, params=program.body.params)))
-    return Module(tuple(programs))
+        programs.append(changed(program, body=changed(body, params=program.body.params)))
+    return changed(module, programs=tuple(programs))
 
 
 class _Facts:
@@ -140,8 +139,8 @@ class _Sweep:
             live.update(kept.operands)
         nodes.reverse()
         if gone:
-            nodes = [replace(each, after=tuple(s for s in each.after if s not in gone)) for each in nodes]
-        return Region(region.params, tuple(nodes), results), live.intersection(region.params)
+            nodes = [changed(each, after=tuple(s for s in each.after if s not in gone)) for each in nodes]
+        return changed(region, nodes=tuple(nodes), results=results), live.intersection(region.params)
 
     def _node(self, node: Node, live: set[str]) -> Node:
         match node.kind:
@@ -164,19 +163,19 @@ class _Sweep:
             for number in range(len(params[0]))
             if params[0][number] in read_then or params[1][number] in read_other
         ]
-        return replace(
+        return changed(
             node,
             operands=(node.operands[0], *(node.operands[1 + number] for number in kept)),
             results=tuple(node.results[each] for each in wanted),
             regions=tuple(
-                replace(side, params=tuple(side.params[number] for number in kept)) for side in (then, other)
+                changed(side, params=tuple(side.params[number] for number in kept)) for side in (then, other)
             ),
         )
 
     def _loop(self, node: Node, live: set[str]) -> Node:
         body = node.regions[0]
         if node.results[1] not in live and body.results[1] != "$none":
-            body = replace(body, results=(body.results[0], "$none", *body.results[2:]))
+            body = changed(body, results=(body.results[0], "$none", *body.results[2:]))
         count = node.attrs["carried"]
         carried = {number for number in range(count) if node.results[2 + number] in live}
         while True:
@@ -189,24 +188,24 @@ class _Sweep:
             *sorted(carried),
             *(n for n in range(count, len(body.params) - 1) if body.params[1 + n] in read),
         ]
-        return replace(
+        return changed(
             node,
             operands=(node.operands[0], *(node.operands[1 + number] for number in places)),
             results=(*node.results[:2], *(node.results[2 + number] for number in sorted(carried))),
-            regions=(replace(swept, params=(body.params[0], *(body.params[1 + n] for n in places))),),
+            regions=(changed(swept, params=(body.params[0], *(body.params[1 + n] for n in places))),),
             attrs={**node.attrs, "carried": len(carried)},
         )
 
     def _map(self, node: Node, live: set[str]) -> Node:
         each = node.regions[0]
         if live.isdisjoint(node.results):
-            each = replace(each, results=("$none",))
+            each = changed(each, results=("$none",))
         swept, read = self.region(each, [0])
         kept = [number for number in range(1, len(each.params)) if each.params[number] in read]
-        return replace(
+        return changed(
             node,
             operands=(node.operands[0], *(node.operands[number] for number in kept)),
-            regions=(replace(swept, params=(each.params[0], *(each.params[number] for number in kept))),),
+            regions=(changed(swept, params=(each.params[0], *(each.params[number] for number in kept))),),
         )
 
     def _try(self, node: Node, live: set[str]) -> Node:
@@ -227,14 +226,14 @@ class _Sweep:
             or any(each.params[1 + len(names) + n] in read for each, read in handlers)
         ]
         places = [*kept, *(len(names) + n for n in captures)]
-        return replace(
+        return changed(
             node,
             operands=tuple(node.operands[n] for n in places),
             results=tuple(node.results[n] for n in wanted),
             regions=(
-                replace(body, params=tuple(body.params[n] for n in captures)),
+                changed(body, params=tuple(body.params[n] for n in captures)),
                 *(
-                    replace(each, params=(each.params[0], *(each.params[1 + n] for n in places)))
+                    changed(each, params=(each.params[0], *(each.params[1 + n] for n in places)))
                     for each, _ in handlers
                 ),
             ),

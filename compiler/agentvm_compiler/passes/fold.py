@@ -15,10 +15,10 @@ import ast
 import copy
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, get_origin
 
-from agentvm_compiler.ir import Kind, Module, Node, Region, base
+from agentvm_compiler.ir import Kind, Module, Node, Region, base, changed
 
 from .parsed import call_in, call_of
 
@@ -34,14 +34,16 @@ class Fold:
 
     def __call__(self, module: Module) -> Module:
         """Fold the arguments of all model calls."""
-        return Module(tuple(replace(each, body=self._region(each.body)) for each in module.programs))
+        return changed(
+            module, programs=tuple(changed(each, body=self._region(each.body)) for each in module.programs)
+        )
 
     def _region(self, region: Region) -> Region:
-        return replace(region, nodes=tuple(self._node(each) for each in region.nodes))
+        return changed(region, nodes=tuple(self._node(each) for each in region.nodes))
 
     def _node(self, node: Node) -> Node:
         if node.regions:
-            return replace(node, regions=tuple(self._region(each) for each in node.regions))
+            return changed(node, regions=tuple(self._region(each) for each in node.regions))
         call = call_of(node) if node.kind is Kind.LLM else None
         if call is None:
             return node
@@ -59,7 +61,7 @@ class Fold:
             return node
         again = call_in(code)
         same = again is not None and ast.dump(again) == ast.dump(made)
-        return replace(node, code=code) if same else node
+        return changed(node, code=code) if same else node
 
 
 def module_constants(namespace: Mapping[str, Any], hidden: frozenset[str]) -> dict[str, Constant]:

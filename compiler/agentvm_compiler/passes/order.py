@@ -10,15 +10,13 @@ start before.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agentvm_compiler.calls import Effect
-from agentvm_compiler.ir import Module, Node, Region
+from agentvm_compiler.ir import Module, Node, Region, changed
 
 
 def order(module: Module) -> Module:
     """Set `Node.after` everywhere. Verified module in, verified module out."""
-    return Module(tuple(replace(each, body=_region(each.body)) for each in module.programs))
+    return changed(module, programs=tuple(changed(each, body=_region(each.body)) for each in module.programs))
 
 
 def _region(region: Region) -> Region:
@@ -31,9 +29,9 @@ def _region(region: Region) -> Region:
             after = (last_write,)
         if node.effect is Effect.WRITE:
             after += tuple(since)
-        nodes.append(replace(node, after=after, regions=tuple(_region(each) for each in node.regions)))
+        nodes.append(changed(node, after=after, regions=tuple(_region(each) for each in node.regions)))
         if node.effect is Effect.WRITE:
             last_write, since = node.site, []
         else:
             since.append(node.site)
-    return replace(region, nodes=tuple(nodes))
+    return changed(region, nodes=tuple(nodes))

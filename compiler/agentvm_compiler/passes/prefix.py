@@ -17,9 +17,9 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from agentvm_compiler.ir import Kind, Module, Node, Program, Region, base, content_hash
+from agentvm_compiler.ir import Kind, Module, Node, Program, Region, base, changed, content_hash
 
 from .parsed import assigned, call_of, options, prompt_of
 
@@ -42,7 +42,7 @@ class Head:
 
 def prefix(module: Module) -> Module:
     """Set `prefix_group` and `prefix_values` of model calls."""
-    return Module(tuple(_program(each) for each in module.programs))
+    return changed(module, programs=tuple(_program(each) for each in module.programs))
 
 
 def _program(program: Program) -> Program:
@@ -53,7 +53,7 @@ def _program(program: Program) -> Program:
         if node.kind is Kind.LLM and (head := head_of(node, defined)) is not None
     }
     shared = Counter(heads.values())
-    return replace(program, body=_region(program.body, heads, shared, frozenset()))
+    return changed(program, body=_region(program.body, heads, shared, frozenset()))
 
 
 def _region(
@@ -69,16 +69,16 @@ def _region(
         head = heads.get(node.site)
         if head is not None and (not head.values or shared[head] > 1 or steady.issuperset(head.values)):
             values = {"prefix_values": list(head.values)} if head.values else {}
-            node = replace(node, attrs={**node.attrs, "prefix_group": head.group, **values})
+            node = changed(node, attrs={**node.attrs, "prefix_group": head.group, **values})
         elif node.regions:
-            node = replace(
+            node = changed(
                 node,
                 regions=tuple(
                     _region(each, heads, shared, _steady(node, each, steady)) for each in node.regions
                 ),
             )
         nodes.append(node)
-    return replace(region, nodes=tuple(nodes))
+    return changed(region, nodes=tuple(nodes))
 
 
 def _steady(node: Node, region: Region, steady: frozenset[str]) -> frozenset[str]:
