@@ -181,7 +181,10 @@ async def test_a_migration_that_fails_changes_nothing(new_place: Callable[[], Pl
     assert await place.version() == str(version)
 
 
-_OBSTACLES = {1: "CREATE TABLE profiles (theirs INTEGER)"}
+_OBSTACLES = {
+    1: "CREATE TABLE profiles (theirs INTEGER)",
+    2: "CREATE TABLE chunks (theirs INTEGER)",
+}
 """By version: what the migration to the next one trips over."""
 
 

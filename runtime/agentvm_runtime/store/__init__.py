@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from agentvm_runtime.ports import Store
 
 from . import durability as modes
 from .leases import this_holder
+from .sealing import vault_of
 from .url import MemoryUrl, SqliteUrl, parse
 
 __all__ = ["open_store", "this_holder"]
@@ -34,6 +36,8 @@ def open_store(
         clock: Unix seconds, for leases and expiry; by default this machine's, and the
             server's for leases on PostgreSQL.
 
+    What runs and models wrote is encrypted if `AGENTVM_ENCRYPTION_KEY` is set (`sealing.py`).
+
     Raises:
         ConfigError: the URL names no kind of store this version has.
     """
@@ -45,10 +49,13 @@ def open_store(
 
         return MemoryStore(clock=clock or time.time)
     chosen = place.durability if wanted is None else replace(place.durability, mode=wanted.mode)
+    vault = vault_of(os.environ)
     if isinstance(place, SqliteUrl):
         from .sqlite import SqliteStore
 
-        return SqliteStore(place.path, synchronous=place.synchronous, durability=chosen, clock=clock)
+        return SqliteStore(
+            place.path, synchronous=place.synchronous, durability=chosen, vault=vault, clock=clock
+        )
     from .postgres import PostgresStore
 
-    return PostgresStore(place, durability=chosen, clock=clock)
+    return PostgresStore(place, durability=chosen, vault=vault, clock=clock)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from agentvm_runtime.errors import StoreError
 
+from . import sealing
 from . import statements as sql
 from .group import PATIENCE
 from .schema import SCHEMA_VERSION, is_older, tell_migrated
+from .sealing import Vault
 
 BUSY_MS = 5_000
 """How long SQLite itself waits for a lock before it says so."""
@@ -56,11 +58,12 @@ def connect(path: Path, synchronous: str) -> sqlite3.Connection:
     return connection
 
 
-def prepare(path: Path, synchronous: str) -> sqlite3.Connection:
+def prepare(path: Path, synchronous: str, vault: Vault | None) -> sqlite3.Connection:
     """Open a database for writing, with its folder and tables made, or migrated, if need be.
 
     Raises:
         StoreError: it cannot be, and was left as it was.
+        ConfigError: it is encrypted with another key.
         StoreVersionError: it is of a newer version, or of one too old.
     """
     try:
@@ -79,10 +82,12 @@ def prepare(path: Path, synchronous: str) -> sqlite3.Connection:
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
+            # Only heeded while the file is empty: lets pages that are freed later be given back.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             # Changing the mode does not wait for locks as statements do: two processes may open at once.
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("BEGIN IMMEDIATE")
-            found = _check_schema(connection, path)
+            found = _check_schema(connection, path, vault)
             connection.execute("COMMIT")
             tell_migrated(f"store {path}", found)
             return connection
@@ -98,13 +103,15 @@ def prepare(path: Path, synchronous: str) -> sqlite3.Connection:
             raise
 
 
-def _check_schema(connection: sqlite3.Connection, path: Path) -> int:
+def _check_schema(connection: sqlite3.Connection, path: Path, vault: Vault | None) -> int:
     """Make the tables, or migrate them, if need be. Returns the version that was found."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
         for text in sql.create("sqlite"):
             connection.execute(text)
         connection.execute(sql.PUT_META.sqlite, {"name": "schema_version", "value": str(SCHEMA_VERSION)})
+        if vault is not None:
+            connection.execute(sql.PUT_META.sqlite, {"name": sealing.VARIABLE, "value": vault.token()})
         return SCHEMA_VERSION
     row = (
         connection.execute(sql.GET_META.sqlite, {"name": "schema_version"}).fetchone()
@@ -120,4 +127,6 @@ def _check_schema(connection: sqlite3.Connection, path: Path) -> int:
     if is_older(f"store {path}", found):
         for text in sql.migrate("sqlite", found):
             connection.execute(text)
+    token = connection.execute(sql.GET_META.sqlite, {"name": sealing.VARIABLE}).fetchone()
+    sealing.check(f"store {path}", token[0] if token else None, vault)
     return found

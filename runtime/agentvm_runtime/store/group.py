@@ -178,16 +178,22 @@ class GroupWriter:
             self._queue.put(pending)
         return pending
 
-    def submit_result(self, work: Work) -> Pending:
-        """Queue a result: the mode of durability says when it is written, and what to wait for."""
+    def submit_result(self, work: Work, *, large: bool = False) -> Pending:
+        """Queue a result: the mode of durability says when it is written, and what to wait for.
+
+        Args:
+            large: it holds so much memory that nobody may go on before it is written.
+        """
         pending = Pending(self, work)
         with self.lock:
             self._check()
             self.last = pending
-            if self._mode is Mode.EXIT:
+            if large:
+                self.release()
+            elif self._mode is Mode.EXIT:
                 self._held.append(pending)
                 return pending
-            if self._mode is Mode.STRICT:
+            if large or self._mode is Mode.STRICT:
                 pending.ahead = pending
             else:
                 if len(self._behind) == self._behind.maxlen and not self._behind[0].done:

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from agentvm_compiler.errors import ConfigError
+from agentvm_compiler.errors import AgentVMError, ConfigError
 from agentvm_runtime.errors import StoreError
 from agentvm_runtime.records import Digest
 
-from . import rows, schema
+from . import keeping, schema, sealing
 from . import statements as sql
 from .durability import DEFAULT, Durability
 from .group import Row
 from .postgres_errors import explain, is_conflict, is_lost
+from .sealing import Vault
 from .sql import Queries, SqlStore
 from .statements import Statement
 from .url import PostgresUrl
@@ -46,17 +48,19 @@ class PostgresStore(SqlStore):
         url: PostgresUrl,
         *,
         durability: Durability = DEFAULT,
+        vault: Vault | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
         super().__init__(f"store {url.name}", clock, durability)
         self._url = url
+        self._vault = vault
         self._servers_clock = clock is None
 
     def _connect(self) -> tuple[PostgresTransaction, PostgresReader]:
-        writer = Connection(self._url)
+        writer = Connection(self._url, self._vault)
         try:
             prepare(writer)
-            return PostgresTransaction(writer), PostgresReader(Connection(self._url))
+            return PostgresTransaction(writer), PostgresReader(Connection(self._url, self._vault))
         except BaseException:
             writer.close()
             raise
@@ -72,7 +76,7 @@ class PostgresStore(SqlStore):
 class Connection:
     """A connection used by one thread at a time, each call blocking it until the server has answered."""
 
-    def __init__(self, url: PostgresUrl) -> None:
+    def __init__(self, url: PostgresUrl, vault: Vault | None) -> None:
         try:
             import asyncpg
         except ImportError:
@@ -80,6 +84,7 @@ class Connection:
                 f"store {url.name}: the PostgreSQL driver is not installed: pip install 'agentvm[postgres]'"
             ) from None
         self.url = url
+        self.vault = vault
         self._connect = asyncpg.connect
         self._loop = asyncio.new_event_loop()
         self._raw: Any = None
@@ -113,19 +118,28 @@ class Connection:
         )
 
     def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
-        text, names = statement.postgres
-        found = self.run(self._raw.fetchrow(text, *[row[name] for name in names]))
-        return None if found is None else tuple(found)
+        found = self.rows(statement, row)
+        return tuple(found[0]) if found else None
 
     def rows(self, statement: Statement, row: Row) -> Sequence[Any]:
+        found = self.raw_rows(statement, self.sealed(statement, row))
+        vault = self.vault
+        return found if vault is None else [vault.open(tuple(each), statement.opens) for each in found]
+
+    def raw_rows(self, statement: Statement, row: Row) -> Sequence[Any]:
+        """As they are in the database."""
         text, names = statement.postgres
         found: Sequence[Any] = self.run(self._raw.fetch(text, *[row[name] for name in names]))
         return found
 
     def execute(self, statement: Statement, row: Row) -> int:
         text, names = statement.postgres
+        row = self.sealed(statement, row)
         done = self.run(self._raw.execute(text, *[row[name] for name in names]))
         return int(done.rpartition(" ")[2])  # "INSERT 0 1", "UPDATE 1"
+
+    def sealed(self, statement: Statement, row: Row) -> Row:
+        return row if self.vault is None else self.vault.seal(row, statement.seals)
 
     def command(self, text: str) -> None:
         """A statement without parameters and rows."""
@@ -199,14 +213,17 @@ class PostgresTransaction:
             self._connection.run(self._send(values, writes))
 
     async def _send(self, values: Mapping[Digest, bytes], writes: Mapping[Statement, list[Row]]) -> None:
-        execute = self._connection.raw.executemany
-        if values:
-            text, _ = sql.ADD_VALUE.postgres
-            # In order, as processes that add the same values in different orders would block each other.
-            await execute(text, [(digest, *rows.pack(values[digest])) for digest in sorted(values)])
+        connection, vault = self._connection, self._connection.vault
+        # In order, as processes that add the same values in different orders would block each other.
+        stored = (each for digest in sorted(values) for each in keeping.writes(digest, values[digest], vault))
+        for statement, group in itertools.groupby(stored, lambda each: each[0]):
+            await self._send_rows(statement, (row for _, row in group))
         for statement, given in writes.items():
-            text, names = statement.postgres
-            await execute(text, [[row[name] for name in names] for row in given])
+            await self._send_rows(statement, (connection.sealed(statement, row) for row in given))
+
+    async def _send_rows(self, statement: Statement, given: Iterable[Row]) -> None:
+        text, names = statement.postgres
+        await self._connection.raw.executemany(text, ([row[name] for name in names] for row in given))
 
 
 class PostgresReader:
@@ -233,8 +250,11 @@ class PostgresReader:
         except Exception as error:
             raise explain(error, self._connection.url, "read it") from error
 
-    def values(self, digests: Sequence[Digest]) -> Sequence[Any]:
-        return self.rows(sql.GET_VALUES, {"digests": list(digests)})
+    def values(self, digests: Sequence[Digest]) -> Iterator[tuple[Digest, bytes]]:
+        connection, vault = self._connection, self._connection.vault
+        names = [digest if vault is None else vault.name(digest) for digest in digests]
+        for row in connection.raw_rows(sql.GET_VALUES, {"digests": names}):
+            yield keeping.read(row, connection.raw_rows, vault)
 
     def close(self) -> None:
         self._connection.close()
@@ -253,7 +273,7 @@ def prepare(connection: Connection) -> None:
         found = _check_schema(connection)
         connection.command("COMMIT")
         schema.tell_migrated(f"store {connection.url.name}", found)
-    except StoreError:
+    except AgentVMError:
         raise
     except Exception as error:
         raise explain(error, connection.url, "open it") from error
@@ -272,6 +292,8 @@ def _check_schema(connection: Connection) -> int:
         for text in sql.create("postgresql"):
             connection.command(text)
         connection.execute(sql.PUT_META, {"name": "schema_version", "value": str(schema.SCHEMA_VERSION)})
+        if connection.vault is not None:
+            connection.execute(sql.PUT_META, {"name": sealing.VARIABLE, "value": connection.vault.token()})
         return schema.SCHEMA_VERSION
     row = connection.row(sql.GET_META, {"name": "schema_version"}) if "meta" in tables else None
     if row is None:
@@ -283,4 +305,6 @@ def _check_schema(connection: Connection) -> int:
     if schema.is_older(f"store {connection.url.name}", version):
         for text in sql.migrate("postgresql", version):
             connection.command(text)
+    token = connection.row(sql.GET_META, {"name": sealing.VARIABLE})
+    sealing.check(f"store {connection.url.name}", token[0] if token else None, connection.vault)
     return version

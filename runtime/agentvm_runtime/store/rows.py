@@ -18,13 +18,13 @@ COMPRESS_ABOVE = 4096
 _LARGEST = 1 << 40
 
 
-def pack(data: bytes) -> tuple[int, bytes]:
+def pack(data: bytes | memoryview) -> tuple[int, bytes]:
     """Coding and stored form of a value's bytes; compressed if large and it helps."""
     if len(data) > COMPRESS_ABOVE:
         packed = zstandard.ZstdCompressor(level=3, write_content_size=True).compress(data)
         if len(packed) < len(data):
             return ZSTD, packed
-    return RAW, data
+    return RAW, bytes(data)
 
 
 def unpack(coding: int, data: bytes) -> bytes:

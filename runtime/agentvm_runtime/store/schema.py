@@ -26,7 +26,7 @@ from agentvm_runtime.errors import StoreVersionError
 
 logger = logging.getLogger("agentvm.store")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 OLDEST_VERSION = 1
@@ -59,6 +59,10 @@ def tell_migrated(name: str, found: int) -> None:
         logger.info("%s: migrated from schema version %d to %d", name, found, SCHEMA_VERSION)
 
 
+# How a column is sealed in an encrypted store (`sealing.py`): digests and keys, and other text.
+NAME = {"sealed": "name"}
+TEXT = {"sealed": "text"}
+
 metadata = MetaData()
 
 meta = Table(
@@ -74,15 +78,15 @@ runs = Table(
     Column("id", String, primary_key=True),
     Column("agent", String, nullable=False),
     Column("program", String, nullable=False),
-    Column("inputs", String, nullable=False),
+    Column("inputs", String, nullable=False, info=NAME),
     Column("created_at", Double, nullable=False),
     Column("status", String, nullable=False),
     Column("deadline_at", Double),
     Column("finished_at", Double),
-    Column("result", String),
-    Column("error", String),
+    Column("result", String, info=NAME),
+    Column("error", String, info=NAME),
     Column("parent", String),
-    Column("meta", Text, nullable=False),
+    Column("meta", Text, nullable=False, info=TEXT),
     Index("runs_by_time", "created_at", "id"),
     Index("runs_by_agent", "agent", "created_at"),
     Index("runs_by_parent", "parent"),
@@ -97,12 +101,12 @@ events = Table(
     Column("path", String, nullable=False),
     Column("site", String, nullable=False),
     Column("node", String, nullable=False),
-    Column("key", String, nullable=False),
-    Column("value", String),
+    Column("key", String, nullable=False, info=NAME),
+    Column("value", String, info=NAME),
     Column("source", String, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("finished_at", Double, nullable=False),
-    Column("detail", Text),
+    Column("detail", Text, info=TEXT),
     # The journal is read by run, in order: keep it stored that way.
     sqlite_with_rowid=False,
 )
@@ -115,11 +119,20 @@ values = Table(
     Column("data", LargeBinary, nullable=False),
 )
 
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("digest", String, primary_key=True, info=NAME),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("coding", SmallInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
 memo = Table(
     "memo",
     metadata,
-    Column("key", String, primary_key=True),
-    Column("value", String, nullable=False),
+    Column("key", String, primary_key=True, info=NAME),
+    Column("value", String, nullable=False, info=NAME),
     Column("run_id", String, nullable=False),
     Column("path", String, nullable=False),
     Column("created_at", Double, nullable=False),
@@ -130,7 +143,7 @@ profiles = Table(
     "profiles",
     metadata,
     Column("agent", String, primary_key=True),
-    Column("profile", Text, nullable=False),
+    Column("profile", Text, nullable=False, info=TEXT),
 )
 
 leases = Table(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -25,6 +25,7 @@ from . import statements as sql
 from .checks import check_event, check_run
 from .durability import Durability
 from .group import GroupWriter, Pending, Row, Transaction, Work
+from .keeping import CHUNK
 from .statements import Statement
 
 T = TypeVar("T")
@@ -50,8 +51,8 @@ class Reader(Queries, Protocol):
         """All rows of a query."""
         ...
 
-    def values(self, digests: Sequence[Digest]) -> Sequence[Any]:
-        """Rows of `schema.values`, of those that are there."""
+    def values(self, digests: Sequence[Digest]) -> Iterator[tuple[Digest, bytes]]:
+        """Those that are there."""
         ...
 
     def close(self) -> None: ...
@@ -191,7 +192,8 @@ class SqlStore:
             if memo_row is not None:
                 transaction.write(sql.PUT_MEMO, memo_row)
 
-        pending = self._opened().submit_result(work)
+        large = values is not None and sum(map(len, values.values())) > CHUNK
+        pending = self._opened().submit_result(work, large=large)
         if memo is not None:
             if len(self._fresh) > _FRESH_MAX:
                 self._fresh = {key: fresh for key, fresh in self._fresh.items() if not fresh[0].done}
@@ -206,7 +208,7 @@ class SqlStore:
 
     async def values(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
         def work(reader: Reader) -> dict[Digest, bytes]:
-            return {digest: rows.unpack(*stored) for digest, *stored in reader.values(digests)}
+            return dict(reader.values(digests))
 
         found = await self._read(work, behind_writes=False)
         # What an address names never changes: only what is missing can be on its way.

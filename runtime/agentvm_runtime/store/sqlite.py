@@ -9,18 +9,19 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from agentvm_runtime.errors import StoreError
 from agentvm_runtime.records import Digest
 
-from . import rows
+from . import keeping
 from . import statements as sql
 from .database import connect, explain, is_busy, prepare
 from .durability import DEFAULT, Durability
 from .group import Row
+from .sealing import Vault
 from .sql import SqlStore
 from .statements import Statement
 
@@ -38,27 +39,31 @@ class SqliteStore(SqlStore):
         *,
         synchronous: str = "FULL",
         durability: Durability = DEFAULT,
+        vault: Vault | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
         super().__init__(f"store {path}", clock, durability)
         self.path = path
         self._synchronous = synchronous
+        self._vault = vault
 
     def _connect(self) -> tuple[SqliteTransaction, SqliteReader]:
-        connection = prepare(self.path, self._synchronous)
+        connection = prepare(self.path, self._synchronous, self._vault)
         try:
             reader = connect(self.path, self._synchronous)
             reader.execute("PRAGMA query_only=ON")
         except sqlite3.Error as error:
             connection.close()
             raise explain(error, self.path, "read it") from error
-        return SqliteTransaction(connection, self.path), SqliteReader(reader, self.path)
+        vault = self._vault
+        return SqliteTransaction(connection, self.path, vault), SqliteReader(reader, self.path, vault)
 
 
 class SqliteTransaction:
     """The writing connection."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, vault: Vault | None) -> None:
+        self._vault = vault
         self.connection = connection
         self._path = path
         self._execute = connection.execute
@@ -67,22 +72,26 @@ class SqliteTransaction:
         self._version: int | None = None
 
     def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
+        if self._vault is not None:
+            row = self._vault.seal(row, statement.seals)
         found: tuple[Any, ...] | None = self._execute(statement.sqlite, row).fetchone()
-        return found
+        return found if found is None or self._vault is None else self._vault.open(found, statement.opens)
 
     def execute(self, statement: Statement, row: Row) -> int:
+        if self._vault is not None:
+            row = self._vault.seal(row, statement.seals)
         return self._execute(statement.sqlite, row).rowcount
 
     def write(self, statement: Statement, row: Row) -> None:
-        self._execute(statement.sqlite, row)
+        self.execute(statement, row)
 
     def put_values(self, values: Mapping[Digest, bytes] | None) -> None:
         for digest, data in (values or {}).items():
             if digest in self._known:
                 self._known.move_to_end(digest)
             elif digest not in self._new:
-                coding, stored = rows.pack(data)
-                self._execute(sql.ADD_VALUE.sqlite, {"digest": digest, "coding": coding, "data": stored})
+                for statement, row in keeping.writes(digest, data, self._vault):
+                    self._execute(statement.sqlite, row)
                 self._new[digest] = None
 
     def begin(self) -> None:
@@ -118,7 +127,8 @@ class SqliteTransaction:
 class SqliteReader:
     """The reading connection."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, vault: Vault | None) -> None:
+        self._vault = vault
         self._connection = connection
         self._path = path
 
@@ -129,15 +139,25 @@ class SqliteReader:
             raise explain(error, self._path, "read it") from error
 
     def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
+        if self._vault is not None:
+            row = self._vault.seal(row, statement.seals)
         found: tuple[Any, ...] | None = self._connection.execute(statement.sqlite, row).fetchone()
-        return found
+        return found if found is None or self._vault is None else self._vault.open(found, statement.opens)
 
     def rows(self, statement: Statement, row: Row) -> Sequence[Any]:
+        if self._vault is None:
+            return self._raw(statement, row)
+        sealed = self._vault.seal(row, statement.seals)
+        return [self._vault.open(found, statement.opens) for found in self._raw(statement, sealed)]
+
+    def _raw(self, statement: Statement, row: Row) -> Sequence[Any]:
         return self._connection.execute(statement.sqlite, row).fetchall()
 
-    def values(self, digests: Sequence[Digest]) -> Sequence[Any]:
-        found = (self.row(sql.GET_VALUE, {"digest": digest}) for digest in digests)
-        return [row for row in found if row is not None]
+    def values(self, digests: Sequence[Digest]) -> Iterator[tuple[Digest, bytes]]:
+        for digest in digests:
+            name = digest if self._vault is None else self._vault.name(digest)
+            for row in self._raw(sql.GET_VALUE, {"digest": name}):
+                yield keeping.read(row, self._raw, self._vault)
 
     def close(self) -> None:
         self._connection.close()

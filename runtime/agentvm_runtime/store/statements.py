@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     Integer,
+    Select,
     String,
     bindparam,
     cast,
@@ -72,6 +73,23 @@ class Statement:
         names = compiled.positiontup or ()
         return str(compiled), tuple(_ALIASES.get(name, name) for name in names)
 
+    @cached_property
+    def seals(self) -> dict[str, str]:
+        """How the parameters named like sealed columns are sealed, by name."""
+        return {each.name: each.info["sealed"] for each in self._columns() if "sealed" in each.info}
+
+    @cached_property
+    def opens(self) -> list[tuple[str, str | None]]:
+        """Name of each column of a query, and how it is sealed."""
+        construct = self._build(_dialects("sqlite")[0])
+        return [(each.key, getattr(each, "info", {}).get("sealed")) for each in construct.selected_columns]
+
+    def _columns(self) -> list[Any]:
+        construct = self._build(_dialects("sqlite")[0])
+        if isinstance(construct, Select):
+            return [column for table in construct.get_final_froms() for column in table.columns]
+        return list(construct.table.columns)
+
 
 def plain(construct: Any, columns: list[str] | None = None) -> Statement:
     """A statement that is written alike for every database."""
@@ -104,6 +122,7 @@ ADD_EVENT = plain(
     [c.name for c in schema.events.columns],
 )
 ADD_VALUE = _add(schema.values)
+ADD_CHUNK = _add(schema.chunks)
 ADD_RUN = _add(schema.runs)
 ADD_LEASE = _add(schema.leases)
 PUT_MEMO = _upsert(schema.memo, "key")
@@ -134,6 +153,11 @@ DROP_LEASE = plain(
 GET_META = _by(schema.meta, schema.meta.c.name, schema.meta.c.value)
 GET_RUN = _by(schema.runs, schema.runs.c.id)
 GET_VALUE = _by(schema.values, schema.values.c.digest, *schema.values.columns)
+GET_CHUNK = plain(
+    select(schema.chunks.c.coding, schema.chunks.c.data).where(
+        schema.chunks.c.digest == bindparam("digest"), schema.chunks.c.number == bindparam("number")
+    )
+)
 GET_MEMO = _by(schema.memo, schema.memo.c.key)
 GET_LEASE = _by(schema.leases, schema.leases.c.run_id)
 GET_VALUES = plain(

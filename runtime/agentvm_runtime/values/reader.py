@@ -25,10 +25,12 @@ _double = struct.Struct(">d").unpack_from
 class Reader:
     """A position in the bytes, and what has been numbered so far."""
 
-    __slots__ = ("at", "data", "numbered")
+    __slots__ = ("at", "data", "end", "numbered")
 
     def __init__(self, data: bytes) -> None:
+        """`data` ends with a checksum, which is not part of the value."""
         self.data = data
+        self.end = len(data) - 4
         self.at = 1
         self.numbered: list[Any] = []
 
@@ -51,7 +53,7 @@ class Reader:
         n = self.size()
         at = self.at
         self.at = end = at + n
-        if end > len(self.data):
+        if end > self.end:
             raise ValueError("it ends too early")
         return self.data[at:end]
 
@@ -206,8 +208,8 @@ for _tag, _read in {
 def _decode(data: bytes) -> Any:
     reader = Reader(data)
     value = reader.read()
-    if reader.at != len(data):
-        raise ValueError("there is more than one value")
+    if reader.at != reader.end:
+        raise ValueError("it does not end where it should")
     return value
 
 
@@ -235,19 +237,18 @@ def decode(data: bytes) -> Any:
         StoreError: the bytes are damaged, of a newer format, or name a class or
             function that is not imported or not what it was; the message has the remedy.
     """
-    if len(data) < 6 or zlib.crc32(data[:-4]).to_bytes(4, "big") != data[-4:]:
+    if len(data) < 6 or zlib.crc32(memoryview(data)[:-4]).to_bytes(4, "big") != data[-4:]:
         raise StoreError("a recorded value is damaged: its checksum does not match")
     if data[0] != FORMAT:
         raise StoreError(
             f"a recorded value has format {data[0]}, this AgentVM reads {FORMAT}: use a newer AgentVM"
         )
-    body = bytes(data[:-4])
     try:
         try:
-            return _decode(body)
+            return _decode(data)
         except RecursionError:
             # What could be written from a shallow stack must be readable from a deep one.
-            return _with_fresh_stack(body)
+            return _with_fresh_stack(data)
     except LookupError as error:
         if isinstance(error, KeyError | IndexError):
             raise StoreError(f"a recorded value is damaged: {error!r}") from None

@@ -21,6 +21,7 @@ from .kinds import Kind, kind_of
 from .refusal import Refused, explain, label
 
 FORMAT = 1
+_LARGE = 1 << 20
 _double = struct.Struct(">d").pack
 _short = [bytes([n]) for n in range(254)]
 
@@ -35,10 +36,12 @@ def size(n: int) -> bytes:
 class Writer:
     """The bytes so far, and the number of every object already written."""
 
-    __slots__ = ("buffer", "kept", "numbers")
+    __slots__ = ("buffer", "kept", "numbers", "parts")
 
     def __init__(self) -> None:
         self.buffer = bytearray((FORMAT,))
+        self.parts: list[bytes | bytearray] = []
+        """What comes before the buffer. Large bytes stand here by themselves: they are copied once."""
         self.numbers: dict[int, int] = {}
         self.kept: list[Any] = []
         """Keeps what has a number alive, so that no other object gets its id."""
@@ -49,6 +52,23 @@ class Writer:
             write(self, value)
         else:
             _other(self, value)
+
+    def raw(self, raw: bytes | bytearray) -> None:
+        """Bytes, with their length before them."""
+        self.buffer += size(len(raw))
+        if len(raw) < _LARGE:
+            self.buffer += raw
+        else:
+            self.parts += (self.buffer, raw)
+            self.buffer = bytearray()
+
+    def end(self) -> bytes:
+        """All that was written, and its checksum."""
+        parts = [*self.parts, self.buffer]
+        check = 0
+        for part in parts:
+            check = zlib.crc32(part, check)
+        return b"".join((*parts, check.to_bytes(4, "big")))
 
     def number(self, value: Any) -> None:
         self.numbers[id(value)] = len(self.kept)
@@ -105,17 +125,23 @@ def _float(w: Writer, value: float) -> None:
 
 def _str(w: Writer, value: str) -> None:
     raw = value.encode("utf-8", "surrogatepass")
-    w.buffer += b"s" + size(len(raw)) + raw
+    if len(raw) < _LARGE:
+        w.buffer += b"s" + size(len(raw)) + raw
+    else:
+        w.buffer += b"s"
+        w.raw(raw)
 
 
 def _bytes(w: Writer, value: bytes) -> None:
-    w.buffer += b"b" + size(len(value)) + value
+    w.buffer += b"b"
+    w.raw(value)
 
 
 def _bytearray(w: Writer, value: bytearray) -> None:
     if not w.seen(value):
         w.number(value)
-        w.buffer += b"B" + size(len(value)) + value
+        w.buffer += b"B"
+        w.raw(value)
 
 
 def _list(w: Writer, value: list[Any]) -> None:
@@ -251,6 +277,4 @@ def encode(value: object, *, name: str = "value") -> bytes:
         raise UnstorableValue(f"{name}{refused.path}: {refused.reason}") from None
     except RecursionError:
         raise UnstorableValue(f"{name}: it is nested too deeply to be stored; flatten it") from None
-    buffer = writer.buffer
-    buffer += zlib.crc32(buffer).to_bytes(4, "big")
-    return bytes(buffer)
+    return writer.end()
