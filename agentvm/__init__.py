@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         InternalError,
     )
     from agentvm_compiler.human import ask_human
+    from agentvm_compiler.retry import Retry
     from agentvm_runtime.errors import (
         BudgetExceeded,
         DeadlineExceeded,
@@ -51,6 +52,7 @@ __all__ = [
     "InputError",
     "InternalError",
     "ReplayMismatch",
+    "Retry",
     "Run",
     "RunCancelled",
     "RunFailed",
@@ -77,6 +79,7 @@ _MODULES = {
     "agentvm.vm": ("AgentVM", "Run", "run"),
     "agentvm_compiler.calls": ("llm",),
     "agentvm_compiler.human": ("ask_human",),
+    "agentvm_compiler.retry": ("Retry",),
     "agentvm_compiler.errors": (
         "AgentVMError",
         "BackendError",

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast, overload
 
 from agentvm_compiler.calls import Agent, Effect, Tool, current
 from agentvm_compiler.errors import ConfigError
+from agentvm_compiler.retry import Retry, retry_policy
 
 from .durations import Duration, optional_seconds
 
@@ -66,7 +67,7 @@ def tool(
     idempotent: bool = False,
     ttl: Duration | None = None,
     timeout: Duration | None = None,
-    retries: int = 0,
+    retries: int | Retry = 0,
 ) -> Callable[[F], F]: ...
 def tool(
     fn: Callable[..., Any] | None = None,
@@ -77,7 +78,7 @@ def tool(
     idempotent: bool = False,
     ttl: Duration | None = None,
     timeout: Duration | None = None,
-    retries: int = 0,
+    retries: int | Retry = 0,
 ) -> Any:
     """Make a function a tool: a call to the outside world, run once and recorded.
 
@@ -88,7 +89,7 @@ def tool(
         idempotent: a repeated call with the same `current().idempotency_key` is harmless.
         ttl: how long other runs may reuse the result of a `read`.
         timeout: time for one attempt.
-        retries: further attempts after an exception.
+        retries: further attempts after an exception, or a `Retry(...)`: with pauses, and after which errors.
 
     Raises:
         ConfigError: not a function, or options that contradict each other.
@@ -102,9 +103,8 @@ def tool(
                 f'{label}: ttl is for effect="read" only, this one is "{kind}". '
                 "Remove ttl, or declare the tool a read."
             )
-        if retries < 0:
-            raise ConfigError(f"{label}: retries={retries} cannot be negative")
-        if retries and kind is Effect.WRITE and not idempotent:
+        policy = retry_policy(retries, label)
+        if policy.attempts > 1 and kind is Effect.WRITE and not idempotent:
             raise ConfigError(
                 f"{label}: a write tool is retried only if repeating it is harmless. "
                 "Add idempotent=True and use current().idempotency_key, or remove retries."
@@ -116,7 +116,7 @@ def tool(
             idempotent=idempotent,
             ttl=optional_seconds(ttl, what=f"{label}: ttl"),
             timeout=optional_seconds(timeout, what=f"{label}: timeout"),
-            retries=retries,
+            retry=policy,
         )
 
     return decorate if fn is None else decorate(fn)

@@ -17,6 +17,7 @@ from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from .errors import ConfigError, InputError
+from .retry import ONCE, Retry, retry_policy
 from .wire import Message, Sampling
 
 if TYPE_CHECKING:
@@ -59,8 +60,7 @@ class LlmRequest:
     """Whether other runs may reuse a sampled answer."""
     timeout: float | None = None
     """Seconds."""
-    retries: int = 0
-    """Further attempts after a transient failure."""
+    retry: Retry = ONCE
     slo: str | None = None
     """`latency`, `deadline` or `best_effort`; `None` follows the run."""
 
@@ -113,8 +113,8 @@ class Tool(_Callable):
     """Seconds for which other runs may reuse a `read`."""
     timeout: float | None = None
     """Seconds."""
-    retries: int = 0
-    """Further attempts after an exception (`pure`, `read` and idempotent tools only)."""
+    retry: Retry = ONCE
+    """More than one attempt for `pure`, `read` and idempotent tools only."""
     inline: bool = False
     """Run a synchronous function in the event loop, not in a thread."""
 
@@ -217,7 +217,7 @@ def llm_request(
     stop: str | Sequence[str] | None = None,
     share: bool = False,
     timeout: float | None = None,
-    retries: int = 0,
+    retries: int | Retry = 0,
     slo: str | None = None,
 ) -> LlmRequest:
     """Check the arguments of `llm` and put them in one form.
@@ -247,7 +247,7 @@ def llm_request(
         sampling=Sampling(temperature, top_p, max_tokens, seed, stops),
         share=share,
         timeout=timeout,
-        retries=retries,
+        retry=retry_policy(retries, "llm()"),
         slo=slo,
     )
 
@@ -278,7 +278,7 @@ async def llm(
     stop: str | Sequence[str] | None = None,
     share: bool = False,
     timeout: float | None = None,
-    retries: int = 0,
+    retries: int | Retry = 0,
     slo: str | None = None,
 ) -> str: ...
 @overload
@@ -296,7 +296,7 @@ async def llm(
     stop: str | Sequence[str] | None = None,
     share: bool = False,
     timeout: float | None = None,
-    retries: int = 0,
+    retries: int | Retry = 0,
     slo: str | None = None,
 ) -> T: ...
 async def llm(prompt: str | None = None, **options: Any) -> Any:
@@ -311,8 +311,8 @@ async def llm(prompt: str | None = None, **options: Any) -> Any:
         temperature, top_p, max_tokens, seed, stop: sampling. The call samples
             unless `temperature=0` or `seed` is given.
         share: let other runs reuse a sampled answer.
-        timeout: seconds for this call.
-        retries: further attempts after a transient failure.
+        timeout: seconds for one attempt at this call.
+        retries: further attempts after a transient failure or a timeout, or a `Retry(...)`.
         slo: `latency`, `deadline` or `best_effort`; by default the run's.
 
     Raises:

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import anyio
-
 from agentvm_compiler.calls import LlmRequest, llm_request
 from agentvm_compiler.errors import BackendError
 from agentvm_compiler.passes.stages import summarised
@@ -16,6 +14,7 @@ from agentvm_compiler.wire import Hints, ModelCall, ModelResult, Stage
 
 from .keys import model_key
 from .profiling import place as place_name
+from .retrying import Attempts, attempt
 from .session import Outcome, Session, Work
 from .structured import ask, schema_of
 
@@ -50,20 +49,14 @@ async def ask_request(session: Session, place: Place, request: LlmRequest, *, tr
     work = Work(place.path, place.site, "llm", key, shared=shared, traced=traced)
 
     async def execute() -> Outcome:
-        return await _attempts(session, request, place)
+        attempts = Attempts(session, work, request.retry, _may_pass)
+        return await attempt(attempts, request.timeout, lambda: complete(session, request, place))
 
     return await session.perform(work, execute)
 
 
-async def _attempts(session: Session, request: LlmRequest, place: Place) -> Outcome:
-    for attempt in range(request.retries + 1):
-        try:
-            with anyio.fail_after(request.timeout):
-                return await complete(session, request, place)
-        except BackendError as error:
-            if attempt == request.retries or not error.transient:
-                raise
-    raise AssertionError("unreachable")
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, TimeoutError) or (isinstance(error, BackendError) and error.transient)
 
 
 async def complete(session: Session, request: LlmRequest, place: Place) -> Outcome:

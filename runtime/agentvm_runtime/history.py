@@ -20,6 +20,8 @@ class History:
         """Writes that were started, whether or not a result is there."""
         self.released: dict[str, str] = {}
         """Writes in doubt that may be started again: keys by path."""
+        self.attempts: dict[str, Event] = {}
+        """The last failed attempt of work that was tried again, by path."""
         self.asked: dict[str, Event] = {}
         """Questions put to a person, whether or not there is an answer."""
         self.wrote = False
@@ -37,6 +39,8 @@ class History:
             case EventKind.RELEASED:
                 self.intents.pop(event.path, None)
                 self.released[event.path] = event.key
+            case EventKind.ATTEMPT:
+                self.attempts[event.path] = event
             case EventKind.ASKED:
                 self.asked[event.path] = event
 

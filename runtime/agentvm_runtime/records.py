@@ -40,6 +40,8 @@ class EventKind(StrEnum):
     """A fork came to its end; `detail` says what it did not take over."""
     RESUMED = "resumed"
     """A process took the run over; what follows was written by it."""
+    ATTEMPT = "attempt"
+    """An attempt failed, and another will follow; `detail` says which, why and when."""
     ASKED = "asked"
     """A person was asked; `detail` has the question and the JSON Schema of its answer."""
     ANSWERED = "answered"
@@ -136,7 +138,10 @@ def remembered(journal: Iterable[Event], forgets: Digest | None = None) -> list[
 
 
 def _without(journal: list[Event], failure: Digest) -> list[Event]:
-    return [each for each in journal if each.kind is not EventKind.FAILED or each.value != failure]
+    failed = {each.path for each in journal if each.kind is EventKind.FAILED and each.value == failure}
+    # With a failure go the attempts that led to it.
+    kinds = (EventKind.FAILED, EventKind.ATTEMPT)
+    return [each for each in journal if not (each.kind in kinds and each.path in failed)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import anyio.to_thread
 from agentvm_compiler.calls import Agent, CallContext, Effect, Tool, serving
 
 from .keys import tool_key
+from .retrying import Attempts, attempt
 from .session import Outcome, Session, Work
 
 if TYPE_CHECKING:
@@ -75,14 +76,17 @@ def bind(agent: Agent, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str,
 async def _attempts(
     session: Session, work: Work, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    for attempt in range(tool.retries + 1):
-        try:
-            with anyio.fail_after(tool.timeout):
-                return await _once(session.context(work.path), session, tool, args, kwargs)
-        except Exception:
-            if attempt == tool.retries:
-                raise
-    raise AssertionError("unreachable")
+    context = session.context(work.path)
+
+    async def once() -> Any:
+        return await _once(context, session, tool, args, kwargs)
+
+    return await attempt(attempts_of(session, work, tool), tool.timeout, once)
+
+
+def attempts_of(session: Session, work: Work, tool: Tool) -> Attempts:
+    """The attempts at a tool call: it is tried again after any exception, unless its policy says which."""
+    return Attempts(session, work, tool.retry, lambda error: True)
 
 
 async def _once(

@@ -24,8 +24,8 @@ from agentvm_compiler.wire import Stage
 from .asking import Place, ask_request, complete
 from .errors import is_failure
 from .humans import ask_person
-from .session import Outcome, Session
-from .tools import call_tool, tool_work, within_tool
+from .session import Outcome, Session, Work
+from .tools import attempts_of, call_tool, tool_work, within_tool
 
 RunAgent = Callable[..., Awaitable[Any]]
 
@@ -97,8 +97,7 @@ class Tracer:
         started = time.time()
         before = session.fingerprint(work)
         try:
-            with within_tool(session, session.context(work.path)):
-                value = tool.fn(*args, **kwargs)
+            value = _attempt_here(session, work, tool, args, kwargs)
         except BaseException as error:
             if not is_failure(error):
                 raise
@@ -125,6 +124,22 @@ class Tracer:
             within=self._site,
             remaining=self._remaining,
         )
+
+
+def _attempt_here(
+    session: Session, work: Work, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Call a synchronous tool until it succeeds or its policy says that it is enough."""
+    attempts = attempts_of(session, work, tool)
+    while True:
+        if attempts.pause:
+            time.sleep(attempts.pause)
+        started = time.time()
+        try:
+            with within_tool(session, session.context(work.path)):
+                return tool.fn(*args, **kwargs)
+        except Exception as error:
+            attempts.failed(error, started)
 
 
 class Forbidden:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import agentvm
-from agentvm import ConfigError, agent, current, llm, now, random, tool
+from agentvm import ConfigError, Retry, agent, current, llm, now, random, tool
 from agentvm.sdk import RUN_OPTIONS
 from agentvm_compiler.calls import Agent, CallContext, Effect, Tool
 
@@ -40,12 +40,12 @@ def test_options_are_kept_with_durations_in_seconds():
     async def search() -> None: ...
 
     assert (plan.name, plan.deadline) == ("planner", 60.0)
-    assert (search.name, search.effect, search.ttl, search.timeout, search.retries, search.is_async) == (
+    assert (search.name, search.effect, search.ttl, search.timeout, search.retry, search.is_async) == (
         "look",
         Effect.READ,
         604800.0,
         0.25,
-        2,
+        Retry(attempts=3),
         True,
     )
 
