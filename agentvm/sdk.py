@@ -22,7 +22,7 @@ from .durations import Duration, optional_seconds
 
 __all__ = ["RUN_OPTIONS", "agent", "current", "now", "random", "tool"]
 
-RUN_OPTIONS = ("budget", "deadline", "durability", "llm", "run_id", "slo", "store")
+RUN_OPTIONS = ("budget", "deadline", "durability", "llm", "memo", "run_id", "slo", "store")
 """Option names of `vm.run` and `agentvm.run`; no agent parameter may have one."""
 
 A = TypeVar("A", bound=Callable[..., Coroutine[Any, Any, Any]])

@@ -34,7 +34,7 @@ from agentvm_runtime.progress import Progress
 from agentvm_runtime.questions import Human, Question
 from agentvm_runtime.records import FORGETS, Event, EventKind, RunRecord, RunStatus
 from agentvm_runtime.rehearsal import Preview
-from agentvm_runtime.revision import MODULE, code_of
+from agentvm_runtime.revision import MEMO, MODULE, code_of
 from agentvm_runtime.session import Session
 from agentvm_runtime.slots import Slot
 from agentvm_runtime.values import digest, encode
@@ -240,10 +240,12 @@ class AgentVM:
         *args: Any,
         deadline: Duration | None = None,
         run_id: str | None = None,
+        memo: bool = True,
         **kwargs: Any,
     ) -> Any:
         """Start a run and wait for its result; see `start` and `Run.result`."""
-        return await (await self.start(agent, *args, deadline=deadline, run_id=run_id, **kwargs)).result()
+        run = await self.start(agent, *args, deadline=deadline, run_id=run_id, memo=memo, **kwargs)
+        return await run.result()
 
     async def start(
         self,
@@ -252,6 +254,7 @@ class AgentVM:
         *args: Any,
         deadline: Duration | None = None,
         run_id: str | None = None,
+        memo: bool = True,
         **kwargs: Any,
     ) -> Run:
         """Start a run of an agent; returns once it is durably recorded.
@@ -259,6 +262,7 @@ class AgentVM:
         Args:
             deadline: time from now to the run's end, by default the agent's own.
             run_id: a name for the run; by default a new one.
+            memo: whether it uses, and leaves, results that runs share.
 
         Raises:
             InputError: the inputs do not fit the agent, or the id is taken.
@@ -278,7 +282,7 @@ class AgentVM:
             inputs=digest(data),
             created_at=now,
             deadline_at=None if seconds is None else now + seconds,
-            meta={"file": program.fn.__code__.co_filename, "llm": self._spec, MODULE: code},
+            meta={**self._meta(program, memo), MODULE: code},
         )
         await self.store.create_run(record, {record.inputs: data, code: source})
         return await self._begin(record, program)
@@ -322,6 +326,7 @@ class AgentVM:
         agent: Any = None,
         deadline: Duration | None = None,
         name: str | None = None,
+        memo: bool = True,
     ) -> Run:
         """Start a run that differs from another one; returns once it is durably recorded.
 
@@ -337,6 +342,7 @@ class AgentVM:
             agent: the agent as edited, if its code is to be another.
             deadline: time from now to the fork's end, by default the agent's own.
             name: an id for the fork; by default a new one.
+            memo: whether it uses, and leaves, results that runs share.
 
         Raises:
             InputError: no such run or place, a name of several places, or a value of
@@ -357,7 +363,7 @@ class AgentVM:
             created_at=now,
             deadline_at=None if seconds is None else now + seconds,
             parent=parent.id,
-            meta={"file": program.fn.__code__.co_filename, "llm": self._spec},
+            meta=self._meta(program, memo),
         )
         plan = await Planner(self.store, parent, program).plan(record, at, set or {})
         await self.store.create_run(plan.record, plan.values)
@@ -445,6 +451,10 @@ class AgentVM:
         return await self.store.list_runs(agent=agent, status=status, limit=limit)
 
     # -- internals ---------------------------------------------------------------------
+
+    def _meta(self, agent: Agent, memo: bool) -> dict[str, Any]:
+        meta = {"file": agent.fn.__code__.co_filename, "llm": self._spec}
+        return meta if memo else {**meta, MEMO: False}
 
     def _agent_of(self, record: RunRecord, agent: Any) -> Agent:
         if agent is not None:

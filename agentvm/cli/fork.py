@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Durability, Json, RunId, StoreUrl
+from .options import Durability, Json, NoMemo, RunId, StoreUrl
 
 if TYPE_CHECKING:
     from agentvm.vm import AgentVM, Run
@@ -39,6 +39,7 @@ def fork(
         str | None,
         typer.Option(metavar="SPEC", help="The model, as for `agentvm run`. Default: the run's own."),
     ] = None,
+    no_memo: NoMemo = False,
     store: StoreUrl = None,
     durability: Durability = None,
     json: Json = False,
@@ -59,7 +60,9 @@ def fork(
         found = load_agent(code) if code else find_agent(record.agent, record.meta.get("file"))
 
         async def begin(vm: AgentVM) -> Run:
-            return await vm.fork(record.id, at=at, set=changes, agent=found, deadline=deadline)
+            return await vm.fork(
+                record.id, at=at, set=changes, agent=found, deadline=deadline, memo=not no_memo
+            )
 
         spec = llm or record.meta.get("llm")
         result = drive(begin, store=store, llm=spec, durability=durability, as_json=json, out=out)

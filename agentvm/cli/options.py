@@ -49,6 +49,9 @@ Llm = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")
 ]
+NoMemo = Annotated[
+    bool, typer.Option("--no-memo", help="Neither use nor leave results that runs share with each other.")
+]
 
 
 def resume_command(run_id: str, store: str | None) -> str:

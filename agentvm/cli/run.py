@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Durability, Json, Llm, StoreUrl, Target
+from .options import Durability, Json, Llm, NoMemo, StoreUrl, Target
 
 if TYPE_CHECKING:
     from agentvm.vm import AgentVM, Run
@@ -26,6 +26,7 @@ def run(
         str | None, typer.Option(metavar="DURATION", help="Time for the whole run: 30s, 5m.")
     ] = None,
     llm: Llm = None,
+    no_memo: NoMemo = False,
     store: StoreUrl = None,
     durability: Durability = None,
     json: Json = False,
@@ -48,7 +49,7 @@ def run(
         args, kwargs = as_call(agent, bind_inputs(agent, inputs or [], input_json))
 
         async def begin(vm: AgentVM) -> Run:
-            return await vm.start(agent, *args, deadline=seconds, **kwargs)
+            return await vm.start(agent, *args, deadline=seconds, memo=not no_memo, **kwargs)
 
         code = drive(begin, store=store, llm=llm, durability=durability, as_json=json, out=out)
     raise typer.Exit(code)

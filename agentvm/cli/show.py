@@ -6,7 +6,9 @@ import asyncio
 import sys
 from contextlib import redirect_stdout
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
 
 from .options import Json, RunId, StoreUrl, resume_command
 
@@ -20,18 +22,38 @@ REUSED = "reused at resume"
 """Source of a result that an earlier process recorded and a later one did not execute again."""
 
 
-def show(run: RunId, store: StoreUrl = None, json: Json = False) -> None:
+def show(
+    run: RunId,
+    why: Annotated[
+        str | None,
+        typer.Option(metavar="NODE", help="Why this node was executed, or where its result came from."),
+    ] = None,
+    store: StoreUrl = None,
+    json: Json = False,
+) -> None:
     """Show a run: what it was given, each node with its source and times, and the result."""
     from .driving import clean_stdout
+    from .why import printed
 
     with clean_stdout(json) as out:
-        found = asyncio.run(_read(run, store))
-        if json:
+        found = asyncio.run(_read(run, store) if why is None else _why(run, store, why))
+        if not json and isinstance(found, list):
+            print("\n".join(printed(found)), file=out)
+        elif json:
             import json as encoder
 
             print(encoder.dumps(found, ensure_ascii=False), file=out)
         else:
+            assert isinstance(found, dict)
             _print(found, out)
+
+
+async def _why(text: str, url: str | None, node: str) -> list[dict[str, Any]]:
+    from .lookup import find_run, opened
+    from .why import why
+
+    async with opened(url) as store:
+        return await why(store, await find_run(store, text), node)
 
 
 async def _read(text: str, url: str | None) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from .profiling import Observations
 from .questions import Human
 from .records import CHANGED, Event, Lease, RunRecord, RunStatus, remembered
 from .rehearsal import Preview, Rehearsal, rehearse
-from .revision import revise
+from .revision import MEMO, revise
 from .session import Session, encoded_error
 from .values import decode, digest, encode
 
@@ -121,6 +121,7 @@ async def session_on(
         revision=revision,
         lineage=lineage,
         human=human,
+        memo=record.meta.get(MEMO, True),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .slots import Slot
+from .store.leases import this_holder
 
 
 class Landed(NamedTuple):
@@ -36,6 +37,8 @@ class Flights:
     """The work under way in this process, by key."""
 
     def __init__(self) -> None:
+        self.holder = this_holder()
+        """What other processes call this one."""
         self._by_key: dict[str, Flight] = {}
 
     def join(self, key: str) -> Flight | None:

@@ -75,6 +75,8 @@ class Lineage:
         """Paths that the run itself is to do again."""
         self._intents: dict[str, Event] = {}
         """Writes that were started, by path."""
+        self.origin: dict[str, str] = {}
+        """The run that recorded what there is at a path."""
         self.overridden: dict[str, Event] = {}
         """What was recorded where a result is given now."""
         self.asked: set[str] = set()
@@ -82,7 +84,7 @@ class Lineage:
         self.used: dict[str, None] = {}
         """Paths of results inherited so far that show the world as it was before the run wrote to it."""
 
-    def add(self, journal: Iterable[Event]) -> None:
+    def add(self, run_id: str, journal: Iterable[Event]) -> None:
         """Take in the journal of the next younger run."""
         for event in journal:
             if event.kind is EventKind.INTENT:
@@ -91,6 +93,7 @@ class Lineage:
                 self._intents.pop(event.path, None)
             elif event.kind in (EventKind.DONE, EventKind.FAILED):
                 self.recorded[event.path] = event
+                self.origin[event.path] = run_id
 
     def override(self, fork: Fork) -> None:
         """Drop what the next younger run does not inherit."""
@@ -165,7 +168,7 @@ async def lineage_of(store: Store, record: RunRecord) -> Lineage | None:
     lineage = Lineage()
     for parent, fork in reversed(chain):
         journal = [each for each in await store.events(parent.id) if each.seq <= fork.seq]
-        lineage.add(remembered(journal, fork.forgets))
+        lineage.add(parent.id, remembered(journal, fork.forgets))
         lineage.override(fork)
     return lineage
 

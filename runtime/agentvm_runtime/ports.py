@@ -75,6 +75,11 @@ class Store(Protocol):
     failed commit every later one fails too (the journal has no holes).
     """
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may be using it."""
+        ...
+
     async def open(self) -> None: ...
 
     async def aclose(self) -> None:
@@ -137,6 +142,14 @@ class Store(Protocol):
         ...
 
     async def memo(self, key: str) -> MemoEntry | None: ...
+
+    async def memos(self, prefix: str = "", limit: int = 100) -> list[MemoEntry]:
+        """Entries whose key begins so, expired ones included, newest first."""
+        ...
+
+    async def forget(self, key: str) -> bool:
+        """Durably remove a memo entry; False if there is none. Recorded results stay."""
+        ...
 
     async def profile(self, agent: str) -> str | None:
         """What `save_profile` was last given for an agent."""

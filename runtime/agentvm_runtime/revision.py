@@ -23,6 +23,9 @@ MODULE = "module"
 NAMES = "names"
 """In a run's `meta`, once its code was edited: what nodes are called where that is not their site."""
 
+MEMO = "memo"
+"""In a run's `meta`: false if it neither uses nor leaves results that runs share."""
+
 
 @dataclass(frozen=True, slots=True)
 class Revision:

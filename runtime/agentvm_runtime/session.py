@@ -22,15 +22,17 @@ from agentvm_compiler.errors import AgentVMError
 from agentvm_compiler.passes.stages import Forecaster
 
 from .activity import Activity
+from .claims import POLL, POLL_MAX, PREFIX, Claim, Claimed
 from .comparing import UNUSED, unused
 from .errors import Halt, ReplayMismatch, StoreError, UncertainWrite, UnstorableValue, is_failure
-from .flights import Flights
+from .flights import Flights, Landed
 from .forking import Lineage
 from .history import History
 from .ports import Commit, ModelBackend, Store
 from .profiling import Observations
 from .progress import Progress
 from .questions import Human
+from .reasons import AGAIN, CHANGED_KEY, MISS, NO_MEMO, OWN, WHY, WRITE, WROTE
 from .records import CHANGED, Digest, Event, EventKind, MemoEntry, RunRecord, Source
 from .restoring import restore
 from .revision import UNCHANGED, Revision
@@ -220,13 +222,20 @@ class Session:
 
         A read does not once this run has written: it must see what was written.
         """
-        if not (work.shared and self.memo):
-            return False
-        if self.lineage is not None and (
-            self.lineage.is_again(work.path) or (work.ttl and self.lineage.wrote)
-        ):
-            return False
-        return work.ttl is None or not self.history.wrote
+        return not self._unshared(work)
+
+    def _unshared(self, work: Work) -> str:
+        """Why the result is for this run only (see `reasons`); empty if it is not."""
+        if work.write:
+            return WRITE
+        if not work.shared:
+            return OWN
+        if not self.memo:
+            return NO_MEMO
+        if self.lineage is not None and self.lineage.is_again(work.path):
+            return AGAIN
+        wrote = self.history.wrote or (self.lineage is not None and self.lineage.wrote)
+        return WROTE if work.ttl is not None and wrote else ""
 
     def look_up(self, work: Work) -> Event | None:
         """The journal's result for this work, if it has one that can be used."""
@@ -291,18 +300,14 @@ class Session:
 
     async def _perform_shared(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
         while True:
-            entry = await self.store.memo(work.key)
-            if entry is not None:
-                found = await self.store.values([entry.value])
-                if entry.value in found:
-                    detail = {"from": f"{entry.run_id}/{entry.path}"}
-                    await self.accepted(self._note(work, entry.value, Source.MEMO, time.time(), detail))
-                    return decode(found[entry.value])
+            found = await self._memoised(work)
+            if found is not None:
+                return found.value
             flight = self.flights.join(work.key)
             if flight is None:
                 flight = self.flights.lead(work.key)
                 try:
-                    value = await self._execute(work, execute)
+                    value = await self._alone(work, execute)
                     flight.succeed(value)
                     return value
                 finally:
@@ -316,6 +321,46 @@ class Session:
                 await self.accepted(note)
                 return value
             # The one who did it failed or was cancelled: do it ourselves.
+
+    async def _memoised(self, work: Work) -> Landed | None:
+        """The result that some run left in the memo."""
+        entry = await self.store.memo(work.key)
+        found = {} if entry is None else await self.store.values([entry.value])
+        if entry is None or entry.value not in found:
+            return None
+        detail = {"from": f"{entry.run_id}/{entry.path}"}
+        await self.accepted(self._note(work, entry.value, Source.MEMO, time.time(), detail))
+        return Landed(decode(found[entry.value]))
+
+    async def _alone(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
+        """Do the work unless another process does; then wait for what comes of it."""
+        if not self.store.shared:
+            return await self._execute(work, execute)
+        wait = POLL
+        while True:
+            if await self.store.lease_of(PREFIX + work.key) is None:
+                try:
+                    return await self._claimed(work, execute)
+                except Claimed:
+                    pass
+            await anyio.sleep(wait)
+            wait = min(wait * 1.5, POLL_MAX)
+            found = await self._memoised(work)
+            if found is not None:
+                return found.value
+
+    async def _claimed(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
+        """Do the work under a claim. Raises Claimed."""
+        claim = Claim(self.store, work.key, self.flights.holder)
+        if work.node != "llm":
+            return await claim.during(lambda: self._execute(work, execute))
+        await claim.acquire()
+
+        async def unless_done() -> Any:
+            found = await self._memoised(work)  # whoever had the claim may just have let go of it
+            return found.value if found is not None else await self._execute(work, execute)
+
+        return await claim.during(unless_done)
 
     async def _execute(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
         started = time.time()
@@ -377,8 +422,17 @@ class Session:
             expires = None if work.ttl is None else now + work.ttl
             memo = MemoEntry(work.key, name, self.record.id, work.path, now, expires)
         changed, values = self._changes(work, before)
-        detail = {**outcome.detail, **changed}
+        detail = {WHY: self._why(work), **outcome.detail, **changed}
         return self._note(work, name, outcome.source, started, detail, {name: data, **values}, memo)
+
+    def _why(self, work: Work) -> str:
+        """Why the work was done, and no recorded result used."""
+        found = self.history.results.get(work.path)
+        if found is None and self.lineage is not None:
+            found = self.lineage.recorded.get(work.path)
+        if found is not None and found.key != work.key:
+            return CHANGED_KEY
+        return self._unshared(work) or MISS
 
     def failed(self, work: Work, error: BaseException, started: float, before: str = "") -> Commit:
         """Journal an exception."""

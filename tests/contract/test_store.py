@@ -377,3 +377,15 @@ async def test_the_length_of_a_journal(store: Store) -> None:
     for path in "abc":
         store.append("run-1", replace(EVENT, path=path))
     assert await store.last_seq("run-1") == 3
+
+
+async def test_memo_entries_are_listed_and_removed(store: Store, clock: Clock) -> None:
+    """Newest first, by the beginning of the key, expired ones included; removed, they are gone."""
+    for number, key in enumerate(("ab1", "ab2", "c3")):
+        entry = MemoEntry(key, ONE, "run-1", "llm#1", float(number), expires_at=1.0)
+        await store.append("run-1", EVENT, None, entry).wait()
+    assert [each.key for each in await store.memos()] == ["c3", "ab2", "ab1"]
+    assert [each.key for each in await store.memos("ab", limit=1)] == ["ab2"]
+    assert await store.forget("ab2")
+    assert not await store.forget("ab2")
+    assert [each.key for each in await store.memos("ab")] == ["ab1"]

@@ -1,4 +1,4 @@
-"""Forks as a user makes them: the example, the commands, and their trees."""
+"""Forks and shared results as a user meets them: the example, the commands, and what they print."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ async def flow(topic: str, tone: str = "dry") -> str:
     style = await llm(f"style {tone}")
     draft = await llm(f"draft from {facts}")
     return await llm(f"polish {draft} in {style}")
+
+
+@agent
+async def greedy(topic: str) -> str:
+    return await llm(f"tell {topic}", temperature=0)
 
 
 model = ScriptedLLM(lambda call: f"<{call.prompt}>")
@@ -117,3 +122,21 @@ def test_a_fork_of_nothing_is_refused(agentvm) -> None:
     assert done.returncode == 2
     assert "has no place 'nope'" in done.stderr
     assert agentvm("fork", run, "--set", "nothing").returncode == 2
+
+
+def test_shared_results_are_listed_shown_and_removed(agentvm) -> None:
+    """A second run takes the first one's result, says so, and does not after it was removed."""
+    run = ("run", "flow.py:greedy", "-i", "topic=bees", "--llm", "scripted:flow.py:model", "--json")
+    first, second = document(agentvm(*run)), document(agentvm(*run))
+    assert [each["nodes"]["executed"] for each in (first, second)] == [1, 0]
+    (entry,) = document(agentvm("memo", "ls", "--json"))
+    assert entry["from"] == f"{first['run']}/llm#1"
+    assert document(agentvm("memo", "show", entry["key"][:8], "--json"))["value"] == "<tell bees>"
+    why = agentvm("show", second["run"], "--why", "llm").stdout
+    assert f"llm#1\n  taken from {first['run']}/llm#1, which did the same work" in why
+    why = agentvm("show", first["run"], "--why", "llm#1").stdout
+    assert "executed: nothing was recorded under its key" in why
+    assert agentvm("memo", "rm", entry["key"]).returncode == 0
+    assert agentvm("memo", "show", entry["key"]).returncode == 2
+    assert document(agentvm(*run, "--no-memo"))["nodes"]["executed"] == 1
+    assert agentvm("memo", "ls").stdout == ""

@@ -47,6 +47,8 @@ _DONE = Done()
 class MemoryStore:
     """Everything in dicts. Used from one event loop; not thread-safe beyond the GIL's promises."""
 
+    shared = False
+
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._open = False
@@ -161,6 +163,15 @@ class MemoryStore:
         self._check()
         self._profiles[agent] = profile
         return _DONE
+
+    async def memos(self, prefix: str = "", limit: int = 100) -> list[MemoEntry]:
+        self._check()
+        found = [each for each in self._memo.values() if each.key.startswith(prefix)]
+        return sorted(found, key=lambda each: (each.created_at, each.key), reverse=True)[:limit]
+
+    async def forget(self, key: str) -> bool:
+        self._check()
+        return self._memo.pop(key, None) is not None
 
     async def acquire_lease(self, run_id: str, holder: str, ttl: float) -> Lease:
         self._check()

@@ -61,6 +61,8 @@ class Reader(Queries, Protocol):
 class SqlStore:
     """A store over a writer and a reader, which `_connect` makes."""
 
+    shared = True
+
     def __init__(self, name: str, clock: Callable[[], float] | None, durability: Durability) -> None:
         """`name` is what messages call the store; without a clock, the database's counts for leases."""
         self._name = name
@@ -226,6 +228,16 @@ class SqlStore:
             return None
         return entry
 
+    async def memos(self, prefix: str = "", limit: int = 100) -> list[MemoEntry]:
+        wanted = {"prefix": prefix + "%", "limit": limit}
+        return await self._read(lambda reader: [rows.memo_of(r) for r in reader.rows(sql.LIST_MEMO, wanted)])
+
+    async def forget(self, key: str) -> bool:
+        self._fresh.pop(key, None)
+        pending = self._submit(lambda transaction: transaction.execute(sql.DROP_MEMO, {"key": key}))
+        await pending.wait()
+        return bool(pending.result)
+
     async def profile(self, agent: str) -> str | None:
         return await self._one(sql.GET_PROFILE, {"agent": agent}, lambda row: str(row[0]))
 
@@ -269,7 +281,8 @@ class SqlStore:
             lease = None if row is None else rows.lease_of(row)
             return lease if leases.in_force(lease, self._now(reader)) else None
 
-        return await self._read(work)
+        # Who takes a lease waits until it is written: nothing on its way concerns the answer.
+        return await self._read(work, behind_writes=False)
 
     # -- how it is done ----------------------------------------------------------------
 

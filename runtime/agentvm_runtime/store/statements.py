@@ -150,6 +150,17 @@ DROP_LEASE = plain(
     )
 )
 
+# By hand: SQLAlchemy would add an OFFSET with a parameter of its own.
+_LIMIT = text("LIMIT :limit").bindparams(bindparam("limit", type_=Integer))
+# Keys are hexadecimal: nothing in a prefix needs escaping.
+LIST_MEMO = plain(
+    select(schema.memo)
+    .where(schema.memo.c.key.like(bindparam("prefix")))
+    .order_by(schema.memo.c.created_at.desc(), schema.memo.c.key.desc())
+    .suffix_with(_LIMIT)
+)
+DROP_MEMO = plain(delete(schema.memo).where(schema.memo.c.key == bindparam("key")))
+
 GET_META = _by(schema.meta, schema.meta.c.name, schema.meta.c.value)
 GET_RUN = _by(schema.runs, schema.runs.c.id)
 GET_VALUE = _by(schema.values, schema.values.c.digest, *schema.values.columns)
@@ -205,6 +216,4 @@ def list_runs(agent: bool, status: bool) -> Statement:
         query = query.where(runs.c.agent == bindparam("agent"))
     if status:
         query = query.where(runs.c.status == bindparam("status"))
-    # By hand: SQLAlchemy would add an OFFSET with a parameter of its own.
-    limit = text("LIMIT :limit").bindparams(bindparam("limit", type_=Integer))
-    return plain(query.suffix_with(limit))
+    return plain(query.suffix_with(_LIMIT))

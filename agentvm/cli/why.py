@@ -1,0 +1,57 @@
+"""`agentvm show --why`: why a node was executed, or where its result was taken from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentvm_runtime.ports import Store
+    from agentvm_runtime.records import Event, RunRecord
+
+
+async def why(store: Store, record: RunRecord, name: str) -> list[dict[str, Any]]:
+    """What is known of every node a name means: a path, a site, or a tool's or agent's name.
+
+    Raises:
+        InputError: the run has none such.
+    """
+    from agentvm_compiler.errors import InputError
+    from agentvm_runtime.comparing import results_of
+    from agentvm_runtime.forking import lineage_of
+
+    results = await results_of(store, record)
+    wanted = [each for path, each in results.items() if _means(name, path)]
+    if not wanted:
+        raise InputError(f"Run {record.id} has no node {name!r}. See its nodes: agentvm show {record.id}")
+    own = {each.path for each in await store.events(record.id)}
+    lineage = await lineage_of(store, record)
+    origin = {} if lineage is None else lineage.origin
+    return [_reason(each, own, origin, record) for each in wanted]
+
+
+def _means(name: str, path: str) -> bool:
+    last = path.rpartition("/")[2]
+    return name in (path, last, last.partition("#")[0])
+
+
+def _reason(event: Event, own: set[str], origin: dict[str, str], record: RunRecord) -> dict[str, Any]:
+    from agentvm_runtime.reasons import TEXTS, WHY
+    from agentvm_runtime.records import Source
+
+    if event.source is Source.GIVEN:
+        said = "given by the fork"
+    elif event.path not in own:
+        said = f"inherited from run {origin.get(event.path, record.parent)}: its inputs are the same there"
+    elif event.source is Source.MEMO:
+        said = f"taken from {event.detail.get('from', 'another run')}, which did the same work"
+    elif event.source is Source.SHARED:
+        said = "taken from the same work, which was under way at that moment"
+    else:
+        reason = TEXTS.get(event.detail.get(WHY, ""), "")
+        said = "executed" + (f": {reason}" if reason else "")
+    return {"path": event.path, "source": str(event.source), "why": said, "key": event.key}
+
+
+def printed(found: list[dict[str, Any]]) -> list[str]:
+    """For people."""
+    return [f"{each['path']}\n  {each['why']}\n  key {each['key'] or 'none'}" for each in found]
