@@ -178,7 +178,7 @@ class _Loader:
             fn.__signature__ = inspect.Signature(parameters, return_annotation=returns)
         except ValueError as error:
             raise CompileError(f"{self.path} is no artifact: {program.name}: {error}.") from None
-        return Agent(fn, name=entry["name"], deadline=entry["deadline"])
+        return Agent(fn, name=entry["name"], deadline=entry["deadline"], on_deadline=entry["on_deadline"])
 
     def _linked(self, links: Mapping[str, Mapping[str, Any]], agents: Mapping[str, Agent]) -> dict[str, Any]:
         values = {name: self._import(each) for name, each in links["imports"].items()}
@@ -307,12 +307,14 @@ def _strings(value: Any, path: str) -> dict[str, str]:
 
 
 def _check_entry(entry: dict[str, Any], program: Program, path: str) -> None:
-    serialise.keys(entry, path, ("name", "deadline", "parameters", "returns", "cells"))
+    serialise.keys(entry, path, ("name", "deadline", "on_deadline", "parameters", "returns", "cells"))
     serialise.string(entry["name"], f"{path}.name")
     serialise.string(entry["returns"], f"{path}.returns")
     deadline = entry["deadline"]
     if deadline is not None and (isinstance(deadline, bool) or not isinstance(deadline, int | float)):
         serialise.refuse(f"{path}.deadline", "a number of seconds or null is needed")
+    if entry["on_deadline"] not in ("cancel", "best_effort"):
+        serialise.refuse(f"{path}.on_deadline", "cancel or best_effort is needed")
     _links(entry["cells"], f"{path}.cells")
     parameters = serialise.items(entry["parameters"], f"{path}.parameters", serialise.mapping)
     for number, each in enumerate(parameters):

@@ -91,6 +91,7 @@ class Home:
             entries[agent.ref] = {
                 "name": agent.name,
                 "deadline": agent.deadline,
+                "on_deadline": agent.on_deadline,
                 "parameters": [self._parameter(each, agent) for each in agent.signature.parameters.values()],
                 "returns": _text(agent.signature.return_annotation),
                 "cells": cells,

@@ -22,7 +22,7 @@ from .durations import Duration, optional_seconds
 
 __all__ = ["RUN_OPTIONS", "agent", "current", "now", "random", "tool"]
 
-RUN_OPTIONS = ("budget", "deadline", "durability", "llm", "memo", "run_id", "slo", "store")
+RUN_OPTIONS = ("budget", "deadline", "durability", "llm", "memo", "on_deadline", "run_id", "slo", "store")
 """Option names of `vm.run` and `agentvm.run`; no agent parameter may have one."""
 
 A = TypeVar("A", bound=Callable[..., Coroutine[Any, Any, Any]])
@@ -32,15 +32,25 @@ F = TypeVar("F", bound=Callable[..., Any])
 @overload
 def agent(fn: A, /) -> A: ...
 @overload
-def agent(*, name: str | None = None, deadline: Duration | None = None) -> Callable[[A], A]: ...
 def agent(
-    fn: Callable[..., Any] | None = None, /, *, name: str | None = None, deadline: Duration | None = None
+    *, name: str | None = None, deadline: Duration | None = None, on_deadline: str = "cancel"
+) -> Callable[[A], A]: ...
+def agent(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    deadline: Duration | None = None,
+    on_deadline: str = "cancel",
 ) -> Any:
     """Make an `async def` an agent: a program that is compiled, journaled and resumed.
 
     Args:
         name: name in listings; the function's own by default.
-        deadline: time from the start of a run to its end, unless the run gives its own.
+        deadline: time from the start of a run to its end, unless the run gives its own; called by
+            another agent, time from the call, if that is sooner than the caller's own deadline.
+        on_deadline: `cancel` what is not done by then, which the caller sees as `DeadlineExceeded`, or
+            go on as `best_effort`.
 
     Raises:
         ConfigError: not an `async def`, or a parameter has the name of a run option.
@@ -52,6 +62,7 @@ def agent(
             function,
             name=name or function.__name__,
             deadline=optional_seconds(deadline, what=f"@agent on {function.__name__}: deadline"),
+            on_deadline=deadline_policy(on_deadline, f"@agent on {function.__name__}: "),
         )
 
     return decorate if fn is None else decorate(fn)
@@ -120,6 +131,13 @@ def tool(
         )
 
     return decorate if fn is None else decorate(fn)
+
+
+def deadline_policy(on_deadline: str, where: str = "") -> str:
+    """Check what a missed deadline is to do. Raises ConfigError."""
+    if on_deadline not in ("cancel", "best_effort"):
+        raise ConfigError(f'{where}on_deadline={on_deadline!r}: use "cancel" or "best_effort".')
+    return on_deadline
 
 
 def _check_agent(function: Any) -> None:

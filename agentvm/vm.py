@@ -27,6 +27,7 @@ from agentvm_compiler.compile import compile_agent
 from agentvm_compiler.errors import ConfigError, InputError, InternalError
 from agentvm_runtime import control
 from agentvm_runtime.control import OPEN, Settlement
+from agentvm_runtime.deadlines import ON_DEADLINE
 from agentvm_runtime.driver import LEASE_SECONDS, drive, ended_result, open_session, preview
 from agentvm_runtime.errors import RunCancelled, StoreError
 from agentvm_runtime.flights import Flights
@@ -42,6 +43,7 @@ from agentvm_runtime.values import digest, encode
 from .durations import Duration, optional_seconds
 from .inputs import validate_inputs
 from .loading import find_agent, require_agent
+from .sdk import deadline_policy
 
 if TYPE_CHECKING:
     from agentvm_runtime.ports import ModelBackend, Store
@@ -239,13 +241,19 @@ class AgentVM:
         /,
         *args: Any,
         deadline: Duration | None = None,
+        on_deadline: str | None = None,
         run_id: str | None = None,
         memo: bool = True,
         **kwargs: Any,
     ) -> Any:
         """Start a run and wait for its result; see `start` and `Run.result`."""
-        run = await self.start(agent, *args, deadline=deadline, run_id=run_id, memo=memo, **kwargs)
-        return await run.result()
+        options: dict[str, Any] = {
+            "deadline": deadline,
+            "on_deadline": on_deadline,
+            "run_id": run_id,
+            "memo": memo,
+        }
+        return await (await self.start(agent, *args, **options, **kwargs)).result()
 
     async def start(
         self,
@@ -253,6 +261,7 @@ class AgentVM:
         /,
         *args: Any,
         deadline: Duration | None = None,
+        on_deadline: str | None = None,
         run_id: str | None = None,
         memo: bool = True,
         **kwargs: Any,
@@ -261,6 +270,8 @@ class AgentVM:
 
         Args:
             deadline: time from now to the run's end, by default the agent's own.
+            on_deadline: `cancel` the run when that is missed, or go on as `best_effort`; by default
+                what the agent says.
             run_id: a name for the run; by default a new one.
             memo: whether it uses, and leaves, results that runs share.
 
@@ -282,7 +293,7 @@ class AgentVM:
             inputs=digest(data),
             created_at=now,
             deadline_at=None if seconds is None else now + seconds,
-            meta={**self._meta(program, memo), MODULE: code},
+            meta={**self._meta(program, memo, on_deadline), MODULE: code},
         )
         await self.store.create_run(record, {record.inputs: data, code: source})
         return await self._begin(record, program)
@@ -452,8 +463,9 @@ class AgentVM:
 
     # -- internals ---------------------------------------------------------------------
 
-    def _meta(self, agent: Agent, memo: bool) -> dict[str, Any]:
-        meta = {"file": agent.fn.__code__.co_filename, "llm": self._spec}
+    def _meta(self, agent: Agent, memo: bool, on_deadline: str | None = None) -> dict[str, Any]:
+        policy = deadline_policy(on_deadline or agent.on_deadline)
+        meta = {"file": agent.fn.__code__.co_filename, "llm": self._spec, ON_DEADLINE: policy}
         return meta if memo else {**meta, MEMO: False}
 
     def _agent_of(self, record: RunRecord, agent: Any) -> Agent:
@@ -554,6 +566,7 @@ def run(
     /,
     *args: Any,
     deadline: Duration | None = None,
+    on_deadline: str | None = None,
     store: str | Store | None = None,
     llm: str | ModelBackend | None = None,
     durability: str | None = None,
@@ -563,6 +576,6 @@ def run(
 
     async def main() -> Any:
         async with AgentVM(store=store, llm=llm, durability=durability) as vm:
-            return await vm.run(agent, *args, deadline=deadline, **kwargs)
+            return await vm.run(agent, *args, deadline=deadline, on_deadline=on_deadline, **kwargs)
 
     return asyncio.run(main())

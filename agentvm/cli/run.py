@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,9 @@ def run(
     ] = None,
     deadline: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Time for the whole run: 30s, 5m.")
+    ] = None,
+    on_deadline: Annotated[
+        str | None, typer.Option(metavar="WHAT", help="When it is missed: cancel or best_effort.")
     ] = None,
     llm: Llm = None,
     no_memo: NoMemo = False,
@@ -49,7 +52,8 @@ def run(
         args, kwargs = as_call(agent, bind_inputs(agent, inputs or [], input_json))
 
         async def begin(vm: AgentVM) -> Run:
-            return await vm.start(agent, *args, deadline=seconds, memo=not no_memo, **kwargs)
+            options: dict[str, Any] = {"deadline": seconds, "on_deadline": on_deadline, "memo": not no_memo}
+            return await vm.start(agent, *args, **options, **kwargs)
 
         code = drive(begin, store=store, llm=llm, durability=durability, as_json=json, out=out)
     raise typer.Exit(code)

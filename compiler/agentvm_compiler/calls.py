@@ -144,7 +144,9 @@ class Agent(_Callable):
     fn: Callable[..., Awaitable[Any]]
     name: str
     deadline: float | None = None
-    """Seconds from the start of a run."""
+    """Seconds from the start of a run, or from the call by another agent."""
+    on_deadline: str = "cancel"
+    """What missing it does: `cancel` or `best_effort`."""
 
     def __post_init__(self) -> None:
         update_wrapper(self, self.fn)

@@ -13,6 +13,7 @@ from agentvm_compiler.passes.stages import summarised
 from agentvm_compiler.wire import Hints, ModelCall, ModelResult, Stage
 
 from .keys import model_key
+from .limits import due
 from .profiling import place as place_name
 from .retrying import Attempts, attempt
 from .session import Outcome, Session, Work
@@ -96,7 +97,7 @@ async def complete(session: Session, request: LlmRequest, place: Place) -> Outco
 
 def hints_of(session: Session, request: LlmRequest, place: Place) -> Hints:
     """What the scheduler is told with this call."""
-    deadline = session.record.deadline_at
+    deadline = due()
     if request.timeout is not None:
         limit = time.time() + request.timeout
         deadline = limit if deadline is None else min(deadline, limit)

@@ -8,7 +8,6 @@ process that is stopped, or a store that fails, leaves the run resumable.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -23,6 +22,7 @@ from agentvm_compiler.errors import InternalError
 from agentvm_compiler.passes.stages import Forecaster
 
 from .attending import attend, take_messages
+from .deadlines import run_limit
 from .errors import (
     DeadlineExceeded,
     Halt,
@@ -154,49 +154,25 @@ async def _attempt(session: Session, compiled: Compiled) -> Any:
     record = session.record
     inputs = session.load(record.inputs)
     await take_messages(session)
-    # A run that is resumed after its deadline is finished all the same: somebody asked for it.
-    late = record.deadline_at is not None and session.progress.started_at >= record.deadline_at
     with session.scope:
         session.check()
-        timer = None if late else _timer(session)
         try:
-            value = await run_program(session, compiled, inputs)
-            session.check()
-            data = encode(value, name="the agent's result")
+            with run_limit(session):
+                value = await run_program(session, compiled, inputs)
+                session.check()
+                data = encode(value, name="the agent's result")
         except BaseException as error:
             session.check()
             if not is_failure(error):
                 raise
             await _end(session, RunStatus.FAILED, error=encoded_error(error))
             raise failure(record, error) from error
-        finally:
-            if timer is not None:
-                timer.cancel()
         session.earlier.add(session.observed)
         session.store.save_profile(record.agent, session.earlier.to_json())
         await _end(session, RunStatus.COMPLETED, result=data)
         return value
     session.check()
     raise InternalError("A run was cancelled without a reason. This is a bug in AgentVM: please report it.")
-
-
-def _timer(session: Session) -> asyncio.TimerHandle | None:
-    """Stops the session at the run's deadline, unless cancelled before."""
-    record = session.record
-    if record.deadline_at is None:
-        return None
-    allowed = record.deadline_at - record.created_at
-
-    def miss() -> None:
-        session.stop(
-            DeadlineExceeded(
-                f"Run {record.id} was not done by its deadline, {allowed:.1f} s after its start. "
-                f"What it has done is kept; to let it finish: agentvm resume {record.id}"
-            )
-        )
-
-    left = max(0.0, record.deadline_at - time.time())
-    return asyncio.get_running_loop().call_later(left, miss)
 
 
 def failure(record: RunRecord, error: BaseException) -> RunFailed:

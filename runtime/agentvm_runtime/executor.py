@@ -27,6 +27,7 @@ from agentvm_compiler.ir import CONTROL_OPERANDS, LITERALS, UNBOUND, Kind, Node,
 from agentvm_compiler.wire import Stage
 
 from .asking import Place, ask_model
+from .deadlines import agent_limit
 from .errors import Halt, UnstorableValue, is_failure
 from .humans import ask_person
 from .keys import agent_key, python_key
@@ -538,7 +539,8 @@ async def run_agent(
     work = Work(place.path, place.site, "agent", key, traced=traced, arguments=arguments, looks=looks)
 
     async def execute() -> Outcome:
-        return Outcome(await run_program(session, compiled, values, place.path, owner, siblings))
+        body = partial(run_program, session, compiled, values, place.path, owner, siblings)
+        return Outcome(await agent_limit(session, work, agent, body))
 
     return await session.perform(work, execute)
 

@@ -20,6 +20,8 @@ class History:
         """Writes that were started, whether or not a result is there."""
         self.released: dict[str, str] = {}
         """Writes in doubt that may be started again: keys by path."""
+        self.begun: dict[str, Event] = {}
+        """Calls of agents that have a deadline of their own, by path."""
         self.attempts: dict[str, Event] = {}
         """The last failed attempt of work that was tried again, by path."""
         self.asked: dict[str, Event] = {}
@@ -39,6 +41,8 @@ class History:
             case EventKind.RELEASED:
                 self.intents.pop(event.path, None)
                 self.released[event.path] = event.key
+            case EventKind.BEGUN:
+                self.begun[event.path] = event
             case EventKind.ATTEMPT:
                 self.attempts[event.path] = event
             case EventKind.ASKED:

@@ -40,6 +40,10 @@ class EventKind(StrEnum):
     """A fork came to its end; `detail` says what it did not take over."""
     RESUMED = "resumed"
     """A process took the run over; what follows was written by it."""
+    BEGUN = "begun"
+    """An agent with a deadline of its own was called; `detail` has the deadline."""
+    MISSED = "missed"
+    """A deadline passed: of the agent at `path`, or of the run."""
     ATTEMPT = "attempt"
     """An attempt failed, and another will follow; `detail` says which, why and when."""
     ASKED = "asked"
@@ -139,8 +143,8 @@ def remembered(journal: Iterable[Event], forgets: Digest | None = None) -> list[
 
 def _without(journal: list[Event], failure: Digest) -> list[Event]:
     failed = {each.path for each in journal if each.kind is EventKind.FAILED and each.value == failure}
-    # With a failure go the attempts that led to it.
-    kinds = (EventKind.FAILED, EventKind.ATTEMPT)
+    # With a failure go the attempts that led to it, and the deadline it may have missed.
+    kinds = (EventKind.FAILED, EventKind.ATTEMPT, EventKind.BEGUN)
     return [each for each in journal if not (each.kind in kinds and each.path in failed)]
 
 

@@ -28,6 +28,7 @@ from .errors import Halt, ReplayMismatch, StoreError, UncertainWrite, Unstorable
 from .flights import Flights, Landed
 from .forking import Lineage
 from .history import History
+from .limits import due
 from .ports import Commit, ModelBackend, Store
 from .profiling import Observations
 from .progress import Progress
@@ -114,6 +115,7 @@ class Session:
         self.scope = anyio.CancelScope()
         """Of all that the program does."""
         self._halted: Halt | None = None
+        self._closed: dict[str, Halt] = {}
         self._values = values
         self._appended: dict[str, Event] = {}
         """What this process journaled, of a fork."""
@@ -147,7 +149,7 @@ class Session:
     def append(
         self, event: Event, values: Mapping[Digest, bytes] | None = None, memo: MemoEntry | None = None
     ) -> Commit:
-        self.check()
+        self.check(event.path)
         try:
             commit = self.store.append(self.record.id, event, values, memo)
         except StoreError as error:
@@ -239,7 +241,7 @@ class Session:
 
     def look_up(self, work: Work) -> Event | None:
         """The journal's result for this work, if it has one that can be used."""
-        self.check()
+        self.check(work.path)
         found = self.history.results.get(work.path)
         other = found is not None and found.key != work.key
         if other and work.traced:
@@ -276,10 +278,22 @@ class Session:
     def halted(self) -> bool:
         return self._halted is not None
 
-    def check(self) -> None:
-        """Raise what the session was halted with, if it was."""
+    def close(self, path: str, halt: Halt) -> None:
+        """From now on nothing is done or journaled within the work at this path; who tries gets the halt."""
+        self._closed[f"{path}/"] = halt
+
+    def check(self, path: str = "") -> None:
+        """Raise what the session, or the work that the path is within, was halted with, if it was."""
         if self._halted is not None:
             raise self._halted
+        for within, halt in self._closed.items():
+            if path.startswith(within):
+                raise halt
+
+    def writes_under_way(self, path: str) -> list[str]:
+        """Paths of the writes within some work that have begun and not ended."""
+        active = [each for each in self.progress.active if each.startswith(f"{path}/")]
+        return [each for each in active if each in self.history.intents]
 
     def intend(self, work: Work) -> Commit:
         """Journal that a write is about to start."""
@@ -296,7 +310,7 @@ class Session:
     def context(self, path: str) -> CallContext:
         """What a tool called at this path is told."""
         key = key_digest(("idempotency", self.record.id, path))
-        return CallContext(self.record.id, path, key, self.record.deadline_at)
+        return CallContext(self.record.id, path, key, due())
 
     async def _perform_shared(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
         while True:

@@ -1,0 +1,123 @@
+"""Deadlines: of a run, and of agents within it that have one of their own; the smaller counts.
+
+All are absolute, and journaled when they begin, so that a resumed run has the
+same. When one is missed, that is journaled, and what it holds for is cancelled,
+or goes on as well as it can (`best_effort`). Code that was taken up by this
+process only after its deadline is finished all the same: somebody asked for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+
+from agentvm_compiler.calls import Agent
+
+from .errors import DeadlineExceeded, Halt
+from .limits import Limit, limits
+from .records import Event, EventKind
+from .session import Session, Work
+
+ON_DEADLINE = "on_deadline"
+"""In a run's `meta`: what a missed deadline does, if it does not cancel."""
+BEST_EFFORT = "best_effort"
+
+
+@contextmanager
+def run_limit(session: Session) -> Iterator[None]:
+    """The run's own deadline holds inside."""
+    record = session.record
+    if record.deadline_at is None:
+        yield
+        return
+    best_effort = record.meta.get(ON_DEADLINE) == BEST_EFFORT
+    allowed = record.deadline_at - record.created_at
+
+    def miss() -> None:
+        _note_miss(session, "", limit)
+        if not best_effort:
+            session.stop(
+                DeadlineExceeded(
+                    f"Run {record.id} was not done by its deadline, {allowed:.1f} s after its start. "
+                    f"What it has done is kept; to let it finish: agentvm resume {record.id}"
+                )
+            )
+
+    limit = Limit(record.deadline_at, miss, best_effort=best_effort)
+    token = limits.set((*limits.get(), limit))
+    try:
+        with limit.watched(session.progress.started_at):
+            yield
+    finally:
+        limits.reset(token)
+
+
+async def agent_limit(session: Session, work: Work, agent: Agent, run: Callable[[], Awaitable[Any]]) -> Any:
+    """Run a sub-agent within its own deadline.
+
+    Raises:
+        DeadlineExceeded: it was missed, and the agent was cancelled. To the agent itself that is a
+            cancellation, which no `except Exception` catches; to its caller it is an exception.
+    """
+    if agent.deadline is None:
+        return await run()
+    at = _begin(session, work, agent.deadline)
+    best_effort = agent.on_deadline == BEST_EFFORT
+    error = DeadlineExceeded(
+        f"{agent.name} at {work.path} was not done by its deadline, {agent.deadline:.1f} s after its start."
+    )
+    halt = Halt(error)
+    scope = anyio.CancelScope()
+
+    def miss() -> None:
+        _note_miss(session, work.path, limit)
+        if not best_effort:
+            for path in session.writes_under_way(work.path):
+                error.add_note(f"The write {path} was under way: it may or may not have happened.")
+            session.close(work.path, halt)
+            scope.cancel()
+
+    limit = Limit(at, miss, best_effort=best_effort)
+    token = limits.set((*limits.get(), limit))
+    try:
+        with limit.watched(session.progress.started_at), scope:
+            return await run()
+    except Halt as raised:
+        if raised is not halt:
+            raise
+    finally:
+        limits.reset(token)
+    raise error
+
+
+def _begin(session: Session, work: Work, allowed: float) -> float:
+    """When an agent that is called now, or was called by an earlier process, should be done."""
+    begun = session.history.begun.get(work.path)
+    if begun is not None and begun.key == work.key:
+        return float(begun.detail["deadline_at"])
+    now = time.time()
+    detail = {"deadline_at": now + allowed}
+    session.append(
+        Event(
+            EventKind.BEGUN,
+            work.path,
+            work.site,
+            work.node,
+            work.key,
+            started_at=now,
+            finished_at=now,
+            detail=detail,
+        )
+    )
+    return now + allowed
+
+
+def _note_miss(session: Session, path: str, limit: Limit) -> None:
+    if not session.halted:
+        now = time.time()
+        detail = {"deadline_at": limit.at}
+        session.append(Event(EventKind.MISSED, path, started_at=now, finished_at=now, detail=detail))
