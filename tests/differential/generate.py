@@ -2,9 +2,10 @@
 
 The names are few, so that programs often read what they wrote: `n`, `m` are
 ints, `a`, `b` strings, `xs`, `ys` lists of strings, `d` a dict of ints, `box` an
-object. Any of them may be bound on some paths only, and two may be names of one
-list. Every choice is a number below a bound, so whoever draws the numbers (a
-seed, Hypothesis) determines the program, and small numbers mean simple ones.
+object; `rows` holds lists and `boxes` objects, often those that have names. Any
+of them may be bound on some paths only, and two may be names of one list. Every
+choice is a number below a bound, so whoever draws the numbers (a seed,
+Hypothesis) determines the program, and small numbers mean simple ones.
 """
 
 from __future__ import annotations
@@ -98,6 +99,11 @@ async def stream(text: str):
         yield part + await llm(f"stream {part}")
 
 
+def put_in(rows: list[list[str]], row: list[str]) -> list[str]:
+    rows.append(row)
+    return rows[0]
+
+
 def push(values: list[str], value: str) -> int:
     values.append(value)
     return len(values)
@@ -159,6 +165,7 @@ sorted({str(await put(x)) for x in {list}})
 [y for x in {list} for y in [z + await llm(x) for z in ys if await double(len(z)) > 2] if await llm(y) > 'c']
 [x async for x in stream({str})]; sorted({list}, key=lambda x: (len(x), x))
 [f'{n}{x}' for n, x in enumerate(xs)]
+rows[0]; boxes[-1].items; sum(rows, [])[:4]; [f'{len(x)}' for x in rows]; [str(x.size) for x in boxes]
 [y for x in xs[:2] for y in [await llm(x), x] if y != a]; list(d)[:3]; [*{list}, *{list}][:4]
 """
 CONDS = """
@@ -166,6 +173,7 @@ n > m; a; not xs; len(ys) > 1; a == b; {int} % 2; await llm({str}) > 'm'; xs is 
 await count() < 2; {int} < {int}; await double(n) > 4 or b; 0 < await double(n) < await count()
 (m := await double(n)) > 3; a in {list}; not await llm({str}); any([await llm(x) > 'm' for x in {list}])
 await llm({str}) > 'm' and await count() < 3; n > 2 or await put({str}) > 2; (b := {str}) != a
+rows[0] is ys; len(rows[-1]) > 2; box is boxes[0]; box.items is xs; box in boxes; xs in rows
 """
 SIMPLE = """
 n = {int}; m = {int}; n += {int}; m -= 1; a = {str}; b = {str}; a = (a + {str})[-20:]; xs = {list}
@@ -181,12 +189,21 @@ a, *ys = [{str}, *xs]; *xs, b = [*ys, {str}]; ys[-1:] = [await llm({str})]; n, a
 xs = box.items; d = {x: len(x) for x in {list}}; d |= {a: 1}; await put_odd({int}); d.pop(a, None); del d[a]
 m = n = {int}; n -= await double({int}); a = await llm(a); b = await llm(b); xs[0] = {str}
 n //= {int}; m %= {int}
+rows = [xs, ys]; rows = [xs, [{str}], xs]; rows[0].append({str}); rows[-1].append({str}); ys = rows[0]
+xs = rows[-1]; rows.append(xs); rows[0], rows[-1] = rows[-1], rows[0]; ys = put_in(rows, xs)
+box.items = xs; ys = box.items; boxes = [box, Box(n, ys)]; boxes[0].size += {int}; box = boxes[-1]
+boxes[-1].items.append({str}); boxes.append(box); rows = [x.items for x in boxes]; rows = rows[1:] + [ys]
+ys.append(await llm({str})); boxes[0].items = rows[0]; rows[0] = ys; boxes.reverse()
+box.items.append(await llm({str})); xs = xs if ({cond}) else ys; d[a] = len(rows[0])
 """
-WILD = re.compile(r"stream|opened|box|lambda|suppress|def ")
+WILD = re.compile(r"stream|opened|box\.a|lambda|suppress|def ")
 """What the compiler often traces, or traces the function for."""
-ALIASING = re.compile(r"^[xy]s$|[xy]s = ([xy]s|\{list\})$|pair|push|child|xs is ys|box")
+ALIASING = re.compile(r"^[xy]s$|[xy]s = ([xy]s|\{list\})$|pair|push|child| is |box|rows")
 """What gives a list a second name."""
-IN_PLACE = re.compile(r"append|extend|\.sort|clear|pop|[-+|/%]=|[xyd]s?\[.*\] =|del |push|pair|add|box\.size")
+IN_PLACE = re.compile(
+    r"append|extend|\.sort|clear|pop|[-+|/%]=|s?\[.*\] =|d\[.*\] =|del |push|pair|put_in|add|reverse"
+    r"|box\.(size|items) ="
+)
 """What changes a value, or a name, in place."""
 METHODS = re.compile(r"\.(upper|items|values|get|sort|join)\(|ask\(|sorted|lambda")
 """What may do anything if the compiler does not know what it is called on."""
@@ -224,6 +241,8 @@ class Generator:
                 (IN_PLACE, ALIASING, WILD, METHODS),
                 (IN_PLACE, WILD),
                 (IN_PLACE, ALIASING, METHODS),
+                (WILD, METHODS),
+                (WILD,),
                 (),
             ]
         )
@@ -235,7 +254,7 @@ class Generator:
 
     def source(self) -> str:
         """The module's source; its agent is `program(n, a, xs)`."""
-        body = ["xs = list(xs)"] if ALIASING in self._without else []
+        body = ["xs = list(xs)"] if ALIASING in self._without or self._chance(80) else []
         body += [f"{name} = {self._fill(value, 0)}" for name, value in self._bound()]
         body += self._block(1 + self._draw(5), 0)
         body.append(f"return ({', '.join(self._returned())})")
@@ -254,11 +273,13 @@ class Generator:
             ("ys: list[str]", "{list}"),
             ("d: dict[str, int]", "{a: n}"),
             ("box", "Box(n)"),
+            *([] if ALIASING in self._without else [("rows", "[xs, [a]]"), ("boxes", "[box, Box(n, xs)]")]),
         ]
         return [each for each in names if not self._chance(8)]
 
     def _returned(self) -> list[str]:
         names = ["n", "a", "xs", "m", "b", "ys", "d", "box"]
+        names += [] if ALIASING in self._without else ["rows", "boxes"]
         return [names.pop(self._draw(len(names))) for _ in range(4)]
 
     def _fill(self, template: str, depth: int) -> str:
@@ -333,6 +354,10 @@ class Generator:
             "for m in range(3):",
             "for n, b in enumerate(({list})[:3]):",
             "for x in ['k', 'l']:",
+            "for ys in rows[:3]:",
+            "for m, xs in enumerate(rows[:3]):",
+            "for box in boxes[:3]:",
+            "for xs, box in zip(rows[:3], [*boxes]):",
             "async for b in stream({str}):",
             "for b, a in zip(xs[:3], ({list})):",
         ]

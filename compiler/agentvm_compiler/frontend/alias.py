@@ -27,9 +27,10 @@ from typing import Any
 
 from agentvm_compiler.calls import Agent, Effect, Tool, joined
 
-from .callees import effect_call, is_gather
+from .callees import effect_call, is_gather, suspends
 from .calling import Calls
 from .contents import makes_plainly
+from .families import Families, Held
 from .infer import Types
 from .kinds import is_immutable, plain
 from .objects import Marks, Obj, mark_effect
@@ -38,7 +39,6 @@ from .scope import UNKNOWN, Scope, member_of
 from .source import is_users
 from .summary import summarise
 from .tree import COMPREHENSIONS, walk
-from .visible import Visibility
 
 _BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
 OPERATORS = tuple(f"__{side}{name}__" for name in (*_BINARY, "lshift", "rshift") for side in ("", "r"))
@@ -89,17 +89,26 @@ class Analysis:
         self.outside.content.unify(self.outside)
         self.mutations: list[Mutation] = []
         self.conflicts: list[tuple[ast.AST, tuple[str, ...]]] = []
-        """Mutations that more than one name may see, or that happen inside a tool or an agent."""
+        """Mutations whose family cannot be kept together, or that happen inside a tool or an agent."""
+        self.late: list[tuple[ast.AST, str]] = []
+        """Mutations of what is held under no name, and what that is."""
+        self.held: list[Held] = []
+        self.apart: list[tuple[Obj, Obj]] = []
+        """Results of calls, with the arguments they may share something with."""
+        self.items: dict[str, tuple[int, int]] = {}
+        """Names for what loops go over, and the spans of the loops."""
         self.calls = False
         self.returned = Obj()
         """What the function may return."""
         self.raised = Obj()
         """What the function may raise."""
+        self._put: list[tuple[Obj, Obj]] = []
+        """Objects, and what is put into them."""
         self._reaches: dict[Obj, set[Obj]] = {}
         self._selves: dict[Obj, set[Obj]] = {}
         self._reads: list[tuple[ast.Name, Obj]] = []
-        self._read_over: list[tuple[ast.AST, tuple[Obj, ...], tuple[int, int]]] = []
-        """Loops: the node, what it iterates over, and the span of its body."""
+        self._read_over: list[tuple[ast.AST, tuple[Obj, ...], bool, tuple[int, int]]] = []
+        """Loops: the node, what it goes over, whether it looks at what is inside, the span of its body."""
         for statement in scope.source.tree.body:
             self._statement(statement)
         self._solve()
@@ -109,23 +118,23 @@ class Analysis:
     def parameter_mutated(self, name: str) -> bool:
         """Whether something reached from the parameter may be changed."""
         held = self.objects.get(name)
-        return held is not None and any(self._may_change(each, held) for each in self.mutations)
+        return held is not None and any(self.may_change(each, held) for each in self.mutations)
 
     def parameter_shared(self, name: str, other: Obj) -> bool:
         """Whether the parameter and the other object may have a mutable part in common."""
         held = self.objects.get(name)
         return held is not None and held.meets(other)
 
-    def _may_change(self, mutation: Mutation, held: Obj) -> bool:
-        return not self._reach(held).isdisjoint(self._itself(mutation.target))
+    def may_change(self, mutation: Mutation, held: Obj) -> bool:
+        return not self.reach(held).isdisjoint(self.itself(mutation.target))
 
-    def _reach(self, held: Obj) -> set[Obj]:
+    def reach(self, held: Obj) -> set[Obj]:
         """`Obj.reach`, kept: asked for when all statements have been seen, it does not change any more."""
         if held.root not in self._reaches:
             self._reaches[held.root] = held.reach()
         return self._reaches[held.root]
 
-    def _itself(self, held: Obj) -> set[Obj]:
+    def itself(self, held: Obj) -> set[Obj]:
         if held.root not in self._selves:
             self._selves[held.root] = held.itself()
         return self._selves[held.root]
@@ -133,45 +142,46 @@ class Analysis:
     # -- solving -----------------------------------------------------------------------
 
     def _solve(self) -> None:
-        outside = self._reach(self.outside)
+        self._spread()
+        outside = self.reach(self.outside)
         for name, held in self._reads:
-            may_be = self._itself(held)
+            may_be = self.itself(held)
             if any(each.iterator for each in may_be) and not is_immutable(self.types.of(name)):
                 self.mutate(held, name)  # reading it may use it up
-            if not self._reach(held).isdisjoint(outside):
+            if not self.reach(held).isdisjoint(outside):
                 mark_effect(name, Effect.READ)
             mark_effect(name, joined(each.when_read for each in may_be))
         self._mark_read_over()
-        self._mark_mutated()
+        self.families = Families(self)
+        self.families.solve()
         self.marks = Marks(self.scope.tree)
+        for node in self.scope.tree.every(*COMPREHENSIONS):
+            if getattr(node, "avm_items", "") in self.marks.mutated_in(node):
+                node.avm_read_over = True  # type: ignore[attr-defined]
+
+    def _spread(self) -> None:
+        """What is put into an object is in all that this may be."""
+        new = True
+        while new:
+            new = False
+            for owner, value in self._put:
+                for each in owner.itself():
+                    new |= each.content.include(value)
+
+    def put(self, value: Obj | None, owner: Obj) -> None:
+        """Put a value into an object."""
+        if value is not None:
+            owner.content.include(value)
+            self._put.append((owner, value))
 
     def _mark_read_over(self) -> None:
         """Mark the loops that change what they loop over."""
-        changes = sorted(((each.position, self._itself(each.target)) for each in self.mutations), key=_first)
-        for node, sources, (first, end) in self._read_over:
+        changes = sorted(((each.position, self.itself(each.target)) for each in self.mutations), key=_first)
+        for node, sources, deep, (first, end) in self._read_over:
             inside = changes[bisect_left(changes, first, key=_first) : bisect_left(changes, end, key=_first)]
-            read = frozenset[Obj]().union(*map(self._itself, sources))
+            read = frozenset[Obj]().union(*map(self.reach if deep else self.itself, sources))
             node.avm_read_over = any(  # type: ignore[attr-defined]
                 not read.isdisjoint(changed) for _, changed in inside
-            )
-
-    def _mark_mutated(self) -> None:
-        """Mark what mutates with the names it is seen through."""
-        visibility = Visibility(self.scope)
-        reached_from: dict[Obj, list[str]] = {}
-        for name, held in self.objects.items():
-            for each in self._reach(held):
-                reached_from.setdefault(each, []).append(name)
-        for mutation in self.mutations:
-            touched = {name for each in self._itself(mutation.target) for name in reached_from.get(each, ())}
-            names = tuple(name for name in sorted(touched) if visibility.is_seen(name, mutation.position))
-            outside = self._may_change(mutation, self.outside)
-            if outside:
-                mark_effect(mutation.node, Effect.WRITE)
-            if names and (len(names) > 1 or outside or effect_call(mutation.node, self.scope)):
-                self.conflicts.append((mutation.node, names))
-            mutation.node.avm_mutates = frozenset(names) | getattr(  # type: ignore[attr-defined]
-                mutation.node, "avm_mutates", frozenset()
             )
 
     def mutate(self, target: Obj | None, node: ast.AST) -> None:
@@ -192,11 +202,11 @@ class Analysis:
             case ast.AugAssign():
                 self._augmented(node)
             case ast.For() | ast.AsyncFor():
-                self._assign(node.target, self._iterate(node.iter, node), node)
+                held = self._iterate(node.target, node.iter, node)
                 if isinstance(node, ast.AsyncFor):
                     self.unknown([self.value(node.iter)], node)
                 self._body([*node.body, *node.orelse])
-                self._note_read_over(node, node.iter, node.body)
+                self._note_read_over(node, node.iter, held, node.body)
             case ast.If() | ast.While():
                 self.value(node.test)
                 self._body([*node.body, *node.orelse])
@@ -212,15 +222,24 @@ class Analysis:
                 self._body(node.body)
             case ast.Try() | ast.TryStar():
                 around, self.raised = self.raised, Obj()
+                returned, self.returned = self.returned, Obj()
                 self._body(node.body)
                 caught, self.raised = self.raised, around
+                caught.passed = True
                 around.include(caught)  # what no handler takes goes on
+                self._note_reraised(node, caught)
                 for handler in node.handlers:
                     if handler.name:
                         self.name(handler.name).include(caught)
                         caught.content.unify(caught)
                 handlers = [each for handler in node.handlers for each in handler.body]
-                self._body([*handlers, *node.orelse, *node.finalbody])
+                self._body([*handlers, *node.orelse])
+                if node.finalbody:
+                    self._hold(self.raised, node.finalbody, "is raised")
+                    self._hold(self.returned, node.finalbody, "is returned")
+                returned.unify(self.returned)
+                self.returned = returned
+                self._body(node.finalbody)
             case ast.Match():
                 subject = self.value(node.subject)
                 for case in node.cases:
@@ -247,15 +266,49 @@ class Analysis:
                     if isinstance(child, ast.expr):
                         self.value(child)
 
-    def _note_read_over(self, node: ast.AST, iterable: ast.expr, body: Sequence[ast.AST]) -> None:
-        """Remember to look whether what a loop reads is changed in its body."""
-        if self._is_copied(iterable):
+    def _hold(self, value: Obj, body: Sequence[ast.AST], what: str) -> None:
+        self.held.append(Held(value, self._span(body), what))
+
+    def _span(self, body: Sequence[ast.AST]) -> tuple[int, int]:
+        spans = [self.scope.tree.span(each) for each in body]
+        return min(spans)[0], max(spans)[1]
+
+    def _note_reraised(self, node: ast.Try | ast.TryStar, caught: Obj) -> None:
+        """A handler that raises again what it handles holds it under no name."""
+        for handler in node.handlers:
+            if any(isinstance(each, ast.Raise) and each.exc is None for each in walk(handler)):
+                self._hold(caught, handler.body, "is raised again")
+
+    def _name_items(self, node: ast.AST, items: Obj | None) -> None:
+        """Have a name for the list of what a loop goes over."""
+        if items is None or not suspends(node, self.scope):
             return
-        tree = self.scope.tree
-        names = [each.id for each in tree.within(iterable, ast.Name)]
-        sources = tuple(self.objects[name] for name in names if name in self.objects)
-        spans = [tree.span(each) for each in body]
-        self._read_over.append((node, sources, (min(spans)[0], max(spans)[1])))
+        name = getattr(node, "avm_items", f"_items{len(self.items) + 1}")
+        while name in self.scope.shadowed:
+            name = f"_{name}"
+        self.name(name).content.include(items)
+        self.items[name] = self.scope.tree.span(node)
+        node.avm_items = name  # type: ignore[attr-defined]
+
+    def _note_read_over(
+        self, node: ast.AST, iterable: ast.expr, held: Obj | None, body: Sequence[ast.AST]
+    ) -> None:
+        """Remember to look whether what a loop reads is changed in its body."""
+        if held is None or self._is_copied(iterable):
+            return
+        names = [each.id for each in self.scope.tree.within(iterable, ast.Name)]
+        sources = (held, *(self.objects[name] for name in names if name in self.objects))
+        deep = held.iterator and not self._only_passes_on(iterable)  # it may look at the items themselves
+        self._read_over.append((node, sources, deep, self._span(body)))
+
+    def _only_passes_on(self, iterable: ast.expr) -> bool:
+        """Whether what the iterator gives is taken from other things as it is."""
+        if isinstance(iterable, ast.Name | ast.Attribute | ast.Subscript):
+            return plain(self.types.of(iterable)) in (list, tuple, dict, set)
+        if not isinstance(iterable, ast.Call):
+            return False
+        passing = self.scope.resolve(iterable.func) in (enumerate, zip, reversed)
+        return passing and all(map(self._only_passes_on, iterable.args))
 
     def _is_copied(self, iterable: ast.expr) -> bool:
         """Whether the items are taken out before the first is used."""
@@ -294,9 +347,9 @@ class Analysis:
                     mark_effect(node, Effect.WRITE)
                     self.outside.unify(value)
                 if owner is not None:
-                    owner.content.include(value)
+                    self.put(value, owner)
                     if value is not None and _is_slice(target):
-                        owner.content.include(value.content)
+                        self.put(value.content, owner)
                     self.mutate(owner, node)
 
     def _augmented(self, node: ast.AugAssign) -> None:
@@ -305,15 +358,15 @@ class Analysis:
             if not is_immutable(self.types.names.get(node.target.id, Any)):
                 held = self.name(node.target.id)
                 if value is not None:
-                    held.content.include(value.content)
-                    held.content.include(value.content.content)  # of pairs, for a dictionary
+                    self.put(value.content, held)
+                    self.put(value.content.content, held)  # of pairs, for a dictionary
                 self.mutate(held, node)
         elif isinstance(node.target, ast.Subscript | ast.Attribute):
             owner = self.value(node.target.value)
             if owner is not None:
                 if value is not None:
-                    owner.content.include(value)
-                    owner.content.content.include(value.content)
+                    self.put(value, owner)
+                    self.put(value.content, owner.content)
                 self.mutate(owner, node)
                 if not is_immutable(self.types.of(node.target)):
                     self.mutate(owner.content, node)
@@ -383,6 +436,10 @@ class Analysis:
                 return None
             case ast.Yield() | ast.YieldFrom():
                 return self.unknown([self.value(node.value)] if node.value else [], node)
+        if isinstance(node, ast.Compare) and all(isinstance(each, ast.Is | ast.IsNot) for each in node.ops):
+            for side in (node.left, *node.comparators):
+                self.value(side)
+            return None
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
                 self._special(child, self.value(child), OTHER_SPECIAL, node)
@@ -430,9 +487,12 @@ class Analysis:
                 mark_effect(node, summary.effect)
                 if summary.mutates:
                     self.mutate(owner, node)
-            return owner.content if not callable(getter) else self.either([owner, owner.content])
+            if not callable(getter):
+                return owner.content
         # A bound method holds its object, so calling it later may change that.
-        return self.either([owner, owner.content])
+        made = self.either([owner, owner.content])
+        made.passed = True
+        return made
 
     def is_namespace(self, owner: ast.expr) -> bool:
         """Whether the expression is a module, class or function known at compile time."""
@@ -472,23 +532,26 @@ class Analysis:
 
     def _comprehension(self, node: ast.expr) -> Obj:
         assert isinstance(node, COMPREHENSIONS)
+        sources = []
         for generator in node.generators:
-            self._assign(generator.target, self._iterate(generator.iter, node), node)
+            sources.append(self._iterate(generator.target, generator.iter, node))
             if generator.is_async:
                 self.unknown([self.value(generator.iter)], node)
             for condition in generator.ifs:
                 self.value(condition)
         parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
-        self._note_read_over(node, node.generators[0].iter, parts)
+        self._note_read_over(node, node.generators[0].iter, sources[0], parts)
         made = self.fresh([self.value(each) for each in parts])
-        made.iterator = isinstance(node, ast.GeneratorExp)
+        made.iterator = made.passed = isinstance(node, ast.GeneratorExp)
         return made
 
-    def _iterate(self, iterable: ast.expr, node: ast.AST) -> Obj | None:
+    def _iterate(self, target: ast.expr, iterable: ast.expr, node: ast.AST) -> Obj | None:
+        """Bind what a loop binds to its items. Returns what it goes over."""
         held = self.value(iterable)
-        if held is None:
-            return None
-        return held.content
+        if held is not None:
+            self._name_items(node, held.content)
+        self._assign(target, None if held is None else held.content, node)
+        return held
 
     def _await(self, node: ast.Await) -> Obj | None:
         if isinstance(node.value, ast.Call) and effect_call(node.value, self.scope):
@@ -503,10 +566,11 @@ class Analysis:
     def unknown(self, involved: list[Obj | None], node: ast.AST, effect: Effect = Effect.WRITE) -> Obj:
         """Something nothing is known of: it may mutate, keep and return all it is given."""
         made = Obj()
-        made.iterator = True
+        made.iterator = made.passed = True
         for each in involved:
             made.unify(each)
         made.content.unify(made)
+        self.put(made, made)
         self.mutate(made, node)
         mark_effect(node, effect)
         return made

@@ -68,6 +68,10 @@ class Block:
             self._env[name] = found
         return self._env.get(name)
 
+    def bound(self) -> set[str]:
+        """All names that may have a value here."""
+        return {*self._env, *(self.parent.bound() if self.parent is not None else ())}
+
     def capture(self, value: str) -> str:
         """Use an SSA value of the block around."""
         if value not in LITERALS:

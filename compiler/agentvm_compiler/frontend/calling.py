@@ -17,6 +17,8 @@ from agentvm_compiler.calls import Agent, Effect, Tool
 
 from . import known
 from .callees import agent_of, effect_call, subclasses, written_method
+from .declared import annotations_of
+from .families import is_copied
 from .kinds import element, is_immutable, item, members, plain
 from .library import is_validation_error
 from .objects import Obj, effect_mark, mark_effect
@@ -63,7 +65,9 @@ class Calls:
                 analysis.mutate(each, node)
         if _in(callee, known.PICKS):
             self._handed(node, arguments)
-            return analysis.either([*inside, *arguments])
+            made = analysis.either([*inside, *arguments])
+            made.passed = callee is getattr
+            return made
         if _in(callee, known.HEAP):
             return self._heap(arguments, node)
         if _in(callee, known.FRESH):
@@ -74,13 +78,13 @@ class Calls:
                 self.operate(analysis.types.of(part), held, _BY_BUILTINS, node)
                 self._compare(part, held, node)
             made = analysis.fresh([*inside, *deeper, *given])
-            made.iterator = _in(callee, known.ITERATORS)
+            made.iterator = made.passed = _in(callee, known.ITERATORS)
             made.when_read = effect_mark(node) if made.iterator else Effect.PURE
             return made
         if _in(callee, known.OUTPUT_BUILTINS):
             mark_effect(node, Effect.WRITE)
             made = analysis.fresh(arguments)
-            made.iterator = True
+            made.iterator = made.passed = True
             return made
         if callee is dataclasses.replace and node.args:
             return self._constructed(plain(analysis.types.of(node.args[0])), [*arguments, *inside], node)
@@ -91,6 +95,7 @@ class Calls:
         if getattr(callee, "__module__", None) in known.PURE_MODULES and not _in(callee, known.IMPURE):
             given = self._handed(node, arguments)
             made = analysis.fresh([*arguments, *inside, *deeper, *given])
+            made.passed = not is_copied(analysis.types.of(node))
             if callee.__module__ in ("operator", "_operator", "_functools"):
                 made.include(analysis.either([*arguments, *inside, *given]))
             return made
@@ -122,7 +127,7 @@ class Calls:
         if heap is None:
             return None
         for each in added:
-            heap.content.include(each)
+            self._analysis.put(each, heap)
         self._compare(node.args[0], heap, node)
         self._handed(node, arguments)
         self._analysis.mutate(heap, node)
@@ -142,6 +147,7 @@ class Calls:
             deeper = [each.content for each in inside]
             made = analysis.fresh([*arguments, *given, *([] if is_record(cls) else [*inside, *deeper])])
             made.iterator = cls.__module__ == "itertools"
+            made.passed = not is_copied(cls)
             return made
         if issubclass(cls, enum.Enum) and not is_users(_function_of(member_of(cls, "_missing_"))):
             return None
@@ -154,7 +160,9 @@ class Calls:
                 mark_effect(node, Effect.WRITE if summary.calls else summary.effect)
                 if summary.mutates - {next(iter(each.__code__.co_varnames), "")} or summary.keeps:
                     return analysis.unknown(arguments, node, effect=summary.effect)
-            return analysis.fresh(arguments)
+            made = analysis.fresh(arguments)
+            made.passed = not is_copied(cls)
+            return made
         return analysis.unknown(arguments, node)
 
     # -- operations on classes of the user's --------------------------------------------
@@ -221,9 +229,11 @@ class Calls:
         if summary.mutates or summary.keeps:
             return analysis.unknown(arguments, node, effect=summary.effect)
         inside = [each.content for each in arguments if each is not None]
-        return analysis.either(
+        made = analysis.either(
             [*([analysis.outside] if summary.returns_outside else []), *(inside if summary.returns else [])]
         )
+        made.passed = not is_copied(annotations_of(fn).get("return", Any))
+        return made
 
     def _called(self, node: ast.Call, argument: ast.expr) -> bool:
         """Whether the callee calls this argument, as far as its place tells."""
@@ -297,16 +307,17 @@ class Calls:
                 made.content.content.include(receiver.content)
             if method.attr in ("keys", "values", "items"):
                 made.include(receiver)  # a view shows later changes
+                made.passed = True
             if method.attr == "get":
                 made.include(receiver.content)
                 made.include(arguments[1] if len(arguments) > 1 else None)
             return made
         if method.attr in known.MUTATORS.get(cls, ()):
             for each in arguments:
-                receiver.content.include(each)
+                analysis.put(each, receiver)
                 if each is not None and method.attr in ("extend", "extendleft", "update", "subtract"):
-                    receiver.content.include(each.content)
-                    receiver.content.include(each.content.content)  # of pairs
+                    analysis.put(each.content, receiver)
+                    analysis.put(each.content.content, receiver)  # of pairs
             if method.attr == "sort":
                 self._handed(node, [receiver])
             analysis.mutate(receiver, node)
@@ -318,7 +329,12 @@ class Calls:
             analysis.calls |= summary.calls
             if summary.mutates or summary.keeps or summary.returns_outside:
                 return analysis.unknown([receiver, *arguments], node, effect=summary.effect)
-            return analysis.either([analysis.fresh([receiver, *arguments]), receiver, *arguments])
+            if summary.raises:
+                for each in (receiver, *arguments):
+                    analysis.raised.include(each)
+            made = analysis.either([analysis.fresh([receiver, *arguments]), receiver, *arguments])
+            made.passed = not is_copied(analysis.types.of(node))
+            return made
         return analysis.unknown([receiver, *arguments], node)
 
     def _class_method(self, cls: Any, name: str, arguments: list[Obj | None], node: ast.Call) -> Obj | None:
@@ -343,22 +359,32 @@ class Calls:
     def _summarised(self, summary: Summary, fn: Any, node: ast.Call, arguments: list[Obj | None]) -> Obj:
         """Apply what is known of a callee to the arguments it gets here."""
         analysis = self._analysis
+        callee = self._scope.resolve(node.func)
         made = Obj()
         made.iterator = summary.iterator
+        made.passed = not (isinstance(callee, Tool | Agent) or is_copied(analysis.types.of(node)))
         if summary.returns_outside:
             made.include(analysis.outside)
-        for names, argument in _matched(fn, node):
-            held = analysis.value(argument)
+        given = [(names, analysis.value(each), each) for names, each in _matched(fn, node)]
+        for names, held, argument in given:
             if held is None:
                 continue
             if summary.returns & names or isinstance(argument, ast.Starred):
                 made.include(held)
                 made.include(held.content)
                 made.content.include(held)
+                if effect_call(node, self._scope):
+                    analysis.apart.append((made, held))
+            if summary.raises & names:
+                analysis.raised.include(held)
+                analysis.raised.content.include(held)
             if summary.keeps & names:
                 analysis.outside.unify(held)
             if summary.mutates & names:
                 held.content.unify(held)  # it may change anything inside
+                for others, other, _ in given:
+                    if summary.joins(names, others):
+                        analysis.put(other, held)
                 analysis.mutate(held, node)
         return made
 

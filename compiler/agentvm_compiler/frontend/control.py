@@ -139,6 +139,9 @@ def branch(
 def lower_for(lowering: Lowering, statement: ast.For, block: Block) -> Exit | None:
     iterable = hoist(lowering, statement.iter, block)
     assert iterable is not None
+    name = getattr(statement, "avm_items", "")
+    if name and any(name in lowering.marks.mutated_in(each) for each in statement.body):
+        return _lower_counted(lowering, statement, iterable, name, block)
     if (
         not isinstance(iterable, ast.Name)
         or not lowering.is_bound(iterable.id, block)
@@ -149,6 +152,27 @@ def lower_for(lowering: Lowering, statement: ast.For, block: Block) -> Exit | No
     items = block.read(iterable.id)
     assert items is not None
     return _loop(lowering, items, statement.target, statement.body, statement.orelse, block, "for", statement)
+
+
+def _lower_counted(
+    lowering: Lowering, statement: ast.For, iterable: ast.expr, name: str, block: Block
+) -> Exit | None:
+    """A loop whose body changes its items, under whatever name: each is taken out when it is its turn.
+
+    The list of them is carried, and changed together with what shares the items.
+    """
+    listed = ast.List([ast.Starred(iterable, ast.Load())], ast.Load())
+    lowering.assign(name, ast.copy_location(listed, statement.iter), block)
+    numbers = ast.parse(f"range(len({name}))", mode="eval").body
+    lowering.assign(lowering.own("in"), ast.copy_location(numbers, statement.iter), block)
+    item = ast.parse(f"{name}[{lowering.own('item')}]", mode="eval").body
+    take = ast.Assign([statement.target], item)
+    body = [ast.fix_missing_locations(ast.copy_location(take, statement)), *statement.body]
+    count = block.read(lowering.own("in"))
+    assert count is not None
+    end = _loop(lowering, count, None, body, statement.orelse, block, "for", statement)
+    block.unbind(name)
+    return end
 
 
 def lower_match(lowering: Lowering, statement: ast.Match, block: Block) -> Exit | None:

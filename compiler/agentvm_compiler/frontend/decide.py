@@ -47,7 +47,13 @@ def why_whole(analysis: Analysis) -> Reason | None:
     reason = _structural(scope) or _closures(analysis)
     if reason is not None:
         return reason
-    for node, names in analysis.conflicts:
+    for node, held in analysis.late:
+        return Reason(node, f"this may change what {held}", "change it before")
+    for node, found in analysis.conflicts:
+        names = [name for name in found if name not in analysis.items] or ["what the loop goes over"]
+        if effect_call(node, scope):
+            advice = "return the new value instead of changing the argument"
+            return Reason(node, f"the callee may change what `{names[0]}` refers to", advice)
         if len(names) > 1:
             listed = " and ".join(f"`{name}`" for name in names)
             return Reason(
@@ -55,9 +61,6 @@ def why_whole(analysis: Analysis) -> Reason | None:
                 f"this may change what {listed} both refer to",
                 "copy one of them first (`list(...)`, `copy.deepcopy(...)`), or build a new value",
             )
-        if effect_call(node, scope):
-            advice = "return the new value instead of changing the argument"
-            return Reason(node, f"the callee may change what `{names[0]}` refers to", advice)
         return Reason(
             node,
             f"`{names[0]}` and a module-level object may be the same, and this may change it",

@@ -173,11 +173,20 @@ class Hoisting:
             (n for n, each in enumerate([*made.args, *made.keywords]) if suspends(each, self.scope)),
             default=-1,
         )
+        self._check_changed_by_later([*call.args, *(each.value for each in call.keywords)])
         for index in range(len(places)):
             made.args[index] = self._argument(made.args[index], eager or index < last, index <= last)
         for index, keyword in enumerate(made.keywords, len(places)):
             keyword.value = self._argument(keyword.value, eager or index < last, index <= last)
         return made
+
+    def _check_changed_by_later(self, arguments: list[ast.expr]) -> None:
+        """Refuse arguments of which a later one may change what an earlier one gave."""
+        types = self.lowering.analysis.types
+        for number, value in enumerate(arguments):
+            held = isinstance(value, ast.Name | ast.Constant) or is_immutable(types.of(value))
+            if not held and any(map(self.marks.mutated_in, arguments[number + 1 :])):
+                raise Unsupported(value, "a later argument may change this one", "put it into a name first")
 
     def _argument(self, value: ast.expr, early: bool, hoisted: bool) -> ast.expr:
         value = self.of(value) if hoisted else value

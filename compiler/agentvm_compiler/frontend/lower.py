@@ -33,7 +33,7 @@ from .finalising import lower_finally
 from .fingerprint import code_hash, fingerprint, used_objects, without_docstrings
 from .handling import lower_try
 from .hoist import hoist
-from .kinds import is_immutable
+from .kinds import element, is_immutable
 from .source import source_of
 from .targets import assign_to_awaiting, augmented, replaced, targets
 from .tree import Facts, Outermost, loaded_names, read_by
@@ -69,6 +69,8 @@ class Lowering:
         """What the names of our own intermediate values begin with."""
         self.unsure: set[str] = set()
         """SSA values that may be `$unbound`."""
+        self.parts: set[str] = {self.own("item")}
+        """Names for intermediate values that may be part of what other names stand for."""
         self.callees: list[Agent] = []
 
     def own(self, what: str) -> str:
@@ -232,18 +234,28 @@ class Lowering:
         if isinstance(statement, ast.Return) and statement.value is None:
             return Exit("$return", "$none", always=True)
         exits = may_exit(statement)
-        mutated = sorted(self.marks.mutated_in(statement))
-        stored = dict.fromkeys([*self.tree.stored(statement), *mutated])
+        assigned = dict.fromkeys(self.tree.stored(statement))
+        mutated = [each for each in sorted(self.marks.mutated_in(statement)) if self._is_held(each, block)]
+        stored = {**assigned, **dict.fromkeys(mutated)}
         needed = dict.fromkeys([*loaded_names(statement), *mutated])
         sure = self._definite(statement)
         if not sure:  # a name it may leave alone keeps the value it had
             needed.update(stored)
+        effect = self._effect(statement)
+        around = dict.fromkeys(sorted(self.analysis.families.around(stored, block.bound() - {*stored})))
+        shares = self._shares(statement, needed, stored) or bool(around)
+        if effect is not Effect.PURE:  # it is read back from a journal, so all that shares at once
+            stored, needed = {**stored, **around}, {**needed, **around}
         operands, unbound = self._operands(needed, block)
         results = tuple(
             block.write(each) for each in ([self.own("exit"), self.own("value")] if exits else [])
         )
         deletes = any(isinstance(each.ctx, ast.Del) for each in self.tree.within(statement, ast.Name))
-        unsure = [each for each in stored if not (sure or self.is_bound(each, block)) or deletes]
+        unsure = [
+            each
+            for each in stored
+            if deletes or not ((sure and each in assigned) or self.is_bound(each, block))
+        ]
         results += tuple(block.write(each) for each in stored)
         self.unsure.update(value for each in unsure if (value := block.read(each)))
         self.add(
@@ -253,10 +265,10 @@ class Lowering:
             operands,
             results,
             statement,
-            effect=self._effect(statement),
+            effect=effect,
             attrs={
                 **({"reason": traced.what} if traced else {}),
-                **self._shares(statement, needed, stored),
+                **({"shares": True} if shares else {}),
                 **({"exits": True} if exits else {}),
                 **({"mutates": mutated} if mutated else {}),
                 **unbound,
@@ -283,9 +295,7 @@ class Lowering:
         first = next(iter(self.tree.stored(statement)), None)
         return f"={first}" if first else "python"
 
-    def _shares(
-        self, statement: ast.stmt, operands: Iterable[str], stored: Iterable[str]
-    ) -> dict[str, object]:
+    def _shares(self, statement: ast.stmt, operands: Iterable[str], stored: Iterable[str]) -> bool:
         """Whether what the statement makes may have a mutable part in common with what it is given.
 
         Such results are not read back from a journal, one by one, but computed
@@ -293,12 +303,31 @@ class Lowering:
         """
         objects, types = self.analysis.objects, self.analysis.types.names
         given = [each for each in operands if each in objects and not is_immutable(types.get(each, Any))]
-        returns = bool(given) and bool(self.tree.within(statement, ast.Return))
-        shared = returns or self.own("raised") in operands
+        part = any(each in self.parts and each not in objects for each in operands)
+        if (given or part) and self.tree.within(statement, ast.Return):
+            return True
+        shared = self.own("raised") in operands
         for name in stored:
-            others = [each for each in given if each != name]
-            shared = shared or any(name in objects and objects[name].meets(objects[each]) for each in others)
-        return {"shares": True} if shared else {}
+            if self.is_own(name):
+                if (given or part) and not self._is_new(statement):
+                    self.parts.add(name)
+                    shared = True
+            elif name in objects and not is_immutable(types.get(name, Any)):
+                others = [each for each in given if each != name]
+                shared = shared or part or any(objects[name].meets(objects[each]) for each in others)
+        return shared
+
+    def _is_new(self, statement: ast.stmt) -> bool:
+        """Whether what is assigned certainly has no mutable part that was there before."""
+        if not isinstance(statement, ast.Assign):
+            return False
+        kind = self.analysis.types.of(statement.value)
+        listed = isinstance(statement.value, ast.List | ast.Set | ast.ListComp | ast.SetComp)
+        return is_immutable(kind) or (listed and is_immutable(element(kind)))
+
+    def _is_held(self, name: str, block: Block) -> bool:
+        """Whether the name is the program's, or that of what a loop around the block goes over."""
+        return name not in self.analysis.items or block.read(name) is not None
 
     def _operands(self, names: Iterable[str], block: Block) -> tuple[tuple[str, ...], dict[str, object]]:
         """What code that reads these names is given; as an attribute, those local names not bound."""
@@ -354,7 +383,9 @@ class Lowering:
         return Effect.PURE if agent is None else self.effect_of_agent(agent)
 
     def is_own(self, name: str) -> bool:
-        return name.startswith(self.prefix) and name not in self.scope.locals
+        return (
+            name.startswith(self.prefix) and name not in self.scope.locals and name not in self.analysis.items
+        )
 
     # -- calls, asked for by `hoist` ---------------------------------------------------
 
@@ -376,6 +407,7 @@ class Lowering:
         label = "llm" if callee is llm else callee.name
         if isinstance(callee, Agent):
             self.callees.append(callee)
+            self.parts.add(name)
         needed = dict.fromkeys(name for each in (*call.args, *call.keywords) for name in loaded_names(each))
         operands, unbound = self._operands(needed, block)
         result = block.write(name)
@@ -416,6 +448,7 @@ class Lowering:
         assert result is not None
         source = block.read(items)
         assert source is not None
+        self.parts.add(name)
         captures = tuple(body.captures)
         self.add(
             block,

@@ -2,7 +2,7 @@
 
 The marks are attributes of nodes: `avm_effect` (what running the node's code may
 do to the world), `avm_mutates` (names whose value it may change in place),
-`avm_read_over` (a loop whose body may change what it reads).
+`avm_read_over` (a loop whose body may change what it reads), `avm_items` (a name for what a loop goes over).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Obj:
     has every element as a member, and the elements stay apart.
     """
 
-    __slots__ = ("_content", "_members", "_parent", "iterator", "when_read")
+    __slots__ = ("_content", "_members", "_parent", "iterator", "passed", "when_read")
 
     def __init__(self) -> None:
         self._parent: Obj | None = None
@@ -34,6 +34,8 @@ class Obj:
         self._members: dict[Obj, None] = {}  # a set in order, so that compiling is deterministic
         self.iterator = False
         """Whether reading it uses it up."""
+        self.passed = False
+        """Whether it may be something that copying passes through."""
         self.when_read = Effect.PURE
         """What reading it may do to the world."""
 
@@ -54,15 +56,16 @@ class Obj:
                 root._content.include(each.content)
         return root._content.root
 
-    def include(self, other: Obj | None, depth: int = 0) -> None:
-        """From now on this may be the other."""
+    def include(self, other: Obj | None, depth: int = 0) -> bool:
+        """From now on this may be the other. Returns whether that is new."""
         if other is None or other.root is self.root or other.root in self.root._members:
-            return
+            return False
         self.root._members[other.root] = None
         if self.root._content is not None:
             if depth > DEEPEST:  # this is inside itself, so the chain below the other has no end
                 other.content.unify(other)
             self.content.include(other.content, depth + 1)
+        return True
 
     def unify(self, other: Obj | None) -> None:
         """From now on the two are one, and so are their contents."""
@@ -73,6 +76,7 @@ class Obj:
                 continue
             right._parent = left
             left.iterator |= right.iterator
+            left.passed |= right.passed
             left.when_read = joined((left.when_read, right.when_read))
             contents = (left._content, right._content)
             left._content = contents[0] or contents[1]

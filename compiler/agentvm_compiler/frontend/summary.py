@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -31,6 +32,10 @@ class Summary:
     """Parameters that may be kept where module globals reach them."""
     returns: frozenset[str] = frozenset()
     """Parameters that the result may share something with."""
+    raises: frozenset[str] = frozenset()
+    """Parameters that what it raises may share something with."""
+    joined: frozenset[frozenset[str]] = frozenset()
+    """Pairs of parameters that may share something afterwards."""
     returns_outside: bool = False
     """Whether the result may share something with module globals."""
     iterator: bool = False
@@ -38,9 +43,13 @@ class Summary:
     calls: bool = False
     """Whether it calls tools, agents or the model."""
 
+    def joins(self, names: frozenset[str], others: frozenset[str]) -> bool:
+        """Whether arguments for these parameters may share something afterwards."""
+        return self.mutates == ALL or any(len(pair - names - others) == 0 for pair in self.joined)
+
 
 ALL = frozenset({"*"})
-WORST = Summary(Effect.WRITE, ALL, ALL, ALL, returns_outside=True, iterator=True)
+WORST = Summary(Effect.WRITE, ALL, ALL, ALL, ALL, returns_outside=True, iterator=True)
 """Of a function of which nothing is known."""
 
 _callees: WeakKeyDictionary[Tool | Agent, Summary] = WeakKeyDictionary()
@@ -119,6 +128,12 @@ def _sharing(analysis: Analysis) -> Summary:
         mutates=frozenset(name for name in params if analysis.parameter_mutated(name)),
         keeps=frozenset(name for name in params if analysis.parameter_shared(name, analysis.outside)),
         returns=frozenset(name for name in params if analysis.parameter_shared(name, analysis.returned)),
+        raises=frozenset(name for name in params if analysis.parameter_shared(name, analysis.raised)),
+        joined=frozenset(
+            frozenset((one, other))
+            for one, other in itertools.combinations(params, 2)
+            if other in analysis.objects and analysis.parameter_shared(one, analysis.objects[other])
+        ),
         returns_outside=analysis.returned.meets(analysis.outside),
     )
 

@@ -112,4 +112,23 @@ async def aliased(topic: str) -> list[str]:
     return notes
 
 
-AGENTS = (chain, tools, branch, loop, fold, until, mapped, gathered, calls_agents, guarded, aliased)
+@agent
+async def kept_method(topic: str) -> list[str]:
+    notes = [topic]
+    note = notes.append
+    note(await llm(topic))
+    return notes
+
+
+@agent
+async def changed_items(topics: list[str]) -> list[list[str]]:
+    notes = [[topic] for topic in topics]
+    for note in notes:
+        note.append(await llm(note[0]))
+    return notes
+
+
+AGENTS = (
+    *(chain, tools, branch, loop, fold, until, mapped, gathered, calls_agents, guarded, aliased),
+    *(kept_method, changed_items),
+)

@@ -56,9 +56,9 @@ def test_a_module_holds_the_programs_of_all_called_agents():
 
 def test_what_was_traced_is_explained():
     """The explanation names file, line and reason, quotes the line with a caret, and gives advice."""
-    agent = next(each for each in AGENTS if each.name == "aliased")
+    agent = next(each for each in AGENTS if each.name == "kept_method")
     folder = str(Path(__file__).parent)
-    assert_golden("explain_aliased", compile_agent(agent).explain().replace(folder, "FOLDER"))
+    assert_golden("explain_kept_method", compile_agent(agent).explain().replace(folder, "FOLDER"))
 
 
 def test_what_waits_is_explained():

@@ -1,0 +1,166 @@
+"""Families: names that are changed together, because they may share what is changed.
+
+The value of each name is a version, and a node that changes one gets copies. If
+`rows` holds what `row` names, `row.append(x)` must change both; so the node is
+given both, copied at once (what they share, the copies share), and defines new
+versions of both. A mutation's *family* is all the names this must be done for:
+those that see the change, and those that share anything else with one of them,
+from which the copies would otherwise part.
+
+*Invariant*: the values of the names that are still read share in the graph what
+they share in Python. It cannot be kept where a value is not copied but passed
+through (an iterator, a bound method, an object of a class of which nothing is
+known), nor across calls, whose results are values; if what is shared there may be
+changed, the mutation is a *conflict*, and the function is traced.
+"""
+
+from __future__ import annotations
+
+import ast
+import collections
+import types
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Union, get_args, get_origin
+
+from agentvm_compiler.calls import Effect
+
+from .callees import effect_call
+from .kinds import is_immutable, plain
+from .objects import Obj, mark_effect
+from .records import has_fields
+from .visible import Visibility
+
+if TYPE_CHECKING:
+    from .alias import Analysis, Mutation
+
+_COPIED: frozenset[Any] = frozenset(
+    [
+        *(list, dict, set, frozenset, tuple, bytearray, types.NoneType),
+        *(collections.Counter, collections.deque, collections.OrderedDict, collections.defaultdict),
+    ]
+)
+
+
+class Held(NamedTuple):
+    """What the machine holds, under no name, while some code runs: an exception on its way, a result."""
+
+    value: Obj
+    body: tuple[int, int]
+    """The positions of that code."""
+    what: str
+
+
+def is_copied(kind: Any) -> bool:
+    """Whether a node that changes a value of the type gets a copy, down to what is inside."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return all(is_copied(each) for each in get_args(kind))
+    cls = plain(kind)
+    if is_immutable(kind) or has_fields(cls):
+        return True
+    return isinstance(cls, type) and (
+        cls in _COPIED
+        or (issubclass(cls, tuple) and hasattr(cls, "_fields"))
+        or (issubclass(cls, dict) and hasattr(cls, "__required_keys__"))
+    )
+
+
+class Families:
+    """The families of one function's mutations; leaves their names on the syntax tree."""
+
+    def __init__(self, analysis: Analysis) -> None:
+        self._analysis = analysis
+        self._parts = {name: analysis.reach(held) for name, held in analysis.objects.items()}
+        """What can be reached from each name."""
+        self._reached_from: dict[Obj, list[str]] = {}
+        for name, found in self._parts.items():
+            for each in found:
+                self._reached_from.setdefault(each, []).append(name)
+        self._visibility = Visibility(analysis.scope)
+        changed = set().union(*(analysis.itself(each.target) for each in analysis.mutations))
+        self._changed = changed
+        self._changeable = {name: found & changed for name, found in self._parts.items()}
+        self._identity = any(map(self._compares_identity, analysis.scope.tree.every(ast.Compare, ast.Call)))
+        apart = [(analysis.reach(one) & analysis.reach(two)) & changed for one, two in analysis.apart]
+        self._parted = set().union(*apart)
+        """What may be changed and is shared across a call: by an argument and the result."""
+
+    def _compares_identity(self, node: ast.AST) -> bool:
+        """Whether the result may depend on which of two equal objects it is."""
+        match node:
+            case ast.Compare():
+                sides = [node.left, *node.comparators]
+                return any(
+                    isinstance(operator, ast.Is | ast.IsNot)
+                    and not any(is_immutable(self._analysis.types.of(each)) for each in pair)
+                    for operator, *pair in zip(node.ops, sides, sides[1:], strict=False)
+                )
+            case ast.Call(func=ast.Name("id")):
+                return True
+        return False
+
+    def solve(self) -> None:
+        """Mark what each mutation changes; note those that cannot be lowered."""
+        analysis = self._analysis
+        for mutation in analysis.mutations:
+            seen = self._seen_by(mutation)
+            family = self._family(seen, mutation)
+            outside = analysis.may_change(mutation, analysis.outside)
+            if outside:
+                mark_effect(mutation.node, Effect.WRITE)
+            if len(family) > 1 and not self._kept_together(family):
+                analysis.conflicts.append((mutation.node, tuple(sorted(family))))
+            elif seen and (outside or effect_call(mutation.node, analysis.scope)):
+                analysis.conflicts.append((mutation.node, tuple(seen)))
+            for held in analysis.held:
+                if held.body[0] <= mutation.position < held.body[1] and analysis.may_change(
+                    mutation, held.value
+                ):
+                    analysis.late.append((mutation.node, held.what))
+            mutation.node.avm_mutates = family | getattr(  # type: ignore[attr-defined]
+                mutation.node, "avm_mutates", frozenset()
+            )
+
+    def around(self, names: Iterable[str], given: Iterable[str]) -> set[str]:
+        """Those of the given names that share something with the names, or with one that does."""
+        return self._grown(set(names), [each for each in given if each in self._parts], self._parts)
+
+    def _family(self, seen: list[str], mutation: Mutation) -> frozenset[str]:
+        """All names to be copied together; if that cannot be, those that share what may be changed."""
+        if not seen:
+            return frozenset()
+        others = [name for name in self._parts if name not in seen and self._matters(name, mutation)]
+        family = frozenset(seen) | self._grown(set(seen), others, self._parts)
+        if self._identity or self._kept_together(family):
+            return family
+        return frozenset(seen) | self._grown(set(seen), others, self._changeable)
+
+    def _grown(self, names: set[str], others: list[str], parts: Mapping[str, set[Obj]]) -> set[str]:
+        covered = set().union(*(parts.get(name, ()) for name in names))
+        found: set[str] = set()
+        while True:
+            left = [name for name in others if name not in found]
+            more = [name for name in left if not covered.isdisjoint(parts[name])]
+            if not more:
+                return found
+            found.update(more)
+            covered.update(*(parts[name] for name in more))
+
+    def _kept_together(self, family: frozenset[str]) -> bool:
+        """Whether copies of the names' values share what the values shared."""
+        analysis = self._analysis
+        reached = set().union(*(self._parts[name] for name in family))
+        if not reached.isdisjoint(self._parted):
+            return False
+        return not any(each.passed and not analysis.reach(each).isdisjoint(self._changed) for each in reached)
+
+    def _seen_by(self, mutation: Mutation) -> list[str]:
+        targets = self._analysis.itself(mutation.target)
+        touched = {name for each in targets for name in self._reached_from.get(each, ())}
+        return sorted(name for name in touched if self._matters(name, mutation))
+
+    def _matters(self, name: str, mutation: Mutation) -> bool:
+        """Whether the name may be bound before the mutation and read after it."""
+        if name in self._analysis.items:
+            first, end = self._analysis.items[name]
+            return first <= mutation.position < end
+        return self._visibility.is_seen(name, mutation.position)
