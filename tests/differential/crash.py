@@ -33,6 +33,9 @@ class Lost:
     def block(self) -> None:
         raise asyncio.CancelledError
 
+    accepted = wait
+    block_accepted = block
+
 
 class Ignored:
     """The commit of a dead process' status: nobody hears of it."""
