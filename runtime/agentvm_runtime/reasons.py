@@ -9,6 +9,7 @@ MISS = "miss"
 OWN = "own"
 WRITE = "write"
 NO_MEMO = "no-memo"
+PASSED = "passed"
 AGAIN = "again"
 WROTE = "wrote"
 CHANGED_KEY = "changed"
@@ -19,6 +20,7 @@ TEXTS = {
     "temperature=0, seed= or share=True), or the tool reads (others share it within a ttl)",
     WRITE: "a write is never shared, only found again in the run's own journal and by its forks",
     NO_MEMO: "the run was started with --no-memo",
+    PASSED: "traced code passed it objects, and would see whether the result is made of them",
     AGAIN: "the fork was asked to do it again",
     WROTE: "the run had written before, so that it must read anew whatever the ttl",
     CHANGED_KEY: "what was recorded here was other work: its inputs, its code or the model were not the same",

@@ -122,7 +122,7 @@ class Event:
 
 
 CHANGED = "changed"
-"""In an event's detail: digest of the arguments as the callee left them."""
+"""In an event's detail: digest of the arguments and result as the callee left them (see `restoring`)."""
 FORGETS = "forgets"
 """In the detail of a resumption: digest of the failure that ended the attempt before, to be tried again."""
 

@@ -33,9 +33,9 @@ from .ports import Commit, ModelBackend, Store
 from .profiling import Observations
 from .progress import Progress
 from .questions import Human
-from .reasons import AGAIN, CHANGED_KEY, MISS, NO_MEMO, OWN, WHY, WRITE, WROTE
+from .reasons import AGAIN, CHANGED_KEY, MISS, NO_MEMO, OWN, PASSED, WHY, WRITE, WROTE
 from .records import CHANGED, Digest, Event, EventKind, MemoEntry, RunRecord, Source
-from .restoring import restore
+from .restoring import Before, before, change, objects, redo
 from .revision import UNCHANGED, Revision
 from .values import copy_value, decode, digest, encode, key_digest
 
@@ -171,7 +171,9 @@ class Session:
         value = self.load(event.value)
         self.progress.reused += 1
         if work is not None and CHANGED in event.detail:
-            restore(work.arguments, self.load(event.detail[CHANGED]))
+            name, positions = event.detail[CHANGED], event.detail["positions"]
+            result = redo(work.arguments, self._values[name], positions)
+            value = value if event.kind is EventKind.FAILED else result
         if event.kind is EventKind.FAILED:
             raise value
         return value
@@ -234,6 +236,8 @@ class Session:
             return OWN
         if not self.memo:
             return NO_MEMO
+        if work.arguments is not None and objects(work.arguments):
+            return PASSED
         if self.lineage is not None and self.lineage.is_again(work.path):
             return AGAIN
         wrote = self.history.wrote or (self.lineage is not None and self.lineage.wrote)
@@ -378,7 +382,7 @@ class Session:
 
     async def _execute(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
         started = time.time()
-        before = self.fingerprint(work)
+        before = self.look_at(work)
         self.progress.active[work.path] = started
         try:
             outcome = await execute()
@@ -411,18 +415,21 @@ class Session:
             except StoreError as error:
                 raise self.halt(error) from None
 
-    def fingerprint(self, work: Work) -> str:
-        """What tells whether a callee changed its arguments."""
-        return "" if work.arguments is None else key_digest(work.arguments)
+    def look_at(self, work: Work) -> Before | None:
+        """The arguments of a call from traced code, before it is made."""
+        return None if work.arguments is None else before(work.arguments)
 
-    def _changes(self, work: Work, before: str) -> tuple[dict[str, Any], dict[Digest, bytes]]:
-        """For the journal: the arguments, if the callee changed them."""
-        if not before or key_digest(work.arguments) == before:
+    def _changes(
+        self, before: Before | None, result: Any = None
+    ) -> tuple[dict[str, Any], dict[Digest, bytes]]:
+        """For the journal: what the call did to its arguments, if anything."""
+        found = None if before is None else change(before, result)
+        if found is None:
             return {}, {}
-        data = encode(work.arguments, name=f"the arguments of {work.site}")
-        return {CHANGED: digest(data)}, {digest(data): data}
+        data, positions = found
+        return {CHANGED: digest(data), "positions": positions}, {digest(data): data}
 
-    def finished(self, work: Work, outcome: Outcome, started: float, before: str = "") -> Commit:
+    def finished(self, work: Work, outcome: Outcome, started: float, before: Before | None = None) -> Commit:
         """Journal a result.
 
         Raises:
@@ -435,7 +442,7 @@ class Session:
             now = time.time()
             expires = None if work.ttl is None else now + work.ttl
             memo = MemoEntry(work.key, name, self.record.id, work.path, now, expires)
-        changed, values = self._changes(work, before)
+        changed, values = self._changes(before, outcome.value)
         detail = {WHY: self._why(work), **outcome.detail, **changed}
         return self._note(work, name, outcome.source, started, detail, {name: data, **values}, memo)
 
@@ -448,10 +455,12 @@ class Session:
             return CHANGED_KEY
         return self._unshared(work) or MISS
 
-    def failed(self, work: Work, error: BaseException, started: float, before: str = "") -> Commit:
+    def failed(
+        self, work: Work, error: BaseException, started: float, before: Before | None = None
+    ) -> Commit:
         """Journal an exception."""
         data = encoded_error(error)
-        changed, values = self._changes(work, before)
+        changed, values = self._changes(before)
         event = Event(
             EventKind.FAILED,
             work.path,

@@ -95,7 +95,7 @@ class Tracer:
         if work.write:
             session.intend(work).block()
         started = time.time()
-        before = session.fingerprint(work)
+        before = session.look_at(work)
         try:
             value = _attempt_here(session, work, tool, args, kwargs)
         except BaseException as error:

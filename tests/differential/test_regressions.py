@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
@@ -280,3 +281,33 @@ async def fails_while_another_waits(word: str) -> str:
 async def test_a_run_that_fails_while_its_machine_closes_can_be_resumed():
     """Nothing but the run is stopped when a machine closes, whatever the run was about to raise."""
     await assert_resumes_anywhere(fails_while_another_waits, "x")
+
+
+@agent
+async def first_of(rows: list[list[str]]) -> list[str]:
+    return rows[0]
+
+
+@tool(effect="read")
+async def last_of(rows: list[list[str]]) -> list[str]:
+    return rows[-1]
+
+
+@agent
+async def keeps_what_is_returned(rows: list[list[str]]) -> list[list[str]]:
+    async for _ in once():
+        row = await first_of(rows)
+        row.append(await llm("a"))
+        other = await last_of(rows)
+        other.append(await llm("b"))
+        rows.insert(0, [await llm("c")])
+    return [*rows, row, other]
+
+
+async def once() -> AsyncIterator[int]:
+    yield 1
+
+
+async def test_traced_code_gets_its_own_objects_back_on_resume():
+    """A recorded call that returned part of its argument returns that very part again."""
+    await assert_resumes_anywhere(keeps_what_is_returned, [["x"], ["y"]])
