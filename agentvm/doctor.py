@@ -16,12 +16,21 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from agentvm_compiler.errors import AgentVMError
 from agentvm_serving.vllm.environment import EXTRAS, engine_variables
 
 from . import config, models
 from .machine import Machine, base, free_memory, installed, pins, release, survey
+
+if TYPE_CHECKING:
+    from agentvm_runtime.store.survey import Survey
+
+_SAVING = (
+    "Restore a backup, or save the runs that are whole to a new file: "
+    "agentvm doctor --store sqlite:///{path} --save NEW.db"
+)
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -184,6 +193,27 @@ def model(machine: Machine) -> Check:
     )
 
 
+def file_of(url: str) -> Path:
+    """The file of an SQLite URL."""
+    return Path(re.sub(r"^sqlite(\+\w+)?://(/|$)", "", url).partition("?")[0] or ":memory:").expanduser()
+
+
+def save(url: str, into: Path) -> Check:
+    """Copy the whole runs of a store, damaged or not, to a new file."""
+    from agentvm_runtime.store.sealing import vault_of
+    from agentvm_runtime.store.survey import save
+
+    found = save(file_of(url), into, vault_of(os.environ))
+    return Check("saved", "ok", f"{len(found.whole)} runs of {file_of(url)} in {into}")
+
+
+def _surveyed(path: Path) -> Survey:
+    from agentvm_runtime.store.sealing import vault_of
+    from agentvm_runtime.store.survey import survey
+
+    return survey(path, vault_of(os.environ))
+
+
 def store(url: str) -> Check:
     """Can runs be written where they are kept?"""
     name, scheme = "store", url.partition(":")[0]
@@ -198,7 +228,7 @@ def store(url: str) -> Check:
     if not scheme.startswith("sqlite"):
         remedy = "Use sqlite+aiosqlite:///PATH, postgresql+asyncpg://... or memory"
         return Check(name, "fail", f"'{scheme}' is no kind of store that AgentVM knows", remedy)
-    path = Path(re.sub(r"^sqlite(\+\w+)?://(/|$)", "", url).partition("?")[0] or ":memory:").expanduser()
+    path = file_of(url)
     remedy = "Choose another place: --store sqlite+aiosqlite:///PATH, or set AGENTVM_STORE"
     place = next(p for p in (path.absolute().parent, *path.absolute().parents) if p.exists())
     try:
@@ -208,9 +238,18 @@ def store(url: str) -> Check:
             path.open("r+b").close()
     except OSError as error:
         return Check(name, "fail", f"{path} cannot be written: {error.strerror or error}", remedy)
+    content = ""
+    if path.exists() and path.stat().st_size:
+        try:
+            found = _surveyed(path)
+        except AgentVMError as error:
+            return Check(name, "fail", str(error), "Restore it from a backup, or choose another --store")
+        if found.damages:
+            return Check(name, "fail", f"{path} is damaged: {found.summary}", _SAVING.format(path=path))
+        content = f"; {found.summary}"
     free = shutil.disk_usage(place).free
     if free < ENOUGH_DISK:
         return Check(
             name, "warn", f"{path}; only {free / 1e6:.0f} MB free on its disk", f"Free some. {remedy}"
         )
-    return Check(name, "ok", f"{path}; {free / GIB:.0f} GiB free")
+    return Check(name, "ok", f"{path}{content}; {free / GIB:.0f} GiB free")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from .exits import Exit
@@ -10,12 +13,22 @@ from .options import Json, StoreUrl
 _MARKS = {"ok": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "red")}
 
 
-def doctor(store: StoreUrl = None, json: Json = False) -> None:
+def doctor(
+    store: StoreUrl = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Copy the runs of the SQLite store that can be read whole to this new file."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Check Python, engine, accelerator, models and store, and say how to mend each."""
+    from agentvm import doctor
     from agentvm.config import default_store
-    from agentvm.doctor import diagnose
 
-    checks = diagnose(store or default_store())
+    url = store or default_store()
+    checks = doctor.diagnose(url) if save is None else [doctor.save(url, save)]
     if json:
         import json as encoder
 

@@ -129,6 +129,28 @@ async def test_processes_share_a_place(url: str) -> None:
     await store.aclose()
 
 
+async def test_two_processes_write_as_hard_as_they_can(tmp_path: Path) -> None:
+    """One commit after the other in both, while a third closes and opens: neither fails nor starves."""
+    path = tmp_path / "runs.db"
+    children = [spawn(path, f"run-{n}", width=1, limit=600) for n in range(2)]
+    openings = 0
+    while any(child.poll() is None for child in children) or openings < 20:
+        store = open_store(path)  # closing checkpoints the log, and the last to close removes it
+        await store.open()
+        await store.append("mine", EVENT).wait()
+        await store.events("run-0")
+        await store.aclose()
+        openings += 1
+    store = open_store(path)
+    await store.open()
+    for n, child in enumerate(children):
+        assert child.stdout is not None and len(child.stdout.readlines()) == 600
+        assert child.wait() == 0
+        await assert_whole(store, f"run-{n}", 600)
+    assert len(await store.events("mine")) == openings
+    await store.aclose()
+
+
 async def test_a_new_place_may_be_opened_by_many_at_once(url: str) -> None:
     """Whoever is first makes the tables; the others wait for it."""
     stores = [open_store(url) for _ in range(8)]
@@ -350,7 +372,7 @@ async def test_a_damaged_database_says_so(tmp_path: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[8192:] = b"\xa5" * (len(raw) - 8192)
     path.write_bytes(raw)
-    with pytest.raises(StoreError, match=r"runs\.db.*damaged.*backup"):
+    with pytest.raises(StoreError, match=r"runs\.db.*damaged.*backup.*agentvm doctor --store"):
         await store.open()
         await store.events("run")
     await store.aclose()

@@ -23,7 +23,10 @@ _CAUSES = {
     3: ("access is denied", "Check the permissions of the file and its folder."),
     8: ("it is read-only", "Make the file and its folder writable, or choose another --store."),
     10: ("the system reports an I/O error", f"Check the disk, its quota and file size limits. {_INTACT}"),
-    11: ("the file is damaged", "Restore it from a backup, or save what is left: sqlite3 FILE .recover"),
+    11: (
+        "the file is damaged",
+        "Restore it from a backup. What can be saved: agentvm doctor --store sqlite:///FILE",
+    ),
     13: ("the disk is full", f"Free some space. {_INTACT}"),
     14: ("it cannot be opened", "Check that the path is a file in a folder you may write to."),
     26: ("the file is not a database", "Choose another --store; this file was left as it is."),
@@ -41,9 +44,10 @@ def explain(error: BaseException, path: Path, doing: str) -> StoreError:
     code = getattr(error, "sqlite_errorcode", None)
     if is_busy(error):
         cause = f"another process has kept it locked for {PATIENCE:.0f} s"
-        remedy = "Find it (fuser FILE) and end it."
+        remedy = f"Find it (fuser {path}) and end it."
     elif code is not None and code & 0xFF in _CAUSES:
         cause, remedy = _CAUSES[code & 0xFF]
+        remedy = remedy.replace("FILE", str(path))
     elif isinstance(error, PermissionError):
         cause, remedy = _CAUSES[3]
     else:

@@ -313,4 +313,10 @@ class SqlStore:
         with self._reading:
             if self._reader is None:
                 raise StoreError(f"{self._name}: it is closed; open it first")
-            return self._reader.read(work)
+            try:
+                return self._reader.read(work)
+            except (ValueError, KeyError, TypeError) as error:
+                raise StoreError(
+                    f"{self._name}: a recorded row is damaged ({type(error).__name__}: {error}). "
+                    "What can be saved: agentvm doctor --store URL"
+                ) from error

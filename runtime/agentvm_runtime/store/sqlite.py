@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from . import keeping
 from . import statements as sql
 from .database import connect, explain, is_busy, prepare
 from .durability import DEFAULT, Durability
-from .group import Row
+from .group import PATIENCE, Row
 from .sealing import Vault
 from .sql import SqlStore
 from .statements import Statement
@@ -133,10 +134,15 @@ class SqliteReader:
         self._path = path
 
     def read(self, work: Callable[[SqliteReader], T]) -> T:
-        try:
-            return work(self)
-        except sqlite3.Error as error:
-            raise explain(error, self._path, "read it") from error
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return work(self)
+            except sqlite3.Error as error:
+                # Rare with a write-ahead log: another process recovers it, or is the last to close it.
+                if not is_busy(error) or time.monotonic() > deadline:
+                    raise explain(error, self._path, "read it") from error
+                time.sleep(0.005)
 
     def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
         if self._vault is not None:
