@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +54,10 @@ class Block:
         self.captures: dict[str, None] = {}
         self.written: dict[str, None] = {}
         """Names assigned in this block, in order of the first assignment."""
-        self.versions: list[dict[str, str]] = []
-        """For each node: the names assigned so far and their versions, when it was added."""
+        self._assigned: list[tuple[str, str]] = []
+        """Names and the versions they were assigned, in order."""
+        self._assigned_before: list[int] = []
+        """For each node: how many assignments there were when it was added."""
         self._env: dict[str, str] = {}
 
     def read(self, name: str) -> str | None:
@@ -87,7 +90,9 @@ class Block:
     def write(self, name: str) -> str:
         """A new version of a name that the block assigns."""
         self.written[name] = None
-        return self.bind(name)
+        value = self.bind(name)
+        self._assigned.append((name, value))
+        return value
 
     @property
     def effect(self) -> Effect:
@@ -98,19 +103,33 @@ class Block:
         """From here on the name has no value."""
         self.written[name] = None
         self._env[name] = "$unbound"
+        self._assigned.append((name, "$unbound"))
 
     def add(self, node: Node) -> None:
         """Add a node; what it assigns has been written before."""
         self.nodes.append(node)
-        self.versions.append({name: self._env[name] for name in self.written})
+        self._assigned_before.append(len(self._assigned))
+
+    def versions(self, names: Iterable[str]) -> list[dict[str, str]]:
+        """For each node: those of the names that the block assigned before it, with their versions there."""
+        wanted = dict.fromkeys(names)
+        found: list[dict[str, str]] = []
+        latest: dict[str, str] = {}
+        done = 0
+        for count in [0, *self._assigned_before[:-1]] if self.nodes else []:
+            latest.update(each for each in self._assigned[done:count] if each[0] in wanted)
+            done = count
+            found.append({name: latest[name] for name in wanted if name in latest})
+        return found
 
     def state(self) -> tuple[object, ...]:
         """What `restore` needs to undo everything from here on."""
-        return (len(self.nodes), dict(self.captures), dict(self.written), dict(self._env))
+        counts = (len(self.nodes), len(self._assigned))
+        return (counts, dict(self.captures), dict(self.written), dict(self._env))
 
     def restore(self, state: tuple[Any, ...]) -> None:
-        count, self.captures, self.written, self._env = state
-        del self.nodes[count:], self.versions[count:]
+        (nodes, assigned), self.captures, self.written, self._env = state
+        del self.nodes[nodes:], self._assigned_before[nodes:], self._assigned[assigned:]
 
     def region(self, params: tuple[str, ...], results: tuple[str, ...]) -> Region:
         return Region(params, tuple(self.nodes), results)

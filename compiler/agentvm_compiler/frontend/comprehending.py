@@ -18,7 +18,6 @@ from .callees import effect_calls, suspends
 from .certain import Certainty
 from .decide import Unsupported
 from .kinds import is_immutable
-from .tree import loaded_names
 
 if TYPE_CHECKING:
     from .hoist import Hoisting
@@ -77,7 +76,7 @@ def _check(hoisting: Hoisting, node: Comprehension) -> None:
         raise Unsupported(first.iter, what, "make it a list first")
     if getattr(node, "avm_read_over", False):
         raise Unsupported(node, "the comprehension changes what it goes over", "go over a copy")
-    if _reads_early(node):
+    if _reads_early(hoisting, node):
         raise Unsupported(node, "the comprehension reads a name before it has a value there")
     if hoisting.tree.within(node, ast.NamedExpr):
         what = "`:=` in a comprehension that awaits is not compiled yet"
@@ -90,15 +89,15 @@ def _check(hoisting: Hoisting, node: Comprehension) -> None:
         raise Unsupported(node, what, "use a for loop, or annotate what the key is")
 
 
-def _reads_early(node: Comprehension) -> bool:
+def _reads_early(hoisting: Hoisting, node: Comprehension) -> bool:
     """Whether a target is read before it is bound: it is local to all but the first source."""
     bound: set[str] = set()
     every = {name for each in node.generators for name in names_in(each.target)}
     for number, each in enumerate(node.generators):
-        if number and set(loaded_names(each.iter)) & every - bound:
+        if number and set(hoisting.tree.loaded(each.iter)) & every - bound:
             return True
         bound |= names_in(each.target)
-        if any(set(loaded_names(part)) & every - bound for part in each.ifs):
+        if any(set(hoisting.tree.loaded(part)) & every - bound for part in each.ifs):
             return True
     return False
 

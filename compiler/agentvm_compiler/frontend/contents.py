@@ -62,6 +62,10 @@ class Contents:
         self._types = types
         self._nodes = scope.tree.nodes
         self._parents = {id(child): each for each in self._nodes for child in children(each)}
+        self._occurrences: dict[str, list[ast.Name]] = {}
+        for each in scope.tree.every(ast.Name):
+            self._occurrences.setdefault(each.id, []).append(each)
+        self._finishes = any(each.finalbody for each in scope.tree.every(ast.Try))
         self._summaries: dict[int, Summary | None] = {}
         self._made = self._names_made_here()
         """Names that are bound to containers made here and to nothing else, each with what it is bound to."""
@@ -104,8 +108,8 @@ class Contents:
     def _is_private(self, name: str) -> bool:
         return all(
             self._only_read(node) or self._leaves(node)
-            for node in self._nodes
-            if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load)
+            for node in self._occurrences.get(name, ())
+            if isinstance(node.ctx, ast.Load)
         )
 
     def _annotated(self) -> Iterator[str]:
@@ -120,8 +124,7 @@ class Contents:
             if isinstance(parent, ast.Call) and not is_record(self._scope.resolve(parent.func)):
                 return False
             parent = self._parents[id(parent)]
-        finishes = any(isinstance(each, ast.Try) and each.finalbody for each in self._nodes)
-        return isinstance(parent, ast.Return) and not finishes
+        return isinstance(parent, ast.Return) and not self._finishes
 
     def _made_here(self, target: ast.Name) -> ast.expr | None:
         """The new container that the name is bound to, if it is one."""
@@ -194,9 +197,8 @@ class Contents:
 
     def _additions(self, name: str) -> Iterator[tuple[Type, Type]]:
         """What is added under a name: types of key and value, of the same for what has no keys."""
-        for node in self._nodes:
-            if isinstance(node, ast.Name) and node.id == name:
-                yield from self._added_at(node)
+        for node in self._occurrences.get(name, ()):
+            yield from self._added_at(node)
 
     def _added_at(self, name: ast.Name) -> Iterator[tuple[Type, Type]]:
         of = self._types.of

@@ -40,11 +40,17 @@ def evaluate(expression: ast.expr, scope: Scope) -> Any:
         return UNKNOWN
 
 
-def annotations_of(fn: Callable[..., Any]) -> dict[str, Any]:
+def annotations_of(fn: Callable[..., Any]) -> Mapping[str, Any]:
+    """What a function declares of its parameters and result; nothing while a name in it is not there yet."""
     try:
-        return typing.get_type_hints(fn, include_extras=True)
+        return _annotations(fn)
     except Exception:
         return {}
+
+
+@functools.lru_cache(maxsize=4096)
+def _annotations(fn: Callable[..., Any]) -> Mapping[str, Any]:
+    return typing.get_type_hints(fn, include_extras=True)
 
 
 def given_by(method: Callable[..., Any], owner: Type) -> Type:

@@ -48,7 +48,6 @@ def lower_finally(lowering: Lowering, statement: ast.Try, block: Block) -> Exit 
     captures = tuple(dict.fromkeys([*body.captures, *final.captures]))
     names = tuple(block.write(each) for each in [lowering.own("exit"), lowering.own("value"), *written])
     lowering.unsure.update(names[2:])
-    before = [{}, *body.versions[:-1]] if body.nodes else []
     lowering.add(
         block,
         Kind.TRY,
@@ -59,7 +58,7 @@ def lower_finally(lowering: Lowering, statement: ast.Try, block: Block) -> Exit 
         attrs={
             "final": True,
             "kept": kept,
-            "versions": [{name: each[name] for name in kept if name in each} for each in before],
+            "versions": body.versions(kept),
         },
         regions=(
             body.region(captures, body_results),

@@ -23,7 +23,6 @@ from .control import branch
 from .decide import Unsupported
 from .kinds import certainly
 from .scope import UNKNOWN, Scope
-from .tree import loaded_names
 
 if TYPE_CHECKING:
     from .lower import Lowering
@@ -105,7 +104,6 @@ def _assemble(
     for index, name in enumerate(names):
         if any(each[index] == "$unbound" or each[index] in lowering.unsure for each in given):
             lowering.unsure.add(name)
-    versions = [{}, *body.versions[:-1]] if body.nodes else []
     lowering.add(
         block,
         Kind.TRY,
@@ -116,7 +114,7 @@ def _assemble(
         effect=joined(side.effect for side in sides),
         attrs={
             "kept": kept,
-            "versions": [{name: each[name] for name in kept if name in each} for each in versions],
+            "versions": body.versions(kept),
         },
         regions=tuple(regions),
         place=statement,
@@ -187,7 +185,7 @@ def check_partial(lowering: Lowering, statement: ast.Try, statements: list[ast.s
     if not partly:
         return
     tree = lowering.tree
-    inside = Counter(name for each in statements for name in lowering.reads.within(each))
+    inside = Counter(name for each in statements for _, name in tree.reads.within(each))
     looped = statement in tree and lowering.loops.around(tree.span(statement)[0]) is not None
     early = _read_first(lowering, statements) if looped else set()
     for name in partly:
@@ -204,7 +202,7 @@ def _read_first(lowering: Lowering, statements: list[ast.stmt]) -> set[str]:
     read: set[str] = set()
     assigned: set[str] = set()
     for each in statements:
-        read |= set(loaded_names(each)) - assigned
+        read |= set(lowering.tree.loaded(each)) - assigned
         if isinstance(each, ast.Assign | ast.AnnAssign):
             assigned |= set(lowering.tree.stored(each))
     return read

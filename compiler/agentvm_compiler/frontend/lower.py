@@ -36,7 +36,7 @@ from .hoist import hoist
 from .kinds import element, is_immutable
 from .source import source_of
 from .targets import assign_to_awaiting, augmented, replaced, targets
-from .tree import Facts, Outermost, loaded_names, read_by
+from .tree import Outermost
 
 EffectOf = Callable[[Agent], Effect]
 """The effect of a whole agent."""
@@ -89,16 +89,9 @@ class Lowering:
         return self.read_counts[expression.id] == 1
 
     @functools.cached_property
-    def reads(self) -> Facts[str]:
-        """Names that the function's own nodes read; copies of them have none."""
-        numbered = self.tree.numbered(ast.Name, ast.AugAssign)
-        found = ((number, name) for number, node in numbered for name in read_by(node))
-        return Facts(self.tree, found, lambda _: ())
-
-    @functools.cached_property
     def read_counts(self) -> Counter[str]:
         """How often each name is read in the function."""
-        return Counter(self.reads.all)
+        return Counter(name for _, name in self.tree.reads.all)
 
     @functools.cached_property
     def loops(self) -> Outermost:
@@ -237,7 +230,7 @@ class Lowering:
         assigned = dict.fromkeys(self.tree.stored(statement))
         mutated = [each for each in sorted(self.marks.mutated_in(statement)) if self._is_held(each, block)]
         stored = {**assigned, **dict.fromkeys(mutated)}
-        needed = dict.fromkeys([*loaded_names(statement), *mutated])
+        needed = dict.fromkeys([*self.tree.loaded(statement), *mutated])
         sure = self._definite(statement)
         if not sure:  # a name it may leave alone keeps the value it had
             needed.update(stored)
@@ -408,7 +401,8 @@ class Lowering:
         if isinstance(callee, Agent):
             self.callees.append(callee)
             self.parts.add(name)
-        needed = dict.fromkeys(name for each in (*call.args, *call.keywords) for name in loaded_names(each))
+        parts = (*call.args, *call.keywords)
+        needed = dict.fromkeys(name for each in parts for name in self.tree.loaded(each))
         operands, unbound = self._operands(needed, block)
         result = block.write(name)
         self.add(

@@ -132,16 +132,20 @@ class Tree:
         self.nodes: list[ast.AST] = []
         self._spans: dict[int, Span] = {}
         self._by_type: dict[type, list[tuple[int, Any]]] = {}
-        self._number(root)
+        self._depths: list[int] = []
+        self._number(root, 0)
+        self.reads = Facts(self, self._reads(), lambda _: ())
+        """What nodes of the tree read: how deep they are, and the name."""
         self._of_types: dict[tuple[type, ...], Facts[Any]] = {}
         self._stored = Facts(self, self._stores(), bound_by, _children_in_scope)
 
-    def _number(self, node: ast.AST) -> None:
+    def _number(self, node: ast.AST, depth: int) -> None:
         start = len(self.nodes)
         self.nodes.append(node)
+        self._depths.append(depth)
         self._by_type.setdefault(type(node), []).append((start, node))
         for each in children(node):
-            self._number(each)
+            self._number(each, depth + 1)
         self._spans[id(node)] = (start, len(self.nodes))
 
     def span(self, node: ast.AST) -> Span:
@@ -183,6 +187,22 @@ class Tree:
         """Names the node binds in the function: not in nested functions or comprehensions."""
         return self._stored.within(node)
 
+    def loaded(self, node: ast.AST) -> list[str]:
+        """Names read anywhere in a node, nested functions included, by depth."""
+        found: list[tuple[int, str]] = []
+        self._load(node, 0, found)
+        found.sort(key=lambda each: each[0])
+        return [name for _, name in found]
+
+    def _load(self, node: ast.AST, depth: int, found: list[tuple[int, str]]) -> None:
+        if node in self:
+            offset = depth - self._depths[self.span(node)[0]]
+            found += [(offset + each, name) for each, name in self.reads.within(node)]
+            return
+        found += [(depth, name) for name in read_by(node)]
+        for each in children(node):
+            self._load(each, depth + 1, found)
+
     def numbered(self, *types: type[N]) -> list[tuple[int, N]]:
         """All nodes of these types with their numbers, in source order."""
         return sorted(
@@ -198,6 +218,11 @@ class Tree:
                 end = self._spans[id(node)][1]
             if isinstance(node, types):
                 yield number, node
+
+    def _reads(self) -> Iterator[tuple[int, tuple[int, str]]]:
+        reading: tuple[type[ast.AST], ...] = (ast.Name, ast.AugAssign)
+        for number, node in self.numbered(*reading):
+            yield from ((number, (self._depths[number], name)) for name in read_by(node))
 
     def _stores(self) -> Iterator[tuple[int, str]]:
         end = 0
@@ -252,5 +277,5 @@ def read_by(node: ast.AST) -> Iterable[str]:
 
 
 def loaded_names(node: ast.AST) -> list[str]:
-    """Names read anywhere in a node, nested functions included, by depth."""
+    """Names read anywhere in a node of no tree, as `Tree.loaded` gives them."""
     return [name for each in walk(node) for name in read_by(each)]

@@ -70,6 +70,9 @@ def test_nodes_inside_nested_functions_can_be_left_out(tree):
     assert len(tree.every(ast.FunctionDef, ast.NamedExpr)) == 3
 
 
-def test_names_read_come_by_depth():
-    """The order is that of `ast.walk`, which decides the order of operands."""
+def test_names_read_come_by_depth(tree):
+    """The order is that of `ast.walk`, which decides the order of operands, with and without a tree."""
+    made = ast.Expr(ast.List([tree.root.body[1], ast.Name("last", ast.Load())], ast.Load()))
     assert loaded_names(ast.parse("f(a[b], c)")) == ["f", "c", "a", "b"]
+    assert tree.loaded(tree.root) == loaded_names(tree.root)
+    assert tree.loaded(made) == loaded_names(made)
