@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from . import answer, cancel, compile, diff, doctor, fork, memo, models, resolve, resume, run, runs, show
+from . import answer, cancel, compile, diff, doctor, fork, gc, memo, models, resolve, resume, run, runs, show
 from .exits import Exit, code_of, fail, internal
 
 TRACEBACK = "AGENTVM_TRACEBACK"
@@ -37,6 +37,7 @@ app.command()(show.show)
 app.command()(diff.diff)
 app.command()(compile.compile)
 app.command()(compile.graph)
+app.command()(gc.gc)
 app.add_typer(memo.app, name="memo")
 app.add_typer(models.app, name="models")
 app.command()(doctor.doctor)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from agentvm_compiler.wire import ModelCall, ModelResult
 
-from .records import Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
+from .records import Collected, Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
 
 
 class ModelBackend(Protocol):
@@ -142,6 +142,14 @@ class Store(Protocol):
         ...
 
     async def memo(self, key: str) -> MemoEntry | None: ...
+
+    async def collect(self, run_ids: Sequence[str]) -> Collected:
+        """Durably remove runs that are over, and the values and shared results nothing needs then.
+
+        Left out are runs that are not over, that somebody drives, or that a run which
+        stays was forked from. Safe while others read and write.
+        """
+        ...
 
     async def memos(self, prefix: str = "", limit: int = 100) -> list[MemoEntry]:
         """Entries whose key begins so, expired ones included, newest first."""

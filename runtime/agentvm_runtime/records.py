@@ -163,6 +163,16 @@ class MemoEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Collected:
+    """What was removed from a store."""
+
+    runs: tuple[str, ...]
+    values: int
+    memo: int
+    """Results that runs shared."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right of one process to drive one run until a moment."""
 

@@ -184,6 +184,7 @@ async def test_a_migration_that_fails_changes_nothing(new_place: Callable[[], Pl
 _OBSTACLES = {
     1: "CREATE TABLE profiles (theirs INTEGER)",
     2: "CREATE TABLE chunks (theirs INTEGER)",
+    3: "CREATE TABLE roots (theirs INTEGER)",
 }
 """By version: what the migration to the next one trips over."""
 

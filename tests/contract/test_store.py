@@ -389,3 +389,38 @@ async def test_memo_entries_are_listed_and_removed(store: Store, clock: Clock) -
     assert await store.forget("ab2")
     assert not await store.forget("ab2")
     assert [each.key for each in await store.memos("ab")] == ["ab1"]
+
+
+async def test_removed_runs_take_with_them_what_only_they_needed(store: Store) -> None:
+    """Values, journals and shared results go; what a run that stays refers to, in whatever way, does not."""
+    names = {each: Digest(each * 40) for each in "abcdef"}
+    for run_id, inputs in (("old", "a"), ("new", "b")):
+        run = replace(RUN, id=run_id, inputs=names[inputs], meta={"module": names["c"]})
+        await store.create_run(run, {names[inputs]: b"in", names["c"]: b"code"})
+    memo = MemoEntry("k1", names["d"], "old", "llm#1", 1.0)
+    store.append("old", replace(EVENT, value=names["d"]), {names["d"]: b"d"}, memo)
+    store.append("old", replace(EVENT, value=names["e"]), {names["e"]: b"both"})
+    detail = {"changed": names["f"]}
+    store.append("new", replace(EVENT, value=names["e"], detail=detail), {names["f"]: b"by detail"})
+    for each in ("old", "new"):
+        await store.set_status(each, RunStatus.COMPLETED, result=names["e"], finished_at=5.0).wait()
+    done = await store.collect(["old"])
+    assert (done.runs, done.values, done.memo) == (("old",), 2, 1)
+    assert await store.get_run("old") is None
+    assert await store.events("old") == []
+    assert await store.memo("k1") is None
+    assert sorted(await store.values(list(names.values()))) == sorted(names[each] for each in "bcef")
+    await store.append("new", EVENT, {names["d"]: b"d"}).wait()
+    assert await store.values([names["d"]]) == {names["d"]: b"d"}
+
+
+async def test_runs_that_are_needed_are_not_removed(store: Store) -> None:
+    """Not over, driven by somebody, or forked from by a run that stays."""
+    for run_id, parent in (("a", None), ("b", "a"), ("c", None), ("d", None)):
+        await store.create_run(replace(RUN, id=run_id, parent=parent), {ONE: b"in"})
+        if run_id != "c":
+            await store.set_status(run_id, RunStatus.COMPLETED).wait()
+    lease = await store.acquire_lease("d", this_holder(), 10.0)
+    assert (await store.collect(["a", "c", "d"])).runs == ()
+    await store.release_lease(lease)
+    assert (await store.collect(["a", "b", "d", "nobody"])).runs == ("a", "b", "d")

@@ -140,3 +140,21 @@ def test_shared_results_are_listed_shown_and_removed(agentvm) -> None:
     assert agentvm("memo", "show", entry["key"]).returncode == 2
     assert document(agentvm(*run, "--no-memo"))["nodes"]["executed"] == 1
     assert agentvm("memo", "ls").stdout == ""
+
+
+def test_gc_keeps_what_forks_stand_on_and_shrinks_the_file(agentvm, tmp_path: Path) -> None:
+    """The newest is a fork: it and its parent stay, a large older run goes, and its space with it."""
+    model = ("--llm", "scripted:flow.py:model")
+    long = "".join(f"{number}," for number in range(400_000))
+    (tmp_path / "inputs.json").write_text(json.dumps({"topic": long}))
+    large = document(agentvm("run", "flow.py:flow", "--input-json", "inputs.json", *model, "--json"))
+    first = document(agentvm("run", "flow.py:flow", "-i", "topic=bees", *model, "--json"))
+    fork = document(agentvm("fork", first["run"], "--at", "style", "--json"))
+    rehearsed = agentvm("gc", "--keep-last", "1", "--dry-run")
+    assert rehearsed.stdout.split() == [large["run"]]
+    before = (tmp_path / "store.db").stat().st_size
+    done = document(agentvm("gc", "--keep-last", "1", "--json"))
+    assert (done["runs"], done["kept"]) == ([large["run"]], 2)
+    assert (tmp_path / "store.db").stat().st_size < before / 2
+    assert document(agentvm("fork", fork["run"], "--set", "draft=MINE", "--json"))["nodes"]["executed"] == 1
+    assert agentvm("gc").returncode == 2

@@ -14,7 +14,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -41,6 +41,18 @@ class Transaction(Protocol):
 
     def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
         """The first row of a query."""
+        ...
+
+    def rows(self, statement: Statement, row: Row) -> Sequence[Any]:
+        """All rows of a query."""
+        ...
+
+    def alone(self) -> None:
+        """Keep other writers out until the end of the transaction."""
+        ...
+
+    def shrink(self) -> None:
+        """After values were removed: forget which are known, and give free space back."""
         ...
 
     def execute(self, statement: Statement, row: Row) -> int:

@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from agentvm_compiler.errors import InputError
 from agentvm_runtime.errors import StoreError
-from agentvm_runtime.records import Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
+from agentvm_runtime.records import Collected, Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
+from agentvm_runtime.retention import OVER
 
 from . import leases
 from .checks import check_event
@@ -163,6 +164,32 @@ class MemoryStore:
         self._check()
         self._profiles[agent] = profile
         return _DONE
+
+    async def collect(self, run_ids: Sequence[str]) -> Collected:
+        self._check()
+        now = self._clock()
+        removed = [each for each in run_ids if self._may_go(each, set(run_ids), now)]
+        for each in removed:
+            del self._runs[each]
+            self._events.pop(each, None)
+        memo, values = len(self._memo), len(self._values)
+        self._memo = {
+            key: each
+            for key, each in self._memo.items()
+            if each.run_id not in removed and (each.expires_at is None or each.expires_at > now)
+        }
+        # As text: whatever refers to a value, its digest stands somewhere in it.
+        texts = [repr(each) for each in (self._runs, self._events, self._memo)]
+        self._values = {
+            digest: data for digest, data in self._values.items() if any(digest in text for text in texts)
+        }
+        return Collected(tuple(removed), values - len(self._values), memo - len(self._memo))
+
+    def _may_go(self, run_id: str, others: set[str], now: float) -> bool:
+        run = self._runs.get(run_id)
+        if run is None or run.status not in OVER or leases.in_force(self._leases.get(run_id), now):
+            return False
+        return all(each.id in others for each in self._runs.values() if each.parent == run_id)
 
     async def memos(self, prefix: str = "", limit: int = 100) -> list[MemoEntry]:
         self._check()

@@ -167,6 +167,18 @@ class PostgresTransaction:
         self._flush()
         return self._connection.row(statement, row)
 
+    def rows(self, statement: Statement, row: Row) -> Sequence[Any]:
+        self._flush()
+        return self._connection.rows(statement, row)
+
+    def alone(self) -> None:
+        # Whoever writes values holds a weaker lock on the table until its end.
+        self._flush()
+        self._connection.command('LOCK TABLE "values" IN EXCLUSIVE MODE')
+
+    def shrink(self) -> None:
+        """The server's autovacuum does it."""
+
     def execute(self, statement: Statement, row: Row) -> int:
         self._flush()
         return self._connection.execute(statement, row)

@@ -26,7 +26,7 @@ from agentvm_runtime.errors import StoreVersionError
 
 logger = logging.getLogger("agentvm.store")
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 OLDEST_VERSION = 1
@@ -126,6 +126,13 @@ chunks = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("coding", SmallInteger, nullable=False),
     Column("data", LargeBinary, nullable=False),
+)
+
+roots = Table(
+    "roots",
+    metadata,
+    # Filled and emptied by whoever collects values (`collecting.py`).
+    Column("digest", String, primary_key=True, info=NAME),
 )
 
 memo = Table(

@@ -18,11 +18,12 @@ import anyio.to_thread
 
 from agentvm_compiler.errors import InputError
 from agentvm_runtime.errors import StoreError
-from agentvm_runtime.records import Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
+from agentvm_runtime.records import Collected, Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
 
 from . import leases, rows
 from . import statements as sql
 from .checks import check_event, check_run
+from .collecting import collect
 from .durability import Durability
 from .group import GroupWriter, Pending, Row, Transaction, Work
 from .keeping import CHUNK
@@ -30,6 +31,7 @@ from .statements import Statement
 
 T = TypeVar("T")
 _FRESH_MAX = 1024
+_ALL = 2**31 - 1
 
 
 class Queries(Protocol):
@@ -229,8 +231,21 @@ class SqlStore:
         return entry
 
     async def memos(self, prefix: str = "", limit: int = 100) -> list[MemoEntry]:
-        wanted = {"prefix": prefix + "%", "limit": limit}
-        return await self._read(lambda reader: [rows.memo_of(r) for r in reader.rows(sql.LIST_MEMO, wanted)])
+        # In an encrypted store the database cannot tell how a key begins.
+        wanted = {"limit": limit if not prefix else _ALL}
+
+        def work(reader: Reader) -> list[MemoEntry]:
+            entries = map(rows.memo_of, reader.rows(sql.LIST_MEMO, wanted))
+            return [each for each in entries if each.key.startswith(prefix)][:limit]
+
+        return await self._read(work)
+
+    async def collect(self, run_ids: Sequence[str]) -> Collected:
+        pending = self._submit(lambda transaction: collect(transaction, run_ids, self._now(transaction)))
+        await pending.wait()
+        self._fresh.clear()
+        found: Collected = pending.result
+        return found
 
     async def forget(self, key: str) -> bool:
         self._fresh.pop(key, None)

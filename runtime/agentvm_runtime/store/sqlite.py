@@ -78,6 +78,23 @@ class SqliteTransaction:
         found: tuple[Any, ...] | None = self._execute(statement.sqlite, row).fetchone()
         return found if found is None or self._vault is None else self._vault.open(found, statement.opens)
 
+    def rows(self, statement: Statement, row: Row) -> Sequence[Any]:
+        if self._vault is not None:
+            row = self._vault.seal(row, statement.seals)
+        found = self._execute(statement.sqlite, row).fetchall()
+        vault = self._vault
+        return found if vault is None else [vault.open(each, statement.opens) for each in found]
+
+    def alone(self) -> None:
+        """SQLite has one writer at a time."""
+
+    def shrink(self) -> None:
+        self._known.clear()
+        self._new.clear()
+        (free,) = self._execute("PRAGMA freelist_count").fetchone()
+        for _ in range(free):  # one page each: the statement gives no rows, so it is stepped only once
+            self._execute("PRAGMA incremental_vacuum(1)")
+
     def execute(self, statement: Statement, row: Row) -> int:
         if self._vault is not None:
             row = self._vault.seal(row, statement.seals)

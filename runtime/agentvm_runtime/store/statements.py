@@ -25,6 +25,7 @@ from sqlalchemy import (
     insert,
     select,
     text,
+    union,
     update,
 )
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -152,14 +153,42 @@ DROP_LEASE = plain(
 
 # By hand: SQLAlchemy would add an OFFSET with a parameter of its own.
 _LIMIT = text("LIMIT :limit").bindparams(bindparam("limit", type_=Integer))
-# Keys are hexadecimal: nothing in a prefix needs escaping.
 LIST_MEMO = plain(
     select(schema.memo)
-    .where(schema.memo.c.key.like(bindparam("prefix")))
     .order_by(schema.memo.c.created_at.desc(), schema.memo.c.key.desc())
     .suffix_with(_LIMIT)
 )
 DROP_MEMO = plain(delete(schema.memo).where(schema.memo.c.key == bindparam("key")))
+
+DROP_RUN = plain(delete(schema.runs).where(schema.runs.c.id == bindparam("id")))
+DROP_EVENTS = plain(delete(schema.events).where(schema.events.c.run_id == bindparam("run_id")))
+DROP_MEMO_OF = plain(delete(schema.memo).where(schema.memo.c.run_id == bindparam("run_id")))
+DROP_EXPIRED_MEMO = plain(
+    delete(schema.memo).where(schema.memo.c.expires_at <= bindparam("now", type_=Double))
+)
+DROP_EXPIRED_LEASES = plain(
+    delete(schema.leases).where(schema.leases.c.expires_at <= bindparam("now", type_=Double))
+)
+GET_METAS = plain(select(schema.runs.c.meta))
+GET_DETAILS = plain(select(schema.events.c.detail).where(schema.events.c.detail.is_not(None)))
+ADD_ROOT = _add(schema.roots)
+DROP_ROOTS = plain(delete(schema.roots))
+_REFERRING = (
+    schema.runs.c.inputs,
+    schema.runs.c.result,
+    schema.runs.c.error,
+    schema.events.c.value,
+    schema.memo.c.value,
+    schema.roots.c.digest,
+)
+DROP_VALUES = plain(
+    delete(schema.values).where(
+        schema.values.c.digest.not_in(union(*(select(each).where(each.is_not(None)) for each in _REFERRING)))
+    )
+)
+DROP_CHUNKS = plain(
+    delete(schema.chunks).where(schema.chunks.c.digest.not_in(select(schema.values.c.digest)))
+)
 
 GET_META = _by(schema.meta, schema.meta.c.name, schema.meta.c.value)
 GET_RUN = _by(schema.runs, schema.runs.c.id)
