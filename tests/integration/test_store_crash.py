@@ -403,6 +403,36 @@ async def _command(url: str, text: str) -> None:
     await connection.close()
 
 
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_commit_that_was_not_answered_is_asked_about(
+    postgres_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    """Whether the server had committed or not when the connection broke: the event is there once."""
+    from agentvm_runtime.store.postgres import Connection
+
+    store = open_store(postgres_url())
+    await store.open()
+    await store.append("run", replace(EVENT, path="before")).wait()
+    command = Connection.command
+    broken: list[str] = []
+
+    def breaking(self: Connection, text: str) -> None:
+        if text != "COMMIT" or broken:
+            command(self, text)
+            return
+        broken.append(text)
+        if done:
+            command(self, text)
+        self.raw.terminate()
+        raise ConnectionResetError("the line is dead")
+
+    monkeypatch.setattr(Connection, "command", breaking)
+    await store.append("run", replace(EVENT, path="doubtful")).wait()
+    await store.append("run", replace(EVENT, path="after")).wait()
+    assert broken and [e.path for e in await store.events("run")] == ["before", "doubtful", "after"]
+    await store.aclose()
+
+
 async def test_a_server_that_goes_away_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection cut between groups is made anew; a server that stays away is an error, without holes."""
     pytest.importorskip("asyncpg")
@@ -415,6 +445,7 @@ async def test_a_server_that_goes_away_is_an_error(tmp_path: Path, monkeypatch: 
     await store.append("run", EVENT).wait()
     assert [e.seq for e in await store.events("run")] == [1, 2]
     monkeypatch.setattr("agentvm_runtime.store.group.PATIENCE", 0.0)
+    monkeypatch.setattr("agentvm_runtime.store.postgres.PATIENCE", 0.0)
     server.cleanup()
     with pytest.raises(StoreError, match=r"postgresql://.*cannot write to it: .*intact: resume the runs"):
         await store.append("run", EVENT).wait()

@@ -23,7 +23,7 @@ from agentvm_runtime.records import Digest
 from . import keeping, schema, sealing
 from . import statements as sql
 from .durability import DEFAULT, Durability
-from .group import Row
+from .group import PATIENCE, Row
 from .postgres_errors import explain, is_conflict, is_lost
 from .sealing import Vault
 from .sql import Queries, SqlStore
@@ -145,6 +145,10 @@ class Connection:
         """A statement without parameters and rows."""
         self.run(self._raw.execute(text))
 
+    def value(self, text: str, *given: str) -> Any:
+        """The one value that a query gives."""
+        return self.run(self._raw.fetchval(text, *given))
+
     def close(self) -> None:
         if self._loop.is_closed():
             return
@@ -197,8 +201,28 @@ class PostgresTransaction:
 
     def commit(self) -> None:
         self._flush()
+        transaction = self._connection.value("SELECT pg_current_xact_id_if_assigned()::text")
         self._committing = True
-        self._connection.command("COMMIT")
+        try:
+            self._connection.command("COMMIT")
+        except Exception as error:
+            if not is_lost(error) or not self._was_committed(transaction):
+                raise
+
+    def _was_committed(self, transaction: str | None) -> bool:
+        """Ask the server, over a new connection, about a COMMIT that it did not answer."""
+        deadline = time.monotonic() + PATIENCE
+        while transaction is not None and time.monotonic() < deadline:
+            with contextlib.suppress(Exception):
+                self._connection.reconnect()
+                status = self._connection.value("SELECT pg_xact_status($1::text::xid8)", transaction)
+                if status == "committed":
+                    return True
+                if status == "aborted":
+                    self._committing = False  # it may be tried again
+                    return False
+            time.sleep(_PAUSE)
+        return transaction is None  # nothing was written, or nobody knows
 
     def rollback(self) -> None:
         self._values.clear()
@@ -209,7 +233,7 @@ class PostgresTransaction:
         time.sleep(_PAUSE)
 
     def is_busy(self, error: BaseException) -> bool:
-        # Once COMMIT is sent nobody knows whether it was done: writing again might write twice.
+        # If it is not known whether COMMIT was done, writing again might write twice.
         return is_conflict(error) or (is_lost(error) and not self._committing)
 
     def explain(self, error: BaseException, doing: str) -> StoreError:
