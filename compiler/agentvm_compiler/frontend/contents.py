@@ -242,7 +242,8 @@ class Contents:
 
     def is_trustworthy(self) -> bool:
         """Whether nothing in the function may add to a container what its element type does not cover."""
-        return not any(self._spoils(node) for node in self._nodes)
+        changing = self._scope.tree.every(*_CHANGES)
+        return not any(self._spoils(node) for node in changing)
 
     def _spoils(self, node: ast.AST) -> bool:
         of = self._types.of
@@ -281,13 +282,20 @@ class Contents:
         keyed = plain(kind) in MAPPINGS or plain(kind) is collections.Counter
         pairs = [(element(kind), key), (item(kind), added)] if keyed else [(element(kind), added)]
         for held, more in pairs:
-            if held is Any and name in self._made:
+            if held is Any and (name in self._made or self._is_default(into)):
                 continue  # nothing is claimed of it
             if more is Any and held is not Any and name in self._declared:
                 continue  # the annotation is believed
             if held is Any or join((held, more)) != held:
                 return False
         return True
+
+    def _is_default(self, container: ast.expr) -> bool:
+        """Whether it is in a private `defaultdict` that holds only what it has made itself."""
+        match container:
+            case ast.Subscript(value=ast.Name(id=name)) if name in self.private and self._adds_missing(name):
+                return all(value is UNSEEN for _, value in self._additions(name))
+        return False
 
     def _call_spoils(self, call: ast.Call) -> bool:
         of = self._types.of
@@ -331,6 +339,15 @@ class Contents:
         summary = summarise(passed)
         return bool(summary.mutates or summary.keeps)
 
+
+_CHANGES: tuple[type[ast.AST], ...] = (
+    ast.Call,
+    ast.Assign,
+    ast.AugAssign,
+    ast.AnnAssign,
+    ast.For,
+    ast.comprehension,
+)
 
 _METHODS = [*known.MUTATORS.values(), *known.READERS.values()]
 
