@@ -14,7 +14,23 @@ from typing import Annotated
 
 import typer
 
-from . import answer, cancel, compile, diff, doctor, fork, gc, memo, models, resolve, resume, run, runs, show
+from . import (
+    answer,
+    bench,
+    cancel,
+    compile,
+    diff,
+    doctor,
+    fork,
+    gc,
+    memo,
+    models,
+    resolve,
+    resume,
+    run,
+    runs,
+    show,
+)
 from .exits import Exit, code_of, fail, internal
 
 TRACEBACK = "AGENTVM_TRACEBACK"
@@ -41,6 +57,7 @@ app.command()(gc.gc)
 app.add_typer(memo.app, name="memo")
 app.add_typer(models.app, name="models")
 app.command()(doctor.doctor)
+app.add_typer(bench.app, name="bench")
 
 
 def _version(asked: bool) -> None:

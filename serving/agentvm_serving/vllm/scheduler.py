@@ -12,9 +12,10 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from agentvm_serving.policy import DEFAULT_POLICY, Rank, RequestView, policy_named
+from agentvm_serving.policy import DEFAULT_POLICY, Policy, Rank, RequestView, policy_named
 
 from . import POLICY_VARIABLE
 from .compat import obstacles, ranked_queues
@@ -54,13 +55,14 @@ else:
 class PolicyMixin(_Stock):
     """Orders a stock scheduler's requests by a policy, and logs their stages."""
 
+    policy_in_force: Policy = policy_named(DEFAULT_POLICY)
+    """What ranks the requests."""
     clock = staticmethod(time.time)
     """Unix seconds."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        name = os.environ.get(POLICY_VARIABLE) or DEFAULT_POLICY
-        self._policy = policy_named(name)
+        self._policy = self.policy_in_force
         self._tracker = Tracker(slots=self.scheduler_config.max_num_seqs)
         self._unscheduled: set[str] = set()
         self._sorted = True
@@ -79,7 +81,7 @@ class PolicyMixin(_Stock):
             return
         for queue in ranked_queues(self):
             setattr(self, queue, RankedQueue(self._rank, getattr(self, queue)))
-        logger.info("AgentVM orders requests by policy %r", name)
+        logger.info("AgentVM orders requests by %r", self._policy)
 
     def add_request(self, request: Any) -> None:
         """Rank a new request, then let vLLM enqueue it."""
@@ -187,10 +189,23 @@ def scheduler_class(asynchronous: bool) -> type[Any]:
 
 
 def create(vllm_config: Any, *args: Any, **kwargs: Any) -> Any:
-    """Make the engine's scheduler; what vLLM's `scheduler_cls` names.
+    """Make the engine's scheduler, with the policy that the environment names; what `scheduler_cls` names.
 
     A factory and not a class, because which stock scheduler fits (asynchronous
     or not) is known only once the configuration is complete.
     """
-    cls = scheduler_class(bool(vllm_config.scheduler_config.async_scheduling))
-    return cls(vllm_config, *args, **kwargs)
+    policy = os.environ.get(POLICY_VARIABLE) or DEFAULT_POLICY
+    return creator(policy)(vllm_config, *args, **kwargs)
+
+
+def creator(policy: str) -> Callable[..., Any]:
+    """A factory of schedulers with that policy. Raises ConfigError if there is none of that name."""
+    chosen = policy_named(policy)
+
+    def make(vllm_config: Any, *args: Any, **kwargs: Any) -> Any:
+        cls = scheduler_class(bool(vllm_config.scheduler_config.async_scheduling))
+        return type(cls.__name__, (cls,), {"policy_in_force": chosen, "__module__": __name__})(
+            vllm_config, *args, **kwargs
+        )
+
+    return make

@@ -1,0 +1,101 @@
+"""`agentvm bench`: what schedulers make of the same workloads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from agentvm_serving.bench.serving import Row
+
+app = typer.Typer(no_args_is_help=True, help="Measure.")
+
+BAR = 24
+"""Characters of the longest bar."""
+T = TypeVar("T")
+
+
+@app.callback()
+def bench() -> None:
+    """Measure."""
+
+
+@app.command()
+def serving(
+    engine: Annotated[str, typer.Option(metavar="SPEC", help="What serves.")] = "replay:cpu135m",
+    policies: Annotated[str, typer.Option(metavar="A,B", help="Policies to compare.")] = (
+        "stock,priority,edf,plas,jit"
+    ),
+    loads: Annotated[
+        str, typer.Option(metavar="X,Y", help="Arrival rates, as multiples of saturation.")
+    ] = "0.8,1.2,1.5,2.0",
+    seeds: Annotated[str, typer.Option(metavar="N,M", help="Seeds of the workload.")] = "1,2,3",
+    items: Annotated[int, typer.Option(metavar="N", help="Requests of a workload.", min=3)] = 180,
+    workload: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A workload file instead of a drawn one.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all rows to this file.")
+    ] = None,
+) -> None:
+    """Compare scheduling policies on latency, deadline and compound requests 1:1:1, Poisson arrivals.
+
+    Prints goodput (what was in time) a second by policy and load, with 95 % confidence intervals.
+    """
+    from agentvm_compiler.errors import ConfigError
+    from agentvm_serving.bench import serving as bench
+    from agentvm_serving.bench.engines import engine_named, known_policies
+    from agentvm_serving.workload import read
+
+    chosen = [each.strip() for each in policies.split(",")]
+    for each in chosen:
+        if each not in known_policies():
+            known = ", ".join(known_policies())
+            raise ConfigError(f"no scheduling policy is called {each!r}. Choose from: {known}")
+    rates, numbers = _numbers(loads, float, "--loads"), _numbers(seeds, int, "--seeds")
+    draw = bench.drawn(items) if workload is None else bench.from_items(read(workload))
+    serves = engine_named(engine)
+    saturated = bench.saturation(serves, draw, numbers)
+    typer.echo(f"{engine}: saturated by {saturated:.3f} requests/s", err=True)
+    rows: list[Row] = []
+    for row in bench.compare(serves, draw, chosen, rates, numbers, saturated):
+        rows.append(row)
+        typer.echo(
+            f"load {row.load:g}, seed {row.seed}, {row.policy}: {row.token_share:.0%} of the tokens in time",
+            err=True,
+        )
+        if json_file is not None:  # as they come: what was measured is kept whatever happens
+            json_file.write_text(json.dumps(bench.as_json(rows), indent=1) + "\n", encoding="utf-8")
+    typer.echo(table(rows))
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A line for each policy at each load, with a bar."""
+    from agentvm_serving.bench.serving import summarised
+
+    found = summarised(rows)
+    most = max(each["token_goodput"].mean for each in found.values()) or 1.0
+    width = max(len(policy) for _, policy in found)
+    titles = f"{'tokens/s in time':>18}  {'requests/s':>14}  {'all tokens/s':>14}"
+    lines = [f"{'load':>5}  {'policy':<{width}}  {titles}"]
+    for (load, policy), each in found.items():
+        tokens, requests, all_tokens = (each[n] for n in ("token_goodput", "request_goodput", "throughput"))
+        bar = "█" * round(BAR * tokens.mean / most)
+        lines.append(
+            f"{load:>5g}  {policy:<{width}}  {tokens.mean:>9.1f} ± {tokens.half:<6.1f}  "
+            f"{requests.mean:>6.2f} ± {requests.half:<5.2f}  {all_tokens.mean:>14.1f}  {bar}"
+        )
+    return "\n".join(lines)
+
+
+def _numbers(text: str, of: Callable[[str], T], option: str) -> list[T]:
+    from agentvm_compiler.errors import InputError
+
+    try:
+        return [of(each) for each in text.split(",")]
+    except ValueError:
+        raise InputError(f"{option} {text!r}: give numbers with commas between, such as 1,2") from None

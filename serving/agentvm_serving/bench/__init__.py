@@ -1,0 +1,1 @@
+"""Benchmarks of serving: policies against each other on the same workloads."""

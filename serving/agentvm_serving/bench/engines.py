@@ -1,0 +1,88 @@
+"""What a benchmark serves its workloads with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from agentvm_compiler.errors import ConfigError
+from agentvm_serving.estimate.steps import CPU_135M, StepModel
+from agentvm_serving.goodput import ServedRequest
+from agentvm_serving.policy import POLICIES
+from agentvm_serving.workload import Item
+
+PROFILES: Final[Mapping[str, StepModel]] = MappingProxyType({"cpu135m": CPU_135M})
+"""Step models by name."""
+STOCK: Final = ("stock", "priority")
+"""vLLM's own scheduler: first come, first served; and with deadlines as priorities."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What came of one workload under one policy."""
+
+    requests: Sequence[ServedRequest]
+    seconds: float
+    """From the first arrival to the last token."""
+    preemptions: int = 0
+    scheduling: float | None = None
+    """Seconds of scheduling in a step, on average."""
+
+
+class BenchEngine(Protocol):
+    """Serves workloads."""
+
+    def serve(self, items: Sequence[Item], policy: str) -> Served:
+        """Serve a workload to its end under a policy: one of ours, or of `STOCK`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayEngine:
+    """vLLM's real scheduler and KV manager in virtual time."""
+
+    step: StepModel
+    max_num_seqs: int = 32
+
+    def serve(self, items: Sequence[Item], policy: str) -> Served:
+        from agentvm_serving.sim.replay import Engine, replay
+        from agentvm_serving.vllm.scheduler import creator
+
+        engine = Engine(self.step, max_num_seqs=self.max_num_seqs)
+        if policy in STOCK:
+            from vllm.v1.core.sched.scheduler import Scheduler
+
+            own = "priority" if policy == "priority" else "fcfs"
+            result = replay(items, replace(engine, policy=own), Scheduler)
+        else:
+            result = replay(items, engine, creator(policy))
+        return Served(
+            result.requests, result.seconds, result.preemptions, result.scheduling / max(1, result.steps)
+        )
+
+
+def engine_named(spec: str) -> BenchEngine:
+    """The engine of a spec such as `replay:cpu135m`.
+
+    Raises:
+        ConfigError: there is none, or vLLM is not installed; says what to do.
+    """
+    kind, _, name = spec.partition(":")
+    if kind != "replay" or name not in PROFILES:
+        known = ", ".join(f"replay:{each}" for each in PROFILES)
+        raise ConfigError(f"no engine is called {spec!r}. Choose one of: {known}")
+    from agentvm_serving.vllm.environment import prepare_imports, vllm_version
+
+    if vllm_version() is None:
+        raise ConfigError("replaying needs vLLM's scheduler. Install it: pip install 'agentvm[cpu]'")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # one scheduler after the other says the same
+    prepare_imports()
+    return ReplayEngine(PROFILES[name])
+
+
+def known_policies() -> list[str]:
+    """Names of the policies a benchmark can compare."""
+    return [*STOCK, *sorted(POLICIES)]

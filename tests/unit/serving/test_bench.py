@@ -1,0 +1,107 @@
+"""The comparison of policies, on an engine that is made up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from typer.testing import CliRunner
+
+from agentvm.cli import app
+from agentvm.cli.bench import table
+from agentvm_compiler.errors import ConfigError
+from agentvm_serving.bench.engines import Served, engine_named
+from agentvm_serving.bench.serving import (
+    Interval,
+    as_json,
+    compare,
+    drawn,
+    from_items,
+    interval,
+    saturation,
+    summarised,
+)
+from agentvm_serving.goodput import ServedCall, ServedRequest
+from agentvm_serving.workload import Call, Item
+
+ITEMS = [Item(f"r{n}", "deadline", 2.0 * n, ((Call(10, 4),),), within=3.0) for n in range(5)]
+
+
+class Made:
+    """Ends a request a second, one after the other; under `late` everything is a minute late."""
+
+    def __init__(self) -> None:
+        self.served: list[tuple[str, float]] = []
+
+    def serve(self, items: Sequence[Item], policy: str) -> Served:
+        self.served.append((policy, items[1].arrival))
+        at = 0.0
+        requests = []
+        for item in items:
+            at = max(at, item.arrival) + 1.0 + 60.0 * (policy == "late")
+            calls = [ServedCall(item.arrival, 10, [at] * 4)]
+            requests.append(ServedRequest("deadline", calls, item.arrival + 3.0))
+        return Served(requests, at - items[0].arrival, scheduling=0.001)
+
+
+def test_saturation_is_the_rate_of_an_engine_that_never_idles():
+    """All requests there at once."""
+    assert saturation(Made(), from_items(ITEMS), [1, 2]) == 1.0
+
+
+def test_every_policy_serves_the_same_workloads():
+    """At each load, with rates per second of the arrivals' span."""
+    engine = Made()
+    rows = list(compare(engine, from_items(ITEMS), ["fast", "late"], [0.5, 1.0], [1], saturated=1.0))
+    assert [(row.policy, row.load) for row in rows] == [
+        ("fast", 0.5),
+        ("late", 0.5),
+        ("fast", 1.0),
+        ("late", 1.0),
+    ]
+    arrivals = [arrival for _, arrival in engine.served]
+    assert arrivals[0] == arrivals[1] == 2 * arrivals[2] == 2 * arrivals[3]
+    span = 4 * arrivals[0]
+    assert rows[0].token_goodput == pytest.approx(20 / span)
+    assert rows[0].request_goodput == pytest.approx(5 / span)
+    assert (rows[0].token_share, rows[0].attainment) == (1.0, {"all": 1.0, "deadline": 1.0})
+    assert (rows[1].token_goodput, rows[1].attainment["all"]) == (0.0, 0.0)
+    assert rows[0].scheduling_us == 1000.0
+    assert json.loads(json.dumps(as_json(rows)))[0]["policy"] == "fast"
+
+
+def test_intervals_are_by_students_t():
+    """Over seeds; a single value has none."""
+    assert interval([4.0]) == Interval(4.0, 0.0)
+    found = interval([1.0, 2.0, 3.0])
+    assert (found.mean, found.half) == (2.0, pytest.approx(4.30 / 3**0.5))
+
+
+def test_the_table_has_a_line_for_each_policy_and_load():
+    """With its mean, its interval and a bar as long as its goodput."""
+    rows = list(compare(Made(), drawn(9), ["fast", "late"], [1.0], [1, 2], saturated=1.0))
+    assert list(summarised(rows)) == [(1.0, "fast"), (1.0, "late")]
+    head, fast, late = table(rows).splitlines()
+    assert head.split()[:2] == ["load", "policy"]
+    assert fast.count("█") == 24 and "█" not in late
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--policies", "edf,best"], "no scheduling policy is called 'best'"),
+        (["--loads", "1,much"], "--loads '1,much'"),
+        (["--engine", "replay:moon"], "Choose one of: replay:cpu135m"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_served(arguments, message):
+    """What was asked for, and what there is."""
+    result = CliRunner().invoke(app, ["bench", "serving", *arguments])
+    assert message in str(result.exception)
+
+
+def test_an_engine_has_a_name():
+    """A kind and a profile."""
+    with pytest.raises(ConfigError, match="no engine is called 'x'"):
+        engine_named("x")
