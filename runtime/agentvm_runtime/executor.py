@@ -400,7 +400,8 @@ class Frame:
         elif final:
             frame = self._inner(node.regions[1], [*body.results, *captures], owner, self.path)
             await frame.execute()
-        self._give(node, [result.value for result in frame.results])
+        for result, name in zip(frame.results, node.results, strict=True):
+            result.feed(self._env[name])  # one that is only passed on may still be on its way
 
     def _handler(self, node: Node, error: BaseException) -> int | None:
         """The first handler for an exception; None if there is none, or it is a signal to stop."""

@@ -311,3 +311,24 @@ async def once() -> AsyncIterator[int]:
 async def test_traced_code_gets_its_own_objects_back_on_resume():
     """A recorded call that returned part of its argument returns that very part again."""
     await assert_resumes_anywhere(keeps_what_is_returned, [["x"], ["y"]])
+
+
+@agent
+async def passed_through(words: list[str], number: int) -> int:
+    for each in range(3):
+        for word in words:
+            try:
+                each = each + 1
+            except ValueError:
+                await write(word)
+            except LookupError:
+                number = -1
+            await llm((word, "other")[number % 2])
+        else:
+            number = await written()
+    return number
+
+
+async def test_a_try_passes_on_what_is_still_being_computed():
+    """What only a handler assigns need not be there when the body is done."""
+    await assert_as_plain(passed_through, ["a", "b"], 4)
