@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from agentvm_compiler.human import ask_human
     from agentvm_compiler.retry import Retry
+    from agentvm_runtime.budgets import Budget, Price
     from agentvm_runtime.errors import (
         BudgetExceeded,
         DeadlineExceeded,
@@ -45,12 +46,14 @@ __all__ = [
     "AgentVM",
     "AgentVMError",
     "BackendError",
+    "Budget",
     "BudgetExceeded",
     "CompileError",
     "ConfigError",
     "DeadlineExceeded",
     "InputError",
     "InternalError",
+    "Price",
     "ReplayMismatch",
     "Retry",
     "Run",
@@ -88,6 +91,7 @@ _MODULES = {
         "InputError",
         "InternalError",
     ),
+    "agentvm_runtime.budgets": ("Budget", "Price"),
     "agentvm_runtime.errors": (
         "BudgetExceeded",
         "DeadlineExceeded",

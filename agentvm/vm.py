@@ -26,6 +26,7 @@ from agentvm_compiler.calls import Agent
 from agentvm_compiler.compile import compile_agent
 from agentvm_compiler.errors import ConfigError, InputError, InternalError
 from agentvm_runtime import control
+from agentvm_runtime.budgets import BUDGET, Budget, Usage
 from agentvm_runtime.control import OPEN, Settlement
 from agentvm_runtime.deadlines import ON_DEADLINE
 from agentvm_runtime.driver import LEASE_SECONDS, drive, ended_result, open_session, preview
@@ -108,13 +109,18 @@ class Run:
         """How far the run is; a live object."""
         return self._session.progress if self._session is not None else self._progress
 
+    @property
+    def spent(self) -> Usage:
+        """Model calls of the run so far, and what they took, those of earlier processes included."""
+        return self._session.account.spent if self._session is not None else Usage()
+
     async def result(self) -> Any:
         """The agent's result.
 
         Raises:
             RunFailed: the agent raised; its exception is `__cause__`.
             RunSuspended: it waits for an answer; see `AgentVM.answer`.
-            DeadlineExceeded, RunCancelled, UncertainWrite: the run ended so.
+            DeadlineExceeded, BudgetExceeded, RunCancelled, UncertainWrite: the run ended so.
         """
         value, error = await self._end.wait()
         if error is not None:
@@ -242,17 +248,14 @@ class AgentVM:
         *args: Any,
         deadline: Duration | None = None,
         on_deadline: str | None = None,
+        budget: Budget | None = None,
         run_id: str | None = None,
         memo: bool = True,
         **kwargs: Any,
     ) -> Any:
         """Start a run and wait for its result; see `start` and `Run.result`."""
-        options: dict[str, Any] = {
-            "deadline": deadline,
-            "on_deadline": on_deadline,
-            "run_id": run_id,
-            "memo": memo,
-        }
+        options: dict[str, Any] = {"deadline": deadline, "on_deadline": on_deadline, "budget": budget}
+        options |= {"run_id": run_id, "memo": memo}
         return await (await self.start(agent, *args, **options, **kwargs)).result()
 
     async def start(
@@ -262,6 +265,7 @@ class AgentVM:
         *args: Any,
         deadline: Duration | None = None,
         on_deadline: str | None = None,
+        budget: Budget | None = None,
         run_id: str | None = None,
         memo: bool = True,
         **kwargs: Any,
@@ -272,6 +276,7 @@ class AgentVM:
             deadline: time from now to the run's end, by default the agent's own.
             on_deadline: `cancel` the run when that is missed, or go on as `best_effort`; by default
                 what the agent says.
+            budget: tokens, calls, seconds and cost it may use.
             run_id: a name for the run; by default a new one.
             memo: whether it uses, and leaves, results that runs share.
 
@@ -293,12 +298,14 @@ class AgentVM:
             inputs=digest(data),
             created_at=now,
             deadline_at=None if seconds is None else now + seconds,
-            meta={**self._meta(program, memo, on_deadline), MODULE: code},
+            meta={**self._meta(program, memo, on_deadline, budget), MODULE: code},
         )
         await self.store.create_run(record, {record.inputs: data, code: source})
         return await self._begin(record, program)
 
-    async def resume(self, run_id: str | Run, *, agent: Any = None, retry: bool = False) -> Run:
+    async def resume(
+        self, run_id: str | Run, *, agent: Any = None, retry: bool = False, budget: Budget | None = None
+    ) -> Run:
         """Go on with a run; what its journal has is not executed again.
 
         A run that has ended executes nothing: its result, or error, is that of the
@@ -306,14 +313,18 @@ class AgentVM:
 
         Args:
             agent: the agent, if its module or name has changed.
+            budget: another budget from now on; what the run has used of it counts.
 
         Raises:
             InputError: no such run, or its agent cannot be found.
             RunLeased: another process is driving it.
         """
         record = await self.get(_id_of(run_id))
+        retry = retry or budget is not None
         if not _resumable(record, retry):
             return await self._ended(record)
+        if budget is not None:
+            record = replace(record, meta={**record.meta, BUDGET: budget.to_json()})
         return await self._begin(record, self._agent_of(record, agent), resumed=True, retry=retry)
 
     async def preview(self, run_id: str, *, agent: Any = None, retry: bool = False) -> Preview | None:
@@ -463,9 +474,14 @@ class AgentVM:
 
     # -- internals ---------------------------------------------------------------------
 
-    def _meta(self, agent: Agent, memo: bool, on_deadline: str | None = None) -> dict[str, Any]:
+    def _meta(
+        self, agent: Agent, memo: bool, on_deadline: str | None = None, budget: Budget | None = None
+    ) -> dict[str, Any]:
         policy = deadline_policy(on_deadline or agent.on_deadline)
-        meta = {"file": agent.fn.__code__.co_filename, "llm": self._spec, ON_DEADLINE: policy}
+        meta: dict[str, Any] = {"llm": self._spec, ON_DEADLINE: policy}
+        meta["file"] = agent.fn.__code__.co_filename
+        if budget is not None:
+            meta[BUDGET] = budget.to_json()
         return meta if memo else {**meta, MEMO: False}
 
     def _agent_of(self, record: RunRecord, agent: Any) -> Agent:
@@ -493,7 +509,7 @@ class AgentVM:
                 session.append(event, revision.values)
                 if revision.meta:
                     record = replace(record, program=compiled.hash, meta={**record.meta, **revision.meta})
-                    self.store.revise_run(record)
+                self.store.revise_run(record)
                 commit = self.store.set_status(record.id, RunStatus.RUNNING)
                 await commit.wait()
                 session.record = replace(record, status=RunStatus.RUNNING, error=None, finished_at=None)
@@ -567,6 +583,7 @@ def run(
     *args: Any,
     deadline: Duration | None = None,
     on_deadline: str | None = None,
+    budget: Budget | None = None,
     store: str | Store | None = None,
     llm: str | ModelBackend | None = None,
     durability: str | None = None,
@@ -576,6 +593,7 @@ def run(
 
     async def main() -> Any:
         async with AgentVM(store=store, llm=llm, durability=durability) as vm:
-            return await vm.run(agent, *args, deadline=deadline, on_deadline=on_deadline, **kwargs)
+            options: dict[str, Any] = {"deadline": deadline, "on_deadline": on_deadline, "budget": budget}
+            return await vm.run(agent, *args, **options, **kwargs)
 
     return asyncio.run(main())

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from agentvm_runtime.budgets import Budget
 
 Target = Annotated[
     str,
@@ -52,6 +57,41 @@ Json = Annotated[
 NoMemo = Annotated[
     bool, typer.Option("--no-memo", help="Neither use nor leave results that runs share with each other.")
 ]
+
+
+BudgetText = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="LIMITS",
+        help="What the run may use: tokens=N,calls=N,seconds=N,cost=N, or some of these.",
+    ),
+]
+Prices = Annotated[
+    Path | None,
+    typer.Option(
+        "--prices",
+        metavar="FILE",
+        envvar="AGENTVM_PRICES",
+        help='Prices for a budget of cost, for a million tokens: {"MODEL": {"input": 1, "output": 4}}.',
+    ),
+]
+
+
+def budget_of(text: str | None, prices: Path | None) -> Budget | None:
+    """The budget that the options give. Raises InputError or ConfigError."""
+    from agentvm_compiler.errors import InputError
+    from agentvm_runtime.budgets import Budget
+
+    if text is None:
+        return None
+    try:
+        pairs = [each.split("=") for each in text.split(",")]
+        limits = {name.strip(): float(value) if "." in value else int(value) for name, value in pairs}
+        data = json.loads(prices.read_text()) if prices is not None else {}
+    except (ValueError, OSError) as error:
+        raise InputError(f"--budget {text}: {error}. Write it as calls=20,tokens=10000") from None
+    return Budget.from_json({**limits, **({"prices": data} if data else {})})
 
 
 def resume_command(run_id: str, store: str | None) -> str:

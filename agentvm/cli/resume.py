@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from .options import Durability, Json, RunId, StoreUrl
+from .options import BudgetText, Durability, Json, Prices, RunId, StoreUrl, budget_of
 
 if TYPE_CHECKING:
     from agentvm.vm import AgentVM, Run
@@ -29,6 +29,8 @@ def resume(
         bool,
         typer.Option("--dry-run", help="Say what would be kept and what done again, and do nothing."),
     ] = False,
+    budget: BudgetText = None,
+    prices: Prices = None,
     llm: Annotated[
         str | None,
         typer.Option(metavar="SPEC", help="The model, as for `agentvm run`. Default: the run's own."),
@@ -48,6 +50,7 @@ def resume(
     from .lookup import read_run
 
     with clean_stdout(json) as out:
+        limits = budget_of(budget, prices)
         record = asyncio.run(read_run(run, store))
         found = load_agent(agent) if agent else find_agent(record.agent, record.meta.get("file"))
         spec = llm or record.meta.get("llm")
@@ -59,7 +62,7 @@ def resume(
             expected = await vm.preview(record.id, agent=found, retry=retry)
             if expected is not None and expected.edited:
                 print(f"The code has changed: {expected.summary}", file=sys.stderr)
-            return await vm.resume(record.id, agent=found, retry=retry)
+            return await vm.resume(record.id, agent=found, retry=retry, budget=limits)
 
         code = drive(begin, store=store, llm=spec, durability=durability, as_json=json, out=out)
     raise typer.Exit(code)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Durability, Json, Llm, NoMemo, StoreUrl, Target
+from .options import BudgetText, Durability, Json, Llm, NoMemo, Prices, StoreUrl, Target, budget_of
 
 if TYPE_CHECKING:
     from agentvm.vm import AgentVM, Run
@@ -28,6 +28,8 @@ def run(
     on_deadline: Annotated[
         str | None, typer.Option(metavar="WHAT", help="When it is missed: cancel or best_effort.")
     ] = None,
+    budget: BudgetText = None,
+    prices: Prices = None,
     llm: Llm = None,
     no_memo: NoMemo = False,
     store: StoreUrl = None,
@@ -48,11 +50,17 @@ def run(
 
     with clean_stdout(json) as out:
         seconds = optional_seconds(deadline, what="--deadline")
+        limits = budget_of(budget, prices)
         agent = load_agent(target)
         args, kwargs = as_call(agent, bind_inputs(agent, inputs or [], input_json))
 
         async def begin(vm: AgentVM) -> Run:
-            options: dict[str, Any] = {"deadline": seconds, "on_deadline": on_deadline, "memo": not no_memo}
+            options: dict[str, Any] = {
+                "deadline": seconds,
+                "on_deadline": on_deadline,
+                "budget": limits,
+                "memo": not no_memo,
+            }
             return await vm.start(agent, *args, **options, **kwargs)
 
         code = drive(begin, store=store, llm=llm, durability=durability, as_json=json, out=out)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from agentvm_compiler.calls import LlmRequest, llm_request
-from agentvm_compiler.errors import BackendError
+from agentvm_compiler.errors import AgentVMError, BackendError
 from agentvm_compiler.passes.stages import summarised
 from agentvm_compiler.wire import Hints, ModelCall, ModelResult, Stage
 
+from .budgets import Usage
 from .keys import model_key
 from .limits import due
 from .profiling import place as place_name
@@ -47,11 +49,12 @@ async def ask_request(session: Session, place: Place, request: LlmRequest, *, tr
     """The same for a request that was checked already."""
     key = model_key(request, session.backend.identity(request.model), place.path)
     shared = request.sampling.deterministic or request.share
-    work = Work(place.path, place.site, "llm", key, shared=shared, traced=traced)
+    usage = Usage()
+    work = Work(place.path, place.site, "llm", key, shared=shared, traced=traced, usage=usage)
 
     async def execute() -> Outcome:
         attempts = Attempts(session, work, request.retry, _may_pass)
-        return await attempt(attempts, request.timeout, lambda: complete(session, request, place))
+        return await attempt(attempts, request.timeout, partial(complete, session, request, place, usage))
 
     return await session.perform(work, execute)
 
@@ -60,8 +63,16 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, TimeoutError) or (isinstance(error, BackendError) and error.transient)
 
 
-async def complete(session: Session, request: LlmRequest, place: Place) -> Outcome:
-    """Ask the backend, with one repair attempt where the answer has a type."""
+async def complete(session: Session, request: LlmRequest, place: Place, usage: Usage) -> Outcome:
+    """Ask the backend, with one repair attempt where the answer has a type.
+
+    Args:
+        usage: of the work that the call is made for; what is used is added.
+
+    Raises:
+        Halt: the budget is used up.
+    """
+    model = session.backend.identity(request.model)
     hints = hints_of(session, request, place)
     call = ModelCall(
         messages=request.messages,
@@ -84,15 +95,25 @@ async def complete(session: Session, request: LlmRequest, place: Place) -> Outco
     async def once(one: ModelCall) -> ModelResult:
         nonlocal counted
         counted = 0
-        result = await session.backend.complete(one, progress)
+        try:
+            session.account.begin(model)
+        except AgentVMError as error:
+            await session.account.idle()
+            raise session.halt(error) from None
+        usage.calls += 1
+        try:
+            result = await session.backend.complete(one, progress)
+        finally:
+            session.account.end()
         session.progress.output_tokens += result.usage.output_tokens - counted
         session.progress.input_tokens += result.usage.input_tokens
+        session.account.pay(model, result, usage)
         return result
 
     value, results = await ask(once, call)
     if place.name:
         _observe(session, place, results)
-    return Outcome(value, _account(results, hints))
+    return Outcome(value, {**_account(results, hints), **usage.taken()})
 
 
 def hints_of(session: Session, request: LlmRequest, place: Place) -> Hints:

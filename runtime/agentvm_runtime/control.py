@@ -18,6 +18,7 @@ import anyio
 
 from agentvm_compiler.errors import InputError
 
+from .budgets import SETTLED
 from .driver import LEASE_SECONDS
 from .errors import RunCancelled, RunLeased
 from .forking import lineage_of
@@ -65,7 +66,7 @@ async def resolve(
             await _cancel_held(store, record, f"it was given up: {intent.path} is in doubt")
             return intent.path
         now = time.time()
-        told = replace(intent, started_at=now, finished_at=now, detail={"settled": str(settlement)})
+        told = replace(intent, started_at=now, finished_at=now, detail={SETTLED: str(settlement)})
         if settlement is Settlement.RETRY:
             await store.append(record.id, replace(told, kind=EventKind.RELEASED)).wait()
         else:

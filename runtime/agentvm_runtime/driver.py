@@ -24,6 +24,7 @@ from agentvm_compiler.passes.stages import Forecaster
 from .attending import attend, take_messages
 from .deadlines import run_limit
 from .errors import (
+    BudgetExceeded,
     DeadlineExceeded,
     Halt,
     RunCancelled,
@@ -49,6 +50,7 @@ ENDS = {
     DeadlineExceeded: RunStatus.DEADLINE_MISSED,
     RunCancelled: RunStatus.CANCELLED,
     RunSuspended: RunStatus.SUSPENDED,
+    BudgetExceeded: RunStatus.FAILED,
 }
 """What ends a run when a session is halted with it; after anything else it stays as it was, to be resumed."""
 
@@ -131,6 +133,7 @@ async def drive(session: Session, compiled: Compiled, lease: Lease) -> Any:
     Raises:
         RunFailed: the agent raised.
         DeadlineExceeded: the deadline passed first.
+        BudgetExceeded: it has used up its budget.
         RunSuspended: it waits for a person.
         RunCancelled: somebody stopped it for good.
         UncertainWrite, ReplayMismatch, StoreError, RunLeased: see there; the run
@@ -157,7 +160,7 @@ async def _attempt(session: Session, compiled: Compiled) -> Any:
     with session.scope:
         session.check()
         try:
-            with run_limit(session):
+            with run_limit(session), session.account.watched(session):
                 value = await run_program(session, compiled, inputs)
                 session.check()
                 data = encode(value, name="the agent's result")
@@ -220,7 +223,7 @@ async def ended_result(store: Store, record: RunRecord) -> Any:
     value = decode((await store.values([name]))[name])
     if record.status is RunStatus.COMPLETED:
         return value
-    if record.status is RunStatus.FAILED:
+    if record.status is RunStatus.FAILED and not isinstance(value, BudgetExceeded):
         raise failure(record, value) from value
     raise value
 

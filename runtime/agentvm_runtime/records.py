@@ -8,7 +8,7 @@ result depends on; a *digest* is the hash of an encoded value.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NewType
 
@@ -44,6 +44,8 @@ class EventKind(StrEnum):
     """An agent with a deadline of its own was called; `detail` has the deadline."""
     MISSED = "missed"
     """A deadline passed: of the agent at `path`, or of the run."""
+    FORGOTTEN = "forgotten"
+    """In no journal: stands for a failure that was tried again. What it used still counts."""
     ATTEMPT = "attempt"
     """An attempt failed, and another will follow; `detail` says which, why and when."""
     ASKED = "asked"
@@ -145,7 +147,12 @@ def _without(journal: list[Event], failure: Digest) -> list[Event]:
     failed = {each.path for each in journal if each.kind is EventKind.FAILED and each.value == failure}
     # With a failure go the attempts that led to it, and the deadline it may have missed.
     kinds = (EventKind.FAILED, EventKind.ATTEMPT, EventKind.BEGUN)
-    return [each for each in journal if not (each.kind in kinds and each.path in failed)]
+    return [
+        replace(each, kind=EventKind.FORGOTTEN, value=None)
+        if each.kind in kinds and each.path in failed
+        else each
+        for each in journal
+    ]
 
 
 @dataclass(frozen=True, slots=True)

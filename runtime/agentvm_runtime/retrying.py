@@ -53,6 +53,7 @@ class Attempts:
             "attempt": self._failures,
             "next_at": self._next_at,
             "error": f"{type(error).__name__}: {error}"[:_LONGEST],
+            **(work.usage.taken() if work.usage else {}),
         }
         self._session.append(
             Event(

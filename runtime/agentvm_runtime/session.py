@@ -22,6 +22,7 @@ from agentvm_compiler.errors import AgentVMError
 from agentvm_compiler.passes.stages import Forecaster
 
 from .activity import Activity
+from .budgets import Account, Usage
 from .claims import POLL, POLL_MAX, PREFIX, Claim, Claimed
 from .comparing import UNUSED, unused
 from .errors import Halt, ReplayMismatch, StoreError, UncertainWrite, UnstorableValue, is_failure
@@ -71,6 +72,8 @@ class Work:
     """Whether the result may depend on what was written before."""
     arguments: Any = None
     """What a traced region passed, which the callee may change in place."""
+    usage: Usage | None = None
+    """Counts what its model calls take, until that is journaled."""
 
 
 class Session:
@@ -111,6 +114,7 @@ class Session:
         """The journal as it was opened; of what is appended, questions and started writes are added."""
         self.human = human
         """Who answers questions here; without anybody the run is suspended for them."""
+        self.account = Account(record, journal)
         self.activity = Activity()
         self.scope = anyio.CancelScope()
         """Of all that the program does."""
@@ -470,7 +474,7 @@ class Session:
             digest(data),
             started_at=started,
             finished_at=time.time(),
-            detail=changed,
+            detail={**changed, **(work.usage.taken() if work.usage else {})},
         )
         self.progress.executed += 1
         return self.append(event, {digest(data): data, **values})

@@ -13,6 +13,7 @@ import anyio.to_thread
 
 from agentvm_compiler.calls import Agent, CallContext, Effect, Tool, serving
 
+from .budgets import Usage
 from .keys import tool_key
 from .retrying import Attempts, attempt
 from .session import Outcome, Session, Work
@@ -38,7 +39,7 @@ async def call_tool(
         value = await _attempts(session, work, tool, args, kwargs)
         notes = session.observed.at(place.name, place.within or place.site)
         notes.tool_seconds.append(time.monotonic() - started)
-        return Outcome(value)
+        return Outcome(value, work.usage.taken() if work.usage else {})
 
     return await session.perform(work, execute)
 
@@ -59,6 +60,7 @@ def tool_work(
         idempotent=tool.idempotent,
         traced=traced,
         arguments=(args, kwargs) if traced else None,
+        usage=Usage(),
     )
 
 
@@ -79,7 +81,7 @@ async def _attempts(
     context = session.context(work.path)
 
     async def once() -> Any:
-        return await _once(context, session, tool, args, kwargs)
+        return await _once(context, session, work, tool, args, kwargs)
 
     return await attempt(attempts_of(session, work, tool), tool.timeout, once)
 
@@ -90,9 +92,14 @@ def attempts_of(session: Session, work: Work, tool: Tool) -> Attempts:
 
 
 async def _once(
-    context: CallContext, session: Session, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]
+    context: CallContext,
+    session: Session,
+    work: Work,
+    tool: Tool,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Any:
-    with within_tool(session, context):
+    with within_tool(session, work, context):
         if tool.is_async:
             return await tool.fn(*args, **kwargs)
         if tool.inline:
@@ -101,11 +108,11 @@ async def _once(
         return await anyio.to_thread.run_sync(partial(carried.run, tool.fn, *args, **kwargs))
 
 
-def within_tool(session: Session, context: CallContext) -> serving:
+def within_tool(session: Session, work: Work, context: CallContext) -> serving:
     """What a tool's own code sees: its context, and a model it may ask.
 
     A tool is recorded as a whole, so what it calls in turn is not.
     """
     from .tracing import Unrecorded
 
-    return serving(Unrecorded(session), context)
+    return serving(Unrecorded(session, work), context)

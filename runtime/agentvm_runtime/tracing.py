@@ -22,6 +22,7 @@ from agentvm_compiler.ir import Node
 from agentvm_compiler.wire import Stage
 
 from .asking import Place, ask_request, complete
+from .budgets import Usage
 from .errors import is_failure
 from .humans import ask_person
 from .session import Outcome, Session, Work
@@ -103,7 +104,8 @@ class Tracer:
                 raise
             session.failed(work, error, started, before).block()
             raise
-        commit = session.finished(work, Outcome(value), started, before)
+        outcome = Outcome(value, work.usage.taken() if work.usage else {})
+        commit = session.finished(work, outcome, started, before)
         if work.write:
             commit.block()
         else:
@@ -136,7 +138,7 @@ def _attempt_here(
             time.sleep(attempts.pause)
         started = time.time()
         try:
-            with within_tool(session, session.context(work.path)):
+            with within_tool(session, work, session.context(work.path)):
                 return tool.fn(*args, **kwargs)
         except Exception as error:
             attempts.failed(error, started)
@@ -171,11 +173,13 @@ class Forbidden:
 class Unrecorded:
     """Dispatcher inside a tool: calls are made, and nothing of them is recorded."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, work: Work) -> None:
+        """`work` is the tool's, which pays for what it asks the model."""
         self._session = session
+        self._usage = work.usage or Usage()
 
     async def llm(self, request: LlmRequest) -> Any:
-        return (await complete(self._session, request, Place("", "llm"))).value
+        return (await complete(self._session, request, Place("", "llm"), self._usage)).value
 
     async def tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return await tool.fn(*args, **kwargs)
