@@ -16,6 +16,7 @@ import typer
 
 from . import (
     answer,
+    archive,
     bench,
     cancel,
     compile,
@@ -53,6 +54,8 @@ app.command()(show.show)
 app.command()(diff.diff)
 app.command()(compile.compile)
 app.command()(compile.graph)
+app.command()(archive.export)
+app.command(name="import")(archive.import_)
 app.command()(gc.gc)
 app.add_typer(memo.app, name="memo")
 app.add_typer(models.app, name="models")

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .errors import StoreError
 from .ports import Store
 from .records import CHANGED, Digest, Event, EventKind, RunRecord, Source, remembered
 
@@ -160,7 +161,10 @@ async def lineage_of(store: Store, record: RunRecord) -> Lineage | None:
         assert record.parent is not None
         parent = await store.get_run(record.parent)
         if parent is None:
-            break
+            raise StoreError(
+                f"run {record.id} was forked from {record.parent}, which is no longer in the store; "
+                "without it the fork cannot go on"
+            )
         chain.append((parent, fork))
         record = parent
     if not chain:

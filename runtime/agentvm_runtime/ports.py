@@ -90,6 +90,13 @@ class Store(Protocol):
         """Durably write a new run and the values it names. Raises InputError if the id exists."""
         ...
 
+    async def add_run(self, run: RunRecord, journal: Sequence[Event], values: Mapping[Digest, bytes]) -> None:
+        """Durably write a run with its journal, as it was elsewhere, and those values that it names.
+
+        Raises InputError if the id exists.
+        """
+        ...
+
     async def get_run(self, run_id: str) -> RunRecord | None: ...
 
     async def list_runs(

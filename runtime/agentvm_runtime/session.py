@@ -351,7 +351,9 @@ class Session:
         if entry is None or entry.value not in found:
             return None
         detail = {"from": f"{entry.run_id}/{entry.path}"}
-        await self.accepted(self._note(work, entry.value, Source.MEMO, time.time(), detail))
+        # With the value: whoever collects old runs may just be removing it.
+        note = self._note(work, entry.value, Source.MEMO, time.time(), detail, found)
+        await self.accepted(note)
         return Landed(decode(found[entry.value]))
 
     async def _alone(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:

@@ -424,3 +424,15 @@ async def test_runs_that_are_needed_are_not_removed(store: Store) -> None:
     assert (await store.collect(["a", "c", "d"])).runs == ()
     await store.release_lease(lease)
     assert (await store.collect(["a", "b", "d", "nobody"])).runs == ("a", "b", "d")
+
+
+async def test_a_run_is_added_with_its_journal(store: Store) -> None:
+    """As it was elsewhere, all at once; a run of that id is left alone."""
+    journal = [replace(EVENT, path=path) for path in "ab"]
+    await store.add_run(RUN, journal, {ONE: b"in", TWO: b"out"})
+    assert await store.get_run("run-1") == RUN
+    assert await store.events("run-1") == [replace(each, seq=n) for n, each in enumerate(journal, 1)]
+    assert await store.values([ONE, TWO]) == {ONE: b"in", TWO: b"out"}
+    with pytest.raises(InputError, match="exists already"):
+        await store.add_run(RUN, journal, {})
+    assert await store.last_seq("run-1") == 2

@@ -158,3 +158,15 @@ def test_gc_keeps_what_forks_stand_on_and_shrinks_the_file(agentvm, tmp_path: Pa
     assert (tmp_path / "store.db").stat().st_size < before / 2
     assert document(agentvm("fork", fork["run"], "--set", "draft=MINE", "--json"))["nodes"]["executed"] == 1
     assert agentvm("gc").returncode == 2
+
+
+def test_an_exported_run_is_imported_elsewhere(agentvm, tmp_path: Path) -> None:
+    """One file, into another store, where the run can be shown and forked."""
+    model = ("--llm", "scripted:flow.py:model")
+    run = document(agentvm("run", "flow.py:flow", "-i", "topic=bees", *model, "--json"))
+    file = agentvm("export", run["run"]).stdout.strip()
+    elsewhere = ("--store", f"sqlite:///{tmp_path / 'other.db'}")
+    assert agentvm("import", file, *elsewhere).stdout.strip() == run["run"]
+    assert document(agentvm("show", run["run"], *elsewhere, "--json"))["result"] == run["result"]
+    fork = document(agentvm("fork", run["run"], "--at", "style", *elsewhere, "--json"))
+    assert fork["nodes"]["executed"] == 1

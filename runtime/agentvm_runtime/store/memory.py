@@ -77,6 +77,11 @@ class MemoryStore:
         self._values.update(values)
         self._runs[run.id] = run
 
+    async def add_run(self, run: RunRecord, journal: Sequence[Event], values: Mapping[Digest, bytes]) -> None:
+        await self.create_run(run, values)
+        for each in journal:
+            self.append(run.id, each)
+
     async def get_run(self, run_id: str) -> RunRecord | None:
         self._check()
         return self._runs.get(run_id)

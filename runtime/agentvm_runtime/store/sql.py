@@ -125,6 +125,22 @@ class SqlStore:
 
         await self._opened().submit_aside(work).wait()
 
+    async def add_run(self, run: RunRecord, journal: Sequence[Event], values: Mapping[Digest, bytes]) -> None:
+        check_run(run)
+        for each in journal:
+            check_event(run.id, each)
+        row = rows.run_row(run)
+        named = [rows.event_row(run.id, each) for each in journal]
+
+        def work(transaction: Transaction) -> None:
+            if transaction.execute(sql.ADD_RUN, row) == 0:
+                raise InputError(f"run {run.id} exists already; choose another id")
+            transaction.put_values(values)
+            for each in named:
+                transaction.write(sql.ADD_EVENT, each)
+
+        await self._submit(work).wait()
+
     async def get_run(self, run_id: str) -> RunRecord | None:
         return await self._one(sql.GET_RUN, {"id": run_id}, rows.run_of)
 

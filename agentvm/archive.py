@@ -1,0 +1,144 @@
+"""Archives: a run in one file, with all it was forked from and all their values.
+
+A gzip file of JSON lines: a header, then runs (ancestors first), events and
+values, then the SHA-256 of all lines before. Reading one checks everything
+before anything is written. An archive is not encrypted, even if its store is.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from agentvm_compiler.errors import InputError
+from agentvm_runtime.records import Digest, Event, EventKind, RunRecord, RunStatus, Source
+from agentvm_runtime.values import digest
+
+if TYPE_CHECKING:
+    from agentvm_runtime.ports import Store
+
+FORMAT, VERSION = "agentvm-run", 1
+_DIGEST = re.compile(r"\b[0-9a-f]{40}\b")
+_BATCH = 256
+"""Values read from the store at a time."""
+
+
+async def write_archive(store: Store, record: RunRecord, path: Path) -> int:
+    """Write a run and its ancestors into a file; returns the file's size in bytes.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    runs = [record]
+    while runs[0].parent is not None and (parent := await store.get_run(runs[0].parent)) is not None:
+        runs.insert(0, parent)
+    hashed = hashlib.sha256()
+    try:
+        # No time and no name in the header: equal runs make equal files.
+        with path.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
+
+            def put(line: dict[str, Any]) -> str:
+                text = json.dumps(line, separators=(",", ":"), sort_keys=True)
+                hashed.update(text.encode() + b"\n")
+                file.write(text.encode() + b"\n")
+                return text
+
+            put({"format": FORMAT, "version": VERSION, "run": record.id})
+            names: dict[str, None] = {}
+            for each in runs:
+                names.update(dict.fromkeys(_DIGEST.findall(put({"run": asdict(each)}))))
+                for event in await store.events(each.id):
+                    line = {"event": asdict(event), "of": each.id}
+                    names.update(dict.fromkeys(_DIGEST.findall(put(line))))
+            wanted = list(names)
+            for start in range(0, len(wanted), _BATCH):
+                found = await store.values([Digest(name) for name in wanted[start : start + _BATCH]])
+                for name, data in found.items():
+                    put({"value": name, "data": base64.b64encode(data).decode()})
+            file.write(json.dumps({"sha256": hashed.hexdigest()}).encode() + b"\n")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from None
+    return await anyio.to_thread.run_sync(lambda: path.stat().st_size)
+
+
+async def read_archive(store: Store, path: Path) -> list[RunRecord]:
+    """Put the runs of an archive into a store; returns those that were not there, ancestors first.
+
+    Raises:
+        InputError: the file is no archive, damaged, or of a newer version; or a
+            run of that id is in the store and is another one.
+    """
+    runs: list[RunRecord] = []
+    events: dict[str, list[Event]] = {}
+    values: dict[Digest, bytes] = {}
+    for line in _checked(path):
+        try:
+            if "value" in line:
+                data = base64.b64decode(line["data"], validate=True)
+                if digest(data) != line["value"]:
+                    raise ValueError
+                values[Digest(line["value"])] = data
+            elif "event" in line:
+                events.setdefault(line["of"], []).append(_event(line["event"]))
+            else:
+                runs.append(_run(line["run"]))
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                f"{path} is damaged: it has a line that makes no sense. Export the run again."
+            ) from None
+    new = []
+    for each in runs:
+        known = await store.get_run(each.id)
+        if known is None:
+            new.append(each)
+        elif (known.program, known.inputs, known.created_at) != (each.program, each.inputs, each.created_at):
+            raise InputError(
+                f"{path}: this store has another run called {each.id}. Import it into another --store."
+            )
+    for each in new:
+        await store.add_run(each, events.get(each.id, []), values)
+    return new
+
+
+def _checked(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of an archive after its header, all of which have been checked."""
+    try:
+        text = gzip.decompress(path.read_bytes())
+    except OSError as error:
+        why = error.strerror or "it is not an archive, or damaged"
+        raise InputError(f"{path} cannot be read: {why}.") from None
+    except (EOFError, zlib.error):
+        raise InputError(f"{path} is damaged: it cannot be unpacked. Export the run again.") from None
+    body, _, last = text.rstrip(b"\n").rpartition(b"\n")
+    try:
+        header, *lines = [json.loads(each) for each in body.split(b"\n")]
+        recorded = json.loads(last)["sha256"]
+        version = header["version"] if header["format"] == FORMAT else None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(f"{path} is not an archive of a run, or cut off.") from None
+    if version is None:
+        raise InputError(f"{path} is not an archive of a run.")
+    if not isinstance(version, int) or version > VERSION:
+        raise InputError(f"{path} was written by a newer AgentVM. Upgrade: pip install --upgrade agentvm")
+    if hashlib.sha256(body + b"\n").hexdigest() != recorded:
+        raise InputError(f"{path} is damaged: its checksum does not fit. Export the run again.")
+    yield from lines
+
+
+def _run(data: dict[str, Any]) -> RunRecord:
+    return RunRecord(**{**data, "status": RunStatus(data["status"])})
+
+
+def _event(data: dict[str, Any]) -> Event:
+    return Event(**{**data, "kind": EventKind(data["kind"]), "source": Source(data["source"])})
