@@ -66,6 +66,8 @@ def lower_finally(lowering: Lowering, statement: ast.Try, block: Block) -> Exit 
         ),
         place=statement,
     )
+    if end is None and exit_ == left[0]:  # neither part leaves the block, so nothing has to wait to know
+        return None
     return Exit(names[0], names[1], end is not None and end.always)
 
 
