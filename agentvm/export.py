@@ -28,8 +28,10 @@ from agentvm_compiler import serialise
 from agentvm_compiler.calls import Agent, Tool
 from agentvm_compiler.compile import Compiled, compile_agent
 from agentvm_compiler.errors import CompileError, InputError
+from agentvm_compiler.frontend.callees import agent_of
 from agentvm_compiler.frontend.fingerprint import fingerprint
 from agentvm_compiler.frontend.scope import UNKNOWN
+from agentvm_compiler.frontend.source import is_given
 from agentvm_compiler.ir import LITERALS, Module, Node, Program, base, canonical, content_hash
 
 from .artifact import FORMAT, PYTHON, SUFFIX, bare, code_of, found, is_artifact
@@ -137,6 +139,11 @@ class Home:
         namespace = compiled.namespace
         in_cell = name in namespace.cells
         value = namespace.cells[name] if in_cell else namespace.globals.get(name, UNKNOWN)
+        inner = agent_of(value) if is_given(value) else None
+        if inner is not None:  # defined inside the agent, and a program of its own
+            cells["agents"][name] = inner.ref
+            self.agents.setdefault(inner.ref, inner)
+            return
         if value is UNKNOWN:
             return  # a builtin, or a NameError as in plain Python
         into = cells if in_cell else globals_

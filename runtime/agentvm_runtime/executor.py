@@ -12,7 +12,7 @@ dependence edges, in its own frame and in all frames around it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -294,29 +294,41 @@ class Frame:
 
     async def _call(self, index: int, node: Node) -> None:
         callee, args, kwargs = self.namespace.evaluator(node)(self._inputs(node))
+        if node.kind is Kind.HUMAN or isinstance(callee, Tool):
+            await self.reached(index, node.effect)
+        # After all else it waits for: what is before it in the program may have to pass the same gates.
+        call = partial(self._called, index, node, callee, args, kwargs)
+        value = await _through(self._gates(node), call)
+        self._give(node, [value])
+
+    def _gates(self, node: Node) -> list[Any]:
+        """The semaphores and locks around a call, each once, in one order everywhere: no ring waits."""
+        gates = (self._env[each].value for each in node.attrs.get("gates", ()))
+        return sorted({id(each): each for each in gates}.values(), key=id)
+
+    async def _called(
+        self, index: int, node: Node, callee: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         place = self._place(node)
         if node.kind is Kind.LLM:
-            value = await ask_model(self.session, place, args, kwargs)
-        elif node.kind is Kind.HUMAN:
-            await self.reached(index, node.effect)
-            value = await ask_person(self.session, place, args, kwargs)
-        elif isinstance(callee, Tool):
-            await self.reached(index, node.effect)
-            value = await call_tool(self.session, place, callee, copy_value(args), copy_value(kwargs))
-        elif isinstance(callee, Agent):
-            value = await run_agent(
-                self.session, place, callee, args, kwargs, owner=Owner(self, index), siblings=self.siblings
+            return await ask_model(self.session, place, args, kwargs)
+        if node.kind is Kind.HUMAN:
+            return await ask_person(self.session, place, args, kwargs)
+        if isinstance(callee, Tool):
+            return await call_tool(self.session, place, callee, copy_value(args), copy_value(kwargs))
+        owner = Owner(self, index)
+        if isinstance(callee, Agent):
+            return await run_agent(
+                self.session, place, callee, args, kwargs, owner=owner, siblings=self.siblings
             )
-        elif (helper := agent_of(callee)) is not None:
-            # A helper of the user's is part of the program around it: what it does is recorded, it is not.
-            values = bind(helper, args, kwargs)
-            owner = Owner(self, index)
-            value = await run_program(
-                self.session, compile_agent(helper), values, place.path, owner, self.siblings
-            )
-        else:
+        helper = agent_of(callee)
+        if helper is None:
             raise InternalError(f"{node.site} calls {callee!r}, which is neither a tool nor an agent")
-        self._give(node, [value])
+        # A helper of the user's is part of the program around it: what it does is recorded, it is not.
+        values = bind(helper, args, kwargs)
+        return await run_program(
+            self.session, compile_agent(helper), values, place.path, owner, self.siblings
+        )
 
     def _place(self, node: Node) -> Place:
         return Place(
@@ -520,6 +532,17 @@ def settable(node: Node) -> list[int]:
     return [n for n, each in enumerate(node.results) if base(each) not in ("_exit", "_value")]
 
 
+async def _through(gates: Sequence[Any], call: Callable[[], Awaitable[Any]]) -> Any:
+    """Make a call within all gates.
+
+    Not with an exit stack, which assigns to the exceptions that pass through it: one may refuse.
+    """
+    if not gates:
+        return await call()
+    async with gates[0]:
+        return await _through(gates[1:], call)
+
+
 async def run_agent(
     session: Session,
     place: Place,
@@ -534,7 +557,12 @@ async def run_agent(
     """Call an agent from within a run: its program in a frame of its own."""
     values = bind(agent, args, kwargs)
     compiled = compile_agent(agent)
-    key = agent_key(compiled.hash, values)
+    try:
+        key = agent_key(compiled.hash, values)
+    except UnstorableValue:
+        if traced:
+            raise
+        key = ""  # what it does is recorded; that it was called with a lock, say, cannot be
     arguments = (tuple(args), kwargs) if traced else None
     looks = compiled.effect is not Effect.PURE
     work = Work(place.path, place.site, "agent", key, traced=traced, arguments=arguments, looks=looks)
@@ -543,7 +571,7 @@ async def run_agent(
         body = partial(run_program, session, compiled, values, place.path, owner, siblings)
         return Outcome(await agent_limit(session, work, agent, body))
 
-    return await session.perform(work, execute)
+    return await session.perform(work, execute) if key else (await execute()).value
 
 
 async def run_program(

@@ -44,6 +44,9 @@ class Ignored:
 
     def block(self) -> None: ...
 
+    accepted = wait
+    block_accepted = block
+
 
 class CrashingStore(MemoryStore):
     """A store that keeps the first `limit` journal events and then behaves as if the process had died."""

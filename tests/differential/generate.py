@@ -274,6 +274,7 @@ class Generator:
             ("d: dict[str, int]", "{a: n}"),
             ("box", "Box(n)"),
             *([] if ALIASING in self._without else [("rows", "[xs, [a]]"), ("boxes", "[box, Box(n, xs)]")]),
+            ("gate", "asyncio.Semaphore(9)"),
         ]
         return [each for each in names if not self._chance(8)]
 
@@ -451,5 +452,7 @@ class Generator:
         return [self._fill(begin, 1), *between, *self._fill(end, 1).split("\n")]
 
     def _with(self, depth: int) -> list[str]:
-        heads = self._allowed(["async with opened({str}) as b:", "with suppress(ValueError):", "if {cond}:"])
+        heads = self._allowed(
+            ["async with gate:", "async with opened({str}) as b:", "with suppress(ValueError):", "if {cond}:"]
+        )
         return [self._fill(self._pick(heads), 1), *self._inner(depth)]

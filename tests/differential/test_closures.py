@@ -182,24 +182,3 @@ async def test_functions_that_cannot_be_lifted():
         assert is_traced(program)
         await assert_as_plain(program, ["a", "b"])
         await assert_resumes_anywhere(program, ["a", "b"])
-
-
-@agent
-async def limited(words: list[str]) -> list[object]:
-    gate = asyncio.Semaphore(2)
-
-    async def one(word: str) -> str:
-        async with gate:
-            answer = await llm(word)
-            if answer == "b":
-                return "early"
-            await write(answer)
-        return answer + await llm("after")
-
-    return await asyncio.gather(*[one(word) for word in words], return_exceptions=True)
-
-
-async def test_a_semaphore_around_calls():
-    """At most so many of them are under way; writes keep their order."""
-    await assert_as_plain(limited, ["a", "b", "c", "d"])
-    await assert_resumes_anywhere(limited, ["a", "b", "c", "d"])

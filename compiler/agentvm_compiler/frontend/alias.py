@@ -31,6 +31,7 @@ from .callees import effect_call, is_gather, suspends
 from .calling import Calls
 from .contents import makes_plainly
 from .families import Families, Held
+from .gates import gates_of
 from .infer import Types
 from .kinds import is_immutable, plain
 from .objects import Marks, Obj, mark_effect
@@ -214,6 +215,10 @@ class Analysis:
                 for target in node.targets:
                     if isinstance(target, ast.Subscript | ast.Attribute):
                         self.mutate(self.value(target.value), node)
+            case ast.AsyncWith() if gates := gates_of(node, self.types):
+                for gate in gates:
+                    self.value(gate)
+                self._body(node.body)
             case ast.With() | ast.AsyncWith():
                 for item in node.items:
                     held = self.unknown([self.value(item.context_expr)], node)

@@ -14,6 +14,7 @@ from typing import Any
 from .alias import Analysis
 from .callees import effect_call, is_async_call, is_gather
 from .closures import outliving
+from .gates import is_gate
 from .kinds import is_immutable
 from .scope import Scope
 from .tree import walk
@@ -44,7 +45,7 @@ def why_whole(analysis: Analysis) -> Reason | None:
     """Why the whole function must be traced; None if it need not be."""
     scope = analysis.scope
     tree = scope.source.tree
-    reason = _structural(scope) or _closures(analysis)
+    reason = _structural(scope) or _closures(analysis) or _gates(analysis)
     if reason is not None:
         return reason
     for node, held in analysis.late:
@@ -127,6 +128,14 @@ def _reason(node: ast.AST, scope: Scope, used: Set[int]) -> Reason | None:
         case ast.Call() if id(node) not in used and is_async_call(node, scope):
             what = f"the coroutine `{ast.unparse(node.func)}(...)` is kept instead of awaited"
             return Reason(node, what, "await it where it is called, or inside asyncio.gather(...)")
+    return None
+
+
+def _gates(analysis: Analysis) -> Reason | None:
+    """A semaphore or lock of which more is asked than `async with`."""
+    for node in analysis.scope.tree.every(ast.Attribute):
+        if is_gate(analysis.types.of(node.value)):
+            return Reason(node, f"`{ast.unparse(node)}` is used by hand", "use `async with`")
     return None
 
 

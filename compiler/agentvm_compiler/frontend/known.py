@@ -83,6 +83,7 @@ OUTPUT_BUILTINS = frozenset({print, input, open})
 
 PURE_MODULES = frozenset(
     [
+        "asyncio.locks",
         "json",
         "json.decoder",
         "json.encoder",

@@ -31,6 +31,7 @@ from .decide import Reason, Unsupported, why_whole
 from .exits import may_exit
 from .finalising import lower_finally
 from .fingerprint import code_hash, fingerprint, used_objects, without_docstrings
+from .gated import lower_gated
 from .handling import lower_try
 from .hoist import hoist
 from .kinds import element, is_immutable
@@ -64,7 +65,9 @@ class Lowering:
         self.names = Names()
         self.decisions: list[Decision] = []
         self.temporaries = 0
-        taken = any(re.fullmatch(r"_(\d+|exit|value|if|in|item)", each) for each in self.scope.shadowed)
+        taken = any(
+            re.fullmatch(r"_(\d+|exit|value|if|in|item|gate\d+)", each) for each in self.scope.shadowed
+        )
         self.prefix = "_avm_" if taken else "_"
         """What the names of our own intermediate values begin with."""
         self.unsure: set[str] = set()
@@ -72,6 +75,8 @@ class Lowering:
         self.parts: set[str] = {self.own("item")}
         """Names for intermediate values that may be part of what other names stand for."""
         self.callees: list[Agent] = []
+        self.gates: list[str] = []
+        """Names of the semaphores and locks around what is lowered."""
 
     def own(self, what: str) -> str:
         """The name of an intermediate value."""
@@ -187,6 +192,8 @@ class Lowering:
                 return lower_match(self, statement, block)
             case ast.While():
                 return lower_while(self, statement, block)
+            case ast.AsyncWith():
+                return lower_gated(self, statement, block)
             case ast.Assign(targets=[ast.Name(name)], value=value):
                 rest = hoist(self, value, block, into=name)
                 if rest is None:
@@ -404,16 +411,21 @@ class Lowering:
         parts = (*call.args, *call.keywords)
         needed = dict.fromkeys(name for each in parts for name in self.tree.loaded(each))
         operands, unbound = self._operands(needed, block)
+        gates = [value for each in self.gates if (value := block.read(each))]
         result = block.write(name)
         self.add(
             block,
             kind,
             label,
-            operands,
+            tuple(dict.fromkeys([*operands, *gates])),
             (result,),
             call,
             effect=self.effect_of_call(call),
-            attrs={"callee": "agentvm:llm" if callee is llm else callee.ref, **unbound},
+            attrs={
+                "callee": "agentvm:llm" if callee is llm else callee.ref,
+                **({"gates": gates} if gates else {}),
+                **unbound,
+            },
         )
 
     def map(

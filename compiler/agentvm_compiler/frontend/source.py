@@ -112,6 +112,11 @@ def give_source(fn: types.FunctionType, source: Source) -> None:
     _given[fn] = source
 
 
+def is_given(fn: Any) -> bool:
+    """Whether this is such a function."""
+    return isinstance(fn, types.FunctionType) and fn in _given
+
+
 _given: WeakKeyDictionary[types.FunctionType, Source] = WeakKeyDictionary()
 
 
