@@ -42,16 +42,27 @@ def writes(digest: Digest, data: bytes, vault: Vault | None) -> Iterator[tuple[S
     yield sql.ADD_VALUE, {"digest": name, "coding": CHUNKED, "data": len(data).to_bytes(8, "big")}
 
 
-def read(row: Sequence[Any], query: Query, vault: Vault | None) -> tuple[Digest, bytes]:
+class TakesLong(Exception):
+    """A value is large, and its reader has no time."""
+
+
+def read(
+    row: Sequence[Any], query: Query, vault: Vault | None, *, small: bool = False
+) -> tuple[Digest, bytes]:
     """A value from its row in `values`.
 
     Args:
         query: reads its chunks.
+
+    Raises:
+        TakesLong: it has chunks, and is wanted only if `small`.
     """
     name, coding, stored = row
     digest = Digest(name if vault is None else vault.open_name(name))
     if coding != CHUNKED:
         return digest, _opened(coding, stored, f"{digest}", vault)
+    if small:
+        raise TakesLong
     size = int.from_bytes(stored, "big")
     chunks = []
     for number in range(-(-size // CHUNK)):

@@ -265,6 +265,8 @@ class PostgresTransaction:
 class PostgresReader:
     """The reading connection. What was lost is connected anew."""
 
+    near = False
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.row = connection.row
@@ -286,11 +288,11 @@ class PostgresReader:
         except Exception as error:
             raise explain(error, self._connection.url, "read it") from error
 
-    def values(self, digests: Sequence[Digest]) -> Iterator[tuple[Digest, bytes]]:
+    def values(self, digests: Sequence[Digest], *, small: bool = False) -> Iterator[tuple[Digest, bytes]]:
         connection, vault = self._connection, self._connection.vault
         names = [digest if vault is None else vault.name(digest) for digest in digests]
         for row in connection.raw_rows(sql.GET_VALUES, {"digests": names}):
-            yield keeping.read(row, connection.raw_rows, vault)
+            yield keeping.read(row, connection.raw_rows, vault, small=small)
 
     def close(self) -> None:
         self._connection.close()

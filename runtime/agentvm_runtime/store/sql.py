@@ -26,11 +26,13 @@ from .checks import check_event, check_run
 from .collecting import collect
 from .durability import Durability
 from .group import GroupWriter, Pending, Row, Transaction, Work
-from .keeping import CHUNK
+from .keeping import CHUNK, TakesLong
 from .statements import Statement
 
 T = TypeVar("T")
 _FRESH_MAX = 1024
+_FEW = 4
+"""Values that may be read on the spot."""
 _ALL = 2**31 - 1
 
 
@@ -45,6 +47,11 @@ class Queries(Protocol):
 class Reader(Queries, Protocol):
     """A connection that only reads; used by one thread at a time."""
 
+    @property
+    def near(self) -> bool:
+        """Whether a row is found within some microseconds, as no server is asked."""
+        ...
+
     def read(self, work: Callable[[Reader], T]) -> T:
         """What the work gives. Raises StoreError where the database cannot be read."""
         ...
@@ -53,8 +60,8 @@ class Reader(Queries, Protocol):
         """All rows of a query."""
         ...
 
-    def values(self, digests: Sequence[Digest]) -> Iterator[tuple[Digest, bytes]]:
-        """Those that are there."""
+    def values(self, digests: Sequence[Digest], *, small: bool = False) -> Iterator[tuple[Digest, bytes]]:
+        """Those that are there. Raises TakesLong if only small ones are wanted and one is large."""
         ...
 
     def close(self) -> None: ...
@@ -230,7 +237,10 @@ class SqlStore:
         def work(reader: Reader) -> dict[Digest, bytes]:
             return dict(reader.values(digests))
 
-        found = await self._read(work, behind_writes=False)
+        if len(digests) <= _FEW:
+            found = await self._glance(lambda reader: dict(reader.values(digests, small=reader.near)), work)
+        else:
+            found = await self._read(work, behind_writes=False)
         # What an address names never changes: only what is missing can be on its way.
         if len(found) < len(set(digests)):
             found = await self._read(work)
@@ -241,7 +251,8 @@ class SqlStore:
         pending, entry = self._fresh.get(key, (None, None))
         if pending is None or pending.done:
             self._fresh.pop(key, None)
-            entry = await self._one(sql.GET_MEMO, {"key": key}, rows.memo_of, behind_writes=False)
+            row = await self._glance(lambda reader: reader.row(sql.GET_MEMO, {"key": key}))
+            entry = None if row is None else rows.memo_of(row)
         if entry is not None and entry.expires_at is not None and entry.expires_at <= self._clock():
             return None
         return entry
@@ -313,7 +324,7 @@ class SqlStore:
             return lease if leases.in_force(lease, self._now(reader)) else None
 
         # Who takes a lease waits until it is written: nothing on its way concerns the answer.
-        return await self._read(work, behind_writes=False)
+        return await self._glance(work)
 
     # -- how it is done ----------------------------------------------------------------
 
@@ -340,14 +351,34 @@ class SqlStore:
             await last.settled()
         return await anyio.to_thread.run_sync(self._read_now, work)
 
+    async def _glance(self, work: Callable[[Reader], T], otherwise: Callable[[Reader], T] | None = None) -> T:
+        """Read a row or few, not behind writes: on the spot where that takes less than changing threads.
+
+        Args:
+            otherwise: reads them where `work` found that they take long.
+        """
+        self._opened()
+        reader = self._reader
+        if reader is not None and reader.near and self._reading.acquire(blocking=False):
+            try:
+                return self._looked(reader, work)
+            except TakesLong:
+                pass
+            finally:
+                self._reading.release()
+        return await self._read(otherwise or work, behind_writes=False)
+
     def _read_now(self, work: Callable[[Reader], T]) -> T:
         with self._reading:
             if self._reader is None:
                 raise StoreError(f"{self._name}: it is closed; open it first")
-            try:
-                return self._reader.read(work)
-            except (ValueError, KeyError, TypeError) as error:
-                raise StoreError(
-                    f"{self._name}: a recorded row is damaged ({type(error).__name__}: {error}). "
-                    "What can be saved: agentvm doctor --store URL"
-                ) from error
+            return self._looked(self._reader, work)
+
+    def _looked(self, reader: Reader, work: Callable[[Reader], T]) -> T:
+        try:
+            return reader.read(work)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{self._name}: a recorded row is damaged ({type(error).__name__}: {error}). "
+                "What can be saved: agentvm doctor --store URL"
+            ) from error

@@ -145,6 +145,8 @@ class SqliteTransaction:
 class SqliteReader:
     """The reading connection."""
 
+    near = True
+
     def __init__(self, connection: sqlite3.Connection, path: Path, vault: Vault | None) -> None:
         self._vault = vault
         self._connection = connection
@@ -176,11 +178,11 @@ class SqliteReader:
     def _raw(self, statement: Statement, row: Row) -> Sequence[Any]:
         return self._connection.execute(statement.sqlite, row).fetchall()
 
-    def values(self, digests: Sequence[Digest]) -> Iterator[tuple[Digest, bytes]]:
+    def values(self, digests: Sequence[Digest], *, small: bool = False) -> Iterator[tuple[Digest, bytes]]:
         for digest in digests:
             name = digest if self._vault is None else self._vault.name(digest)
             for row in self._raw(sql.GET_VALUE, {"digest": name}):
-                yield keeping.read(row, self._raw, self._vault)
+                yield keeping.read(row, self._raw, self._vault, small=small)
 
     def close(self) -> None:
         self._connection.close()
