@@ -16,9 +16,12 @@ from typing import Any
 
 from .ir import UNBOUND, Kind, Node, base
 
-Evaluate = Callable[[Sequence[Any]], Any]
-"""Takes the operands' values. For a call node it returns `(callee, args, kwargs)`, otherwise
-a tuple of the results, or an awaitable of it (`traced`)."""
+Kept = dict[str, Any]
+"""The variables of a node's code when it has ended, be it by an exception."""
+
+Evaluate = Callable[[Sequence[Any], Kept], Any]
+"""Takes the operands' values, and where to put the variables of statements. For a call node it returns
+`(callee, args, kwargs)`, otherwise a tuple of the results, or an awaitable of it (`traced`)."""
 
 
 @dataclass(slots=True)
@@ -38,11 +41,11 @@ class Namespace:
         names = [base(each) for each in node.operands]
         usual = self._built(node, frozenset())
 
-        def evaluate(values: Sequence[Any]) -> Any:
+        def evaluate(values: Sequence[Any], kept: Kept) -> Any:
             if any(value is UNBOUND for value in values):
                 missing = frozenset(n for n, value in zip(names, values, strict=True) if value is UNBOUND)
-                return self._built(node, missing)(*(value for value in values if value is not UNBOUND))
-            return usual(*values)
+                return self._built(node, missing)(kept, *(value for value in values if value is not UNBOUND))
+            return usual(kept, *values)
 
         return evaluate
 
@@ -59,7 +62,7 @@ class Namespace:
     def _whole(self, node: Node) -> Evaluate:
         names = [base(each) for each in node.operands]
 
-        async def evaluate(values: Sequence[Any]) -> tuple[Any, ...]:
+        async def evaluate(values: Sequence[Any], kept: Kept) -> tuple[Any, ...]:
             return (await call_by_name(self.fn, dict(zip(names, values, strict=True))),)
 
         return evaluate
@@ -86,7 +89,8 @@ def _build(node: Node, namespace: Namespace, missing: frozenset[str]) -> Callabl
     names = [base(each) for each in node.operands if base(each) not in missing]
     parsed = ast.parse(node.code)
     if node.kind not in (Kind.PYTHON, Kind.TRACED):
-        return _function(names, [_call(parsed.body[0])], node, namespace, missing)
+        parts = _function(names, [_call(parsed.body[0])], node, namespace, missing)
+        return lambda kept, *values: parts(*values)
     function = _function([_KEPT, *names], _statements(parsed.body), node, namespace, missing)
     exits = bool(node.attrs.get("exits"))
     wanted = [base(each) for each in node.results[2 if exits else 0 :]]
@@ -95,12 +99,10 @@ def _build(node: Node, namespace: Namespace, missing: frozenset[str]) -> Callabl
         values = tuple(kept.get(each, UNBOUND) for each in wanted)
         return (*left, *values) if exits else values
 
-    def run(*values: Any) -> tuple[Any, ...]:
-        kept: dict[str, Any] = {}
+    def run(kept: Kept, *values: Any) -> tuple[Any, ...]:
         return results(kept, function(kept, *values))
 
-    async def run_traced(*values: Any) -> tuple[Any, ...]:
-        kept: dict[str, Any] = {}
+    async def run_traced(kept: Kept, *values: Any) -> tuple[Any, ...]:
         return results(kept, await function(kept, *values))
 
     return run_traced if node.kind is Kind.TRACED else run

@@ -98,8 +98,9 @@ class Node:
       result; the node's result is the list of them.
     - `try`: operands `(*fallbacks, *captures)`; regions `(body, *handlers)`, the body's params the
       captures, a handler's `(raised, *kept, *captures)`; `code` is the tuple of the exception
-      types handled. Attribute `kept` names what the body assigns, `versions` says for each node of
-      the body which values these names have before it; a name without one has its fallback.
+      types handled, attribute `names` what each handler calls the exception. Attribute `kept` names
+      what the body assigns: a handler gets it as it was where the body failed (see `before`), or its
+      fallback.
       With attribute `final` the second region is a `finally`: its params `(exit, value, *kept,
       *captures)` and the body's results `(exit, value, *kept)` say how the body was left.
     """
@@ -113,7 +114,11 @@ class Node:
     """Python source: statements (`python`, `traced`) or a call expression (calls)."""
     effect: Effect = Effect.PURE
     attrs: Mapping[str, Any] = field(default_factory=dict)
-    """JSON values."""
+    """JSON values.
+
+    Within the body of a `try`, `before` maps names to their values before this node, as far as
+    the node's own region gives or assigns them; other names are what they are around it.
+    """
     regions: tuple[Region, ...] = ()
     after: tuple[str, ...] = ()
     """Sites in the same region that must have succeeded before this node's effect starts."""

@@ -6,7 +6,7 @@ finds is a bug of ours, hence `InternalError`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from .errors import InternalError
 from .ir import CALLS, LITERALS, Kind, Module, Node, Program, Region
@@ -54,6 +54,10 @@ def _region_problems(region: Region, where: str) -> Iterator[str]:
         for operand in node.operands:
             if operand not in known:
                 yield f"{node.site} reads {operand} before it is defined"
+        names = node.attrs.get("before", {})
+        for value in names.values() if isinstance(names, Mapping) else [repr(names)]:
+            if value not in known:
+                yield f"{node.site} comes after {value}, which is not defined before it"
         for site in node.after:
             if site not in before:
                 yield f"{node.site} comes after {site}, which is not before it in its region"
@@ -90,10 +94,10 @@ def _try_problems(node: Node) -> Iterator[str]:
     if not node.regions:
         yield f"{node.site} has no body"
         return
+    if not node.attrs.get("final") and len(node.attrs.get("names", ())) != len(node.regions) - 1:
+        yield f"{node.site} does not name what its handlers handle"
     kept = len(node.attrs.get("kept", ()))
     captures = len(node.operands) - kept
-    if len(node.attrs.get("versions", ())) != len(node.regions[0].nodes):
-        yield f"{node.site} does not say which versions its nodes come after"
     for number, region in enumerate(node.regions):
         own = (2 if node.attrs.get("final") else 1) + kept
         expected = captures + (own if number else 0)

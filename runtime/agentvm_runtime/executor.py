@@ -12,14 +12,14 @@ dependence edges, in its own frame and in all frames around it.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import anyio
 
 from agentvm_compiler.calls import Agent, Effect, Tool
-from agentvm_compiler.codegen import Namespace
+from agentvm_compiler.codegen import Kept, Namespace
 from agentvm_compiler.compile import Compiled, compile_agent
 from agentvm_compiler.errors import InternalError
 from agentvm_compiler.frontend.callees import agent_of
@@ -93,6 +93,10 @@ class Frame:
         self._env.update((name, Slot()) for node in region.nodes for name in node.results)
         self._names = session.revision.names.get(program.program.name, {})
         self._index = {node.site: number for number, node in enumerate(region.nodes)}
+        self._halfway: dict[int, Mapping[str, Slot]] = {}
+        """Of nodes that failed: what they had made of the names until then."""
+        self.names: Mapping[str, Slot] = {}
+        """The names that the frame was given or assigned, as they were where it failed."""
         self.results = [self._env[each] for each in region.results]
         """Slots of the region's results; filled as the frame executes."""
 
@@ -109,7 +113,24 @@ class Frame:
             for index, node in enumerate(self.region.nodes):
                 self._when_ready(index, node)
             await self._group.before(len(self.region.nodes))
+        at = self._group.failed_at
+        if at is not None and at >= 0:
+            before = self.region.nodes[at].attrs.get("before", {})
+            here = {name: self._env[each] for name, each in before.items()}
+            self.names = {**here, **self._halfway.get(at, {})}
         self._group.raise_failure()
+
+    async def _within(self, index: int, frame: Frame, ended: str = "") -> None:
+        """Execute a frame that is part of a node: where it fails, the node has failed.
+
+        Args:
+            ended: a name that is not bound any more after the frame.
+        """
+        try:
+            await frame.execute()
+        except BaseException:
+            self._halfway[index] = {**frame.names, **({ended: _LITERALS["$unbound"]} if ended else {})}
+            raise
 
     async def reached(self, index: int, effect: Effect) -> None:
         """Wait until control has certainly come to a node, as far as the effect requires it."""
@@ -175,7 +196,7 @@ class Frame:
                 node = self.region.nodes[index]
                 try:
                     with pure(node.site):
-                        self._python(node)
+                        self._python(index, node)
                 except Halt as halt:
                     self._group.fail(-1, halt)
                 except BaseException as error:
@@ -196,7 +217,7 @@ class Frame:
                 if self.session.rehearsing:
                     await self.session.admit(self._code_work(node))
                 with tracing(self._tracer(node)):
-                    self._python(node)
+                    self._python(index, node)
             case Kind.TRACED:
                 await self._traced(index, node)
             case Kind.BRANCH:
@@ -231,13 +252,18 @@ class Frame:
         for name, value in zip(node.results, results, strict=True):
             self._env[name].set(value)
 
-    def _python(self, node: Node) -> None:
+    def _python(self, index: int, node: Node) -> None:
         """Run plain Python, or take its results from the journal."""
         work = self._code_work(node)
         results = self._replayed(node, work)
         if results is None:
             started = time.time()
-            results = self.namespace.evaluator(node)(self._inputs(node))
+            evaluate, inputs, kept = self.namespace.evaluator(node), self._inputs(node), Kept()
+            try:
+                results = evaluate(inputs, kept)
+            except BaseException:
+                self._halfway[index] = _changed(node, kept)
+                raise
             self._keep(node, work, results, started)
         self._give(node, self._overridden(work, results))
 
@@ -251,8 +277,13 @@ class Frame:
         if found is None:
             started = time.time()
             tracer = self._tracer(node)
-            with tracing(tracer):
-                found = await self.namespace.evaluator(node)(self._inputs(node))
+            evaluate, inputs, kept = self.namespace.evaluator(node), self._inputs(node), Kept()
+            try:
+                with tracing(tracer):
+                    found = await evaluate(inputs, kept)
+            except BaseException:
+                self._halfway[index] = _changed(node, kept)
+                raise
             self._seen(node).times.append(tracer.calls)
             await self.session.accepted(self._keep(node, work, found, started))
         self._give(node, self._overridden(work, found))
@@ -293,7 +324,7 @@ class Frame:
     # -- calls -------------------------------------------------------------------------
 
     async def _call(self, index: int, node: Node) -> None:
-        callee, args, kwargs = self.namespace.evaluator(node)(self._inputs(node))
+        callee, args, kwargs = self.namespace.evaluator(node)(self._inputs(node), Kept())
         if node.kind is Kind.HUMAN or isinstance(callee, Tool):
             await self.reached(index, node.effect)
         # After all else it waits for: what is before it in the program may have to pass the same gates.
@@ -378,7 +409,7 @@ class Frame:
         frame = self._inner(region, captures, Owner(self, index), self.path)
         for result, name in zip(frame.results, node.results, strict=True):
             result.feed(self._env[name])
-        await frame.execute()
+        await self._within(index, frame)
 
     async def _try(self, index: int, node: Node) -> None:
         kept = node.attrs["kept"]
@@ -390,7 +421,7 @@ class Frame:
         raised: BaseException | None = None
         handler: int | None = 0
         try:
-            await body.execute()
+            await self._within(index, body)
         except BaseException as error:
             handler = self._handler(node, error)
             if handler is None:
@@ -398,22 +429,21 @@ class Frame:
             raised = error
         # Outside the `except`, which would become the context of what a handler raises.
         if raised is not None:
-            versions = node.attrs["versions"][body.failed_at]
-            seen = [
-                body.slot(versions[name]) if name in versions else fallback
-                for name, fallback in zip(kept, fallbacks, strict=True)
-            ]
+            names = self._halfway.pop(index)
+            seen = [names.get(name, fallback) for name, fallback in zip(kept, fallbacks, strict=True)]
             first = [_LITERALS["$none"], _LITERALS["$none"]] if final else [Slot(raised)]
             assert handler is not None
             frame = self._inner(node.regions[1 + handler], [*first, *seen, *captures], owner, self.path)
-            await _handling(raised, frame)
+            name = "" if final else node.attrs["names"][handler]
+            await _handling(raised, self._within(index, frame, name))
             if final and frame.results[0].value is None:
+                self._halfway[index] = _named(node.results[2:], frame.results[2:])
                 raise raised
         elif final:
             frame = self._inner(node.regions[1], [*body.results, *captures], owner, self.path)
-            await frame.execute()
-        for result, name in zip(frame.results, node.results, strict=True):
-            result.feed(self._env[name])  # one that is only passed on may still be on its way
+            await self._within(index, frame)
+        for result, wanted in zip(frame.results, node.results, strict=True):
+            result.feed(self._env[wanted])  # what it only passes on may still be on its way
 
     def _handler(self, node: Node, error: BaseException) -> int | None:
         """The first handler for an exception; None if there is none, or it is a signal to stop."""
@@ -426,17 +456,6 @@ class Frame:
                 return number
         return None
 
-    def slot(self, name: str) -> Slot:
-        """Where a value of this frame is or will be."""
-        return self._env[name]
-
-    @property
-    def failed_at(self) -> int:
-        """Position of the node that ended the frame with an exception."""
-        at = self._group.failed_at
-        assert at is not None
-        return at
-
     async def _loop(self, index: int, node: Node) -> None:
         iterable, *slots = (self._env[each] for each in node.operands)
         count = node.attrs["carried"]
@@ -445,6 +464,7 @@ class Frame:
         may_leave = region.results[0] != "$none"
         items = None if iterable.value is None else iter(iterable.value)
         left: tuple[Any, Slot] = (None, _LITERALS["$none"])
+        frames: dict[int, Frame] = {}
         room = anyio.Semaphore(WINDOW)
         async with anyio.create_task_group() as tasks:
             group = OrderedGroup(tasks)
@@ -462,7 +482,7 @@ class Frame:
                     region, [Slot(item), *carried, *captures], owner, f"{self._path(node)}[{number}]"
                 )
                 await room.acquire()
-                group.start(number, partial(_release_after, room, frame))
+                group.start(number, partial(_iterate, room, frames, number, frame))
                 carried = frame.results[2:]
                 number += 1
                 if may_leave:
@@ -481,6 +501,10 @@ class Frame:
                 self._give_exit(node, left[0], left[1])
             self._seen(node).times.append(number)
             await group.before(number)
+        if group.failed_at in frames:
+            self._halfway[index] = frames[group.failed_at].names
+        elif group.failed_at is not None:  # no item could be had: the names are what the last iteration left
+            self._halfway[index] = _named(node.results[2:], carried)
         group.raise_failure()
 
     def _give_exit(self, node: Node, reason: str | None, value: Slot) -> None:
@@ -512,7 +536,7 @@ class Frame:
                 group.fail(len(values), failure)
             await group.before(len(frames))
         group.raise_failure()
-        self._give(node, [[frame.results[0].value for frame in frames]])
+        self._give(node, [[await frame.results[0].wait() for frame in frames]])
 
 
 def _taken(items: Iterable[Any]) -> tuple[list[Any], Exception | None]:
@@ -589,10 +613,10 @@ async def run_program(
     return frame.results[0].value
 
 
-async def _handling(error: BaseException, frame: Frame) -> None:
-    """Execute a handler; what it raises has the handled exception as context, as in Python."""
+async def _handling(error: BaseException, handler: Awaitable[None]) -> None:
+    """Wait for a handler; what it raises has the handled exception as context, as in Python."""
     try:
-        await frame.execute()
+        await handler
     except BaseException as another:
         if another is not error and another.__context__ is None:
             BaseException.__setattr__(another, "__context__", error)  # its class may refuse assignments
@@ -604,6 +628,27 @@ async def _release_after(room: anyio.Semaphore, frame: Frame) -> None:
         await frame.execute()
     finally:
         room.release()
+
+
+async def _iterate(room: anyio.Semaphore, frames: dict[int, Frame], number: int, frame: Frame) -> None:
+    """Execute an iteration, which is among the frames while it goes on and if it fails."""
+    frames[number] = frame
+    await _release_after(room, frame)
+    del frames[number]
+
+
+def _named(values: Sequence[str], slots: Sequence[Slot]) -> dict[str, Slot]:
+    """The slots by the names that the values have in source code."""
+    return {base(each): slot for each, slot in zip(values, slots, strict=True)}
+
+
+def _changed(node: Node, kept: Kept) -> dict[str, Slot]:
+    """What the node's code, which raised, had made of the names it assigns or changes."""
+    if not kept:  # it did not begin
+        return {}
+    given = {base(each) for each in node.operands}
+    names = [name for name in map(base, node.results) if name in kept or name in given]
+    return {name: Slot(kept.get(name, UNBOUND)) for name in names}
 
 
 async def _first(wanted: Slot, failure: Slot) -> Any:

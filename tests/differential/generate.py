@@ -196,6 +196,17 @@ boxes[-1].items.append({str}); boxes.append(box); rows = [x.items for x in boxes
 ys.append(await llm({str})); boxes[0].items = rows[0]; rows[0] = ys; boxes.reverse()
 box.items.append(await llm({str})); xs = xs if ({cond}) else ys; d[a] = len(rows[0])
 """
+FAILING = """
+n = 1 // m; a = xs[n]; m = int(a); n, m = m, int(b); await risky(n); n = await risky({int}); raise Odd(n)
+b = await llm(a[n]); a, n = b, 1 // (n % 2); m = (n := n + 1) // (m % 2); xs.extend(x[n] for x in ys)
+a = xs[n] = {str}; del b; a, xs[5] = b, a; d[a] = d[b] = 1 // n; for m in range(3): n = 6 // (2 - m)
+while n: a, n = xs[n - 1], n - 1; n = await double(m) + await risky(n); ys = [str(6 // len(x)) for x in xs]
+(a := b) and await put_odd(n); b = a if (n := await double(n)) > 3 else a[9]; assert (m := {int}), a
+xs.append(a[n]); ys.insert(0, await ask(b[m])); m = n = await put_odd(n); a = b = xs[await double(n)]
+"""
+"""What often raises, some of it having assigned something."""
+SHOWN = ["n", "m", "a", "b", "xs[-2:]", "ys[-2:]", "sorted(d)", "len(xs)", "box.size"]
+"""What a handler writes down of what it finds."""
 WILD = re.compile(r"stream|opened|box\.a|lambda|suppress|def ")
 """What the compiler often traces, or traces the function for."""
 ALIASING = re.compile(r"^[xy]s$|[xy]s = ([xy]s|\{list\})$|pair|push|child| is |box|rows")
@@ -234,6 +245,7 @@ class Generator:
         self._draw = draw
         self._loops = 0
         self._handlers = 0
+        self._tries = 0
         self._without = self._pick(
             [
                 (IN_PLACE, ALIASING, WILD, METHODS),
@@ -319,8 +331,10 @@ class Generator:
             self._kept,
         ]
         roll = self._draw(100)
-        if depth < 3 and roll >= 54 + 10 * depth:
+        if depth < 3 and roll >= 54 + (6 if self._tries else 10) * depth:
             return self._pick(compound)(depth + 1)
+        if self._tries and 25 <= roll < 40:
+            return [self._fill(self._pick(self._allowed(_choices(FAILING))), 1)]
         if 50 <= roll < 54:
             return self._leaving(f"return {self._fill(self._pick(['{list}', '{str}', '{int}']), 1)}")
         if 47 <= roll < 50:
@@ -361,6 +375,7 @@ class Generator:
             "for xs, box in zip(rows[:3], [*boxes]):",
             "async for b in stream({str}):",
             "for b, a in zip(xs[:3], ({list})):",
+            "for m in map(int, [*'12', {str}]):",
         ]
         self._loops += 1
         lines = [self._fill(self._pick(self._allowed(heads)), 1), *self._inner(depth)]
@@ -384,10 +399,12 @@ class Generator:
         return lines + self._else(depth, 25)
 
     def _try(self, depth: int) -> list[str]:
+        self._tries += 1
         lines = ["try:", *self._inner(depth)]
+        self._tries -= 1
         kinds = [
-            "ValueError",
             "Exception",
+            "ValueError",
             "(KeyError, LookupError)",
             "Odd",
             "(TypeError, UnboundLocalError)",
@@ -395,15 +412,22 @@ class Generator:
         handlers = self._draw(3)
         self._handlers += 1
         for _ in range(handlers):
-            lines += [f"except {self._pick(kinds)} as error:", *self._inner(depth)]
+            lines += [f"except {self._pick(kinds)} as error:", *self._witness(), *self._inner(depth)]
             if self._chance(20):
                 lines.append(f"    raise {self._raised()}")
         self._handlers -= 1
         if handlers:
             lines += self._else(depth, 25)
         if not handlers or self._chance(35):
-            lines += ["finally:", *self._inner(depth)]
+            lines += ["finally:", *self._witness(), *self._inner(depth)]
         return lines
+
+    def _witness(self) -> list[str]:
+        """Writes down what some names are."""
+        if not self._chance(60):
+            return []
+        shown = self._allowed(SHOWN)
+        return [f"    await put(f'{''.join(f'{{{self._pick(shown)}}} ' for _ in range(2))}')"]
 
     def _match(self, depth: int) -> list[str]:
         subjects = {

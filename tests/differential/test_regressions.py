@@ -332,3 +332,66 @@ async def passed_through(words: list[str], number: int) -> int:
 async def test_a_try_passes_on_what_is_still_being_computed():
     """What only a handler assigns need not be there when the body is done."""
     await assert_as_plain(passed_through, ["a", "b"], 4)
+
+
+@agent
+async def passes_on_in_try(words: list[str]) -> list[str]:
+    last = "none"
+    for word in words:
+        last = await llm(f"{last} {word}")
+    try:
+        other = await llm("x")
+    except ValueError:
+        last = "failed"
+    return [last, other]
+
+
+@agent
+async def passes_on_in_map(words: list[str]) -> list[str]:
+    last = "none"
+    for word in words:
+        last = await llm(f"{last} {word}")
+    return [last if await llm(word) else "none" for word in words]
+
+
+async def test_a_region_may_pass_on_what_is_still_on_its_way():
+    """A `try` or map that is done gives what it only captured when that is there."""
+    for seed in range(5):
+        await assert_as_plain(passes_on_in_try, ["a", "b", "c"], seed=seed)
+        await assert_as_plain(passes_on_in_map, ["a", "b", "c"], seed=seed)
+
+
+@tool(effect="read")
+async def refuses(text: str) -> str:
+    if text == "b":
+        raise ValueError(text)
+    return text
+
+
+@agent
+async def ends_a_name(words: list[str]) -> str:
+    kept: object = ["first"]
+    for word in words:
+        for each in kept:  # type: ignore[attr-defined]
+            await write(each + word)
+        try:
+            await refuses(word)
+        except ValueError as kept:
+            await llm("failed")
+    return "none"
+
+
+@agent
+async def returns_a_deleted_name(words: list[str]) -> str:
+    kept = "first"
+    for word in words:
+        if await llm(word) == "b":
+            return kept
+        del kept
+    return "none"
+
+
+async def test_a_name_that_an_iteration_ends_is_unbound_in_the_next():
+    """A name that is deleted, or is an exception's, raises what Python raises when it is read again."""
+    await assert_as_plain(ends_a_name, ["a", "b", "c"])
+    await assert_as_plain(returns_a_deleted_name, ["a", "b"])

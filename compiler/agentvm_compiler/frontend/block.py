@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from agentvm_compiler.calls import Effect, joined
-from agentvm_compiler.ir import LITERALS, Node, Region
+from agentvm_compiler.ir import LITERALS, Node, Region, base
 
 
 class Names:
@@ -47,17 +46,17 @@ class Block:
     around; the same SSA name then stands for the region's parameter.
     """
 
-    def __init__(self, names: Names, parent: Block | None = None) -> None:
+    def __init__(self, names: Names, parent: Block | None = None, *, guarded: bool | None = None) -> None:
         self.names = names
         self.parent = parent
+        self.guarded: bool = (parent is not None and parent.guarded) if guarded is None else guarded
+        """Whether a `try` around may ask what the names were where the block failed."""
         self.nodes: list[Node] = []
         self.captures: dict[str, None] = {}
         self.written: dict[str, None] = {}
         """Names assigned in this block, in order of the first assignment."""
-        self._assigned: list[tuple[str, str]] = []
-        """Names and the versions they were assigned, in order."""
-        self._assigned_before: list[int] = []
-        """For each node: how many assignments there were when it was added."""
+        self.before: dict[str, str] = {}
+        """The names given to or assigned in this block, as they are before the node that is next."""
         self._env: dict[str, str] = {}
 
     def read(self, name: str) -> str | None:
@@ -83,16 +82,14 @@ class Block:
 
     def bind(self, name: str) -> str:
         """A new version of a name that is given to the block, not assigned by it."""
-        value = self.names.fresh(name)
-        self._env[name] = value
-        return value
+        self._env[name] = self.before[name] = self.names.fresh(name)
+        return self._env[name]
 
     def write(self, name: str) -> str:
-        """A new version of a name that the block assigns."""
+        """A new version of a name that the block assigns, by the node that is next."""
         self.written[name] = None
-        value = self.bind(name)
-        self._assigned.append((name, value))
-        return value
+        self._env[name] = self.names.fresh(name)
+        return self._env[name]
 
     @property
     def effect(self) -> Effect:
@@ -102,34 +99,26 @@ class Block:
     def unbind(self, name: str) -> None:
         """From here on the name has no value."""
         self.written[name] = None
-        self._env[name] = "$unbound"
-        self._assigned.append((name, "$unbound"))
+        self._env[name] = self.before[name] = "$unbound"
 
     def add(self, node: Node) -> None:
         """Add a node; what it assigns has been written before."""
         self.nodes.append(node)
-        self._assigned_before.append(len(self._assigned))
-
-    def versions(self, names: Iterable[str]) -> list[dict[str, str]]:
-        """For each node: those of the names that the block assigned before it, with their versions there."""
-        wanted = dict.fromkeys(names)
-        found: list[dict[str, str]] = []
-        latest: dict[str, str] = {}
-        done = 0
-        for count in [0, *self._assigned_before[:-1]] if self.nodes else []:
-            latest.update(each for each in self._assigned[done:count] if each[0] in wanted)
-            done = count
-            found.append({name: latest[name] for name in wanted if name in latest})
-        return found
+        self.before.update((base(each), each) for each in node.results)
 
     def state(self) -> tuple[object, ...]:
         """What `restore` needs to undo everything from here on."""
-        counts = (len(self.nodes), len(self._assigned))
-        return (counts, dict(self.captures), dict(self.written), dict(self._env))
+        return (
+            len(self.nodes),
+            dict(self.captures),
+            dict(self.written),
+            dict(self._env),
+            dict(self.before),
+        )
 
     def restore(self, state: tuple[Any, ...]) -> None:
-        (nodes, assigned), self.captures, self.written, self._env = state
-        del self.nodes[nodes:], self._assigned_before[nodes:], self._assigned[assigned:]
+        count, self.captures, self.written, self._env, self.before = state
+        del self.nodes[count:]
 
     def region(self, params: tuple[str, ...], results: tuple[str, ...]) -> Region:
         return Region(params, tuple(self.nodes), results)

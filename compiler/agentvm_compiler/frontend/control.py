@@ -226,13 +226,14 @@ def _loop(
     before = tuple(block.read(each) or "$unbound" for each in carried)
     body = Block(lowering.names, block)
     versions = tuple(body.bind(each) for each in carried)
+    ended = {name for each in inside for name in lowering.tree.ended(each)}
     lowering.unsure.update(
         version
-        for version, early in zip(versions, before, strict=True)
-        if early == "$unbound" or early in lowering.unsure
+        for name, version, early in zip(carried, versions, before, strict=True)
+        if early == "$unbound" or early in lowering.unsure or name in ended
     )
     if isinstance(target, ast.Name):
-        item = body.write(target.id)
+        item = body.bind(target.id)
     else:
         item = body.bind(lowering.own("item"))
         if target is not None:
@@ -243,9 +244,9 @@ def _loop(
     captures = tuple(body.captures)
     names = tuple(block.write(each) for each in [lowering.own("exit"), lowering.own("value"), *carried])
     lowering.unsure.update(
-        name
-        for name, early, late in zip(names[2:], before, given, strict=True)
-        if early == "$unbound" or early in lowering.unsure or late == "$unbound"
+        result
+        for name, result, early in zip(carried, names[2:], before, strict=True)
+        if early == "$unbound" or early in lowering.unsure or name in ended
     )
     lowering.add(
         block,

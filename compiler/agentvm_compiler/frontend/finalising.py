@@ -15,25 +15,19 @@ from agentvm_compiler.ir import Kind
 
 from .block import Block, Exit
 from .control import branch
-from .handling import check_partial
 
 if TYPE_CHECKING:
     from .lower import Lowering
 
 
 def lower_finally(lowering: Lowering, statement: ast.Try, block: Block) -> Exit | None:
-    """Lower a `try` with `finally`, its handlers included.
-
-    Raises:
-        Unsupported: an exception may leave a name half-way that matters later.
-    """
+    """Lower a `try` with `finally`, its handlers included."""
     guarded: list[ast.stmt] = list(statement.body)
     if statement.handlers:
         inner = ast.Try(statement.body, statement.handlers, statement.orelse, [])
         guarded = [ast.copy_location(inner, statement)]
-    body = Block(lowering.names, block)
+    body = Block(lowering.names, block, guarded=True)
     end = lowering.block(guarded, body)
-    check_partial(lowering, statement, guarded)
     kept = [name for name in body.written if not lowering.is_own(name)]
     fallbacks = [block.read(name) or "$unbound" for name in kept]
     final = Block(lowering.names, block)
@@ -55,11 +49,7 @@ def lower_finally(lowering: Lowering, statement: ast.Try, block: Block) -> Exit 
         (*fallbacks, *captures),
         names,
         effect=joined((body.effect, final.effect)),
-        attrs={
-            "final": True,
-            "kept": kept,
-            "versions": body.versions(kept),
-        },
+        attrs={"final": True, "kept": kept},
         regions=(
             body.region(captures, body_results),
             final.region((*left, *versions, *captures), results),

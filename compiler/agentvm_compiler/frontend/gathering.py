@@ -173,7 +173,7 @@ def caught(hoisting: Hoisting, node: Caught) -> ast.expr:
         (block.write(name),),
         ast.Expr(ast.Tuple([ast.Name("BaseException", ast.Load())], ast.Load())),
         effect=body.effect,
-        attrs={"kept": [], "versions": [{} for _ in body.nodes]},
+        attrs={"kept": [], "names": [""]},
         regions=(
             body.region(captures, (results[0],)),
             handler.region((raised, *captures), (results[1],)),

@@ -1,18 +1,14 @@
 """Lowering of `try ... except ... else`.
 
 The body is one region and each handler another. A handler begins where the body
-failed, so it must see the names as they were there: a `try` node knows, for each
-node of its body, the versions of the names assigned before it. Where a node may
-fail half-way through assigning or changing a name that matters later, that would
-not be exact, and the statement is traced.
+failed, so it must see the names as they were there: each node of the body, and of
+the regions in it, has the versions of the names before it as attribute `before`.
 """
 
 from __future__ import annotations
 
 import ast
 import copy
-from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from agentvm_compiler.calls import joined
@@ -21,16 +17,10 @@ from agentvm_compiler.ir import Kind
 from .block import Block, Exit
 from .control import branch
 from .decide import Unsupported
-from .kinds import certainly
 from .scope import UNKNOWN, Scope
 
 if TYPE_CHECKING:
     from .lower import Lowering
-
-ATOMIC_METHODS = frozenset(
-    ("append", "add", "pop", "insert", "remove", "discard", "clear", "setdefault", "popitem", "reverse")
-)
-"""Methods of builtin containers that change them wholly or, if they raise, not at all."""
 
 LOOKS_AT_EXCEPTIONS = frozenset(("traceback", "sys", "logging", "warnings", "contextlib"))
 """Modules whose functions may ask which exception is being handled."""
@@ -43,9 +33,8 @@ def lower_try(lowering: Lowering, statement: ast.Try, block: Block) -> Exit | No
         Unsupported: it cannot be lowered exactly.
     """
     _check_handlers(statement, lowering.scope)
-    body = Block(lowering.names, block)
+    body = Block(lowering.names, block, guarded=True)
     ends = [lowering.block(statement.body, body)]
-    check_partial(lowering, statement, statement.body)
     kept = [name for name in body.written if not lowering.is_own(name)]
     fallbacks = [block.read(name) or "$unbound" for name in kept]
     handlers = []
@@ -112,10 +101,7 @@ def _assemble(
         names,
         _handler_types(statement),
         effect=joined(side.effect for side in sides),
-        attrs={
-            "kept": kept,
-            "versions": body.versions(kept),
-        },
+        attrs={"kept": kept, "names": [each.name or "" for each in statement.handlers]},
         regions=tuple(regions),
         place=statement,
     )
@@ -177,59 +163,3 @@ def _check_handlers(statement: ast.Try, scope: Scope) -> None:
 
 def _is_builtin(each: ast.expr, scope: Scope) -> bool:
     return isinstance(each, ast.Name) and isinstance(scope.lookup(each.id), type)
-
-
-def check_partial(lowering: Lowering, statement: ast.Try, statements: list[ast.stmt]) -> None:
-    """Refuse a body in which a node may fail having assigned or changed part of what matters later."""
-    partly = list(_partly(lowering, statements))
-    if not partly:
-        return
-    tree = lowering.tree
-    inside = Counter(name for each in statements for _, name in tree.reads.within(each))
-    looped = statement in tree and lowering.loops.around(tree.span(statement)[0]) is not None
-    early = _read_first(lowering, statements) if looped else set()
-    for name in partly:
-        if name in early or lowering.read_counts[name] > inside[name]:
-            raise Unsupported(
-                statement,
-                f"an exception may leave `{name}` half-way",
-                f"assign `{name}` after what may raise",
-            )
-
-
-def _read_first(lowering: Lowering, statements: list[ast.stmt]) -> set[str]:
-    """Names that the statements may read before they assign them."""
-    read: set[str] = set()
-    assigned: set[str] = set()
-    for each in statements:
-        read |= set(lowering.tree.loaded(each)) - assigned
-        if isinstance(each, ast.Assign | ast.AnnAssign):
-            assigned |= set(lowering.tree.stored(each))
-    return read
-
-
-def _partly(lowering: Lowering, statements: list[ast.stmt]) -> Iterator[str]:
-    """Names that one node of the body may leave half-way."""
-    for each in statements:
-        simple = isinstance(
-            each, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr | ast.Return | ast.Raise
-        )
-        if not simple or lowering.tree.within(each, ast.NamedExpr):
-            if not isinstance(each, ast.Pass):
-                yield from lowering.tree.stored(each)
-                yield from lowering.marks.mutated_in(each)
-        elif not _atomic(lowering, each):
-            yield from lowering.marks.mutated_in(each)
-
-
-def _atomic(lowering: Lowering, statement: ast.stmt) -> bool:
-    """Whether the one change the statement makes is made wholly or not at all."""
-    kinds = (list, dict, set)
-    match statement:
-        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name() as owner, attr=method))):
-            return method in ATOMIC_METHODS and certainly(lowering.analysis.types.of(owner)) in kinds
-        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name() as owner))):
-            return False
-        case ast.Assign(targets=[ast.Subscript(value=ast.Name() as owner)]):
-            return certainly(lowering.analysis.types.of(owner)) in kinds
-    return not lowering.marks.mutated_in(statement)

@@ -37,7 +37,6 @@ from .hoist import hoist
 from .kinds import element, is_immutable
 from .source import source_of
 from .targets import assign_to_awaiting, augmented, replaced, targets
-from .tree import Outermost
 
 EffectOf = Callable[[Agent], Effect]
 """The effect of a whole agent."""
@@ -97,11 +96,6 @@ class Lowering:
     def read_counts(self) -> Counter[str]:
         """How often each name is read in the function."""
         return Counter(name for _, name in self.tree.reads.all)
-
-    @functools.cached_property
-    def loops(self) -> Outermost:
-        """The loops that are in no other."""
-        return Outermost(self.tree, self.tree.every(ast.For, ast.While, ast.AsyncFor))
 
     def program(self, name: str) -> Program:
         """Lower the whole function."""
@@ -250,11 +244,11 @@ class Lowering:
         results = tuple(
             block.write(each) for each in ([self.own("exit"), self.own("value")] if exits else [])
         )
-        deletes = any(isinstance(each.ctx, ast.Del) for each in self.tree.within(statement, ast.Name))
+        ended = set(self.tree.ended(statement))
         unsure = [
             each
             for each in stored
-            if deletes or not ((sure and each in assigned) or self.is_bound(each, block))
+            if each in ended or not ((sure and each in assigned) or self.is_bound(each, block))
         ]
         results += tuple(block.write(each) for each in stored)
         self.unsure.update(value for each in unsure if (value := block.read(each)))
@@ -352,6 +346,9 @@ class Lowering:
         regions: tuple[Region, ...] = (),
         place: ast.AST | None = None,
     ) -> None:
+        if block.guarded:
+            before = {name: value for name, value in block.before.items() if not self.is_own(name)}
+            attrs = {**(attrs or {}), **({"before": before} if before else {})}
         code = ast.unparse(tree) if tree is not None else ""
         used = used_objects(tree, self.scope) if tree is not None else {}
         block.add(
@@ -432,7 +429,7 @@ class Lowering:
         self, items: str, target: ast.expr, element: ast.expr, name: str, block: Block, place: ast.AST
     ) -> None:
         """Add `name = [element for target in items]`, all elements side by side."""
-        body = Block(self.names, block)
+        body = Block(self.names, block, guarded=False)  # the names in it end with it
         target = copy.deepcopy(target)  # in its comprehension it binds no names of the function, here it does
         targets = set(self.tree.stored(target))
         if isinstance(target, ast.Name):

@@ -203,6 +203,11 @@ class Tree:
         for each in children(node):
             self._load(each, depth + 1, found)
 
+    def ended(self, node: ast.AST) -> list[str]:
+        """Names that may have no value any more after the node: deleted, or those of handled exceptions."""
+        deleted = [each.id for each in self.within(node, ast.Name) if isinstance(each.ctx, ast.Del)]
+        return deleted + [each.name for each in self.within(node, ast.ExceptHandler) if each.name]
+
     def numbered(self, *types: type[N]) -> list[tuple[int, N]]:
         """All nodes of these types with their numbers, in source order."""
         return sorted(

@@ -66,7 +66,8 @@ def _key(node: Node) -> str:
     """What is equal for calls with the same answer; empty if answers may differ."""
     if node.effect is not Effect.PURE or not (node.kind is Kind.TOOL or _is_deterministic(node)):
         return ""
-    return canonical([node.code, node.code_hash, node.operands, dict(node.attrs)])
+    attrs = {key: value for key, value in node.attrs.items() if key != "before"}
+    return canonical([node.code, node.code_hash, node.operands, attrs])
 
 
 def _is_deterministic(node: Node) -> bool:
@@ -94,7 +95,7 @@ def _copied(node: Node, value: str) -> Node:
         kind=Kind.PYTHON,
         operands=(value,),
         code=code,
-        attrs={},
+        attrs={key: each for key, each in node.attrs.items() if key == "before"},
         code_hash=content_hash([code, {}, Kind.PYTHON.value]),
     )
 

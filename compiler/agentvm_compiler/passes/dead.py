@@ -1,12 +1,12 @@
 """Dead nodes: drop what nobody reads, where leaving it out cannot be told.
 
 A value is *live* if a node that stays, or the result of a region that is live
-itself, reads it. Of nodes whose results are not live only assignments of
-expressions that certainly evaluate go. Tools, agents, model calls and Python that
-may raise stay: if they fail, nothing after them may be written. Of regions go the
-branch results, carried values and captures that nobody reads. Nodes that run code
-keep all their results, since a journal knows these by number, and the body of a
-`try` all its nodes, since a handler may be waiting for what they raise.
+itself, reads it, or a handler may (`before`). Of nodes whose results are not live
+only assignments of expressions that certainly evaluate go. Tools, agents, model
+calls and Python that may raise stay: if they fail, nothing after them may be
+written. Of regions go the branch results, carried values and captures that nobody
+reads. Nodes that run code keep all their results, since a journal knows these by
+number.
 
 Verified module in, verified module out.
 """
@@ -112,6 +112,15 @@ def names_of(node: Node) -> dict[str, str]:
     return {base(each): each for each in node.operands}
 
 
+def _seen_by(node: Node, names: Set[str]) -> Node:
+    """The node with those of its `before` that are read."""
+    if "before" not in node.attrs:
+        return node
+    attrs = dict(node.attrs)
+    before = {name: value for name, value in attrs.pop("before").items() if name in names}
+    return changed(node, attrs={**attrs, **({"before": before} if before else {})})
+
+
 class _Sweep:
     """Goes through regions backwards, since readers come after what they read."""
 
@@ -119,44 +128,45 @@ class _Sweep:
         self.facts = facts
 
     def region(
-        self, region: Region, wanted: Iterable[int], seen: Set[str] | None = None
+        self, region: Region, wanted: Iterable[int], seen: Set[str] = frozenset()
     ) -> tuple[Region, set[str]]:
         """The region with those of its results, and what it reads from outside.
 
         Args:
-            seen: values that the handlers of this body may see; all its nodes stay.
+            seen: names that handlers around read, as they are where the region fails.
         """
         results = tuple(region.results[each] for each in wanted)
-        live = {*results, *(seen or ())}
+        live = set(results)
         nodes: list[Node] = []
         gone: set[str] = set()
         for node in reversed(region.nodes):
-            kept = self._node(node, live)
-            if seen is None and live.isdisjoint(kept.results) and self.facts.is_idle(kept):
+            kept = self._node(node, live, seen)
+            if live.isdisjoint(kept.results) and self.facts.is_idle(kept):
                 gone.add(kept.site)
                 continue
+            kept = _seen_by(kept, seen)
             nodes.append(kept)
-            live.update(kept.operands)
+            live.update(kept.operands, kept.attrs.get("before", {}).values())
         nodes.reverse()
         if gone:
             nodes = [changed(each, after=tuple(s for s in each.after if s not in gone)) for each in nodes]
         return changed(region, nodes=tuple(nodes), results=results), live.intersection(region.params)
 
-    def _node(self, node: Node, live: set[str]) -> Node:
+    def _node(self, node: Node, live: set[str], seen: Set[str]) -> Node:
         match node.kind:
             case Kind.BRANCH:
-                return self._branch(node, live)
+                return self._branch(node, live, seen)
             case Kind.LOOP:
-                return self._loop(node, live)
+                return self._loop(node, live, seen)
             case Kind.MAP:
                 return self._map(node, live)
             case Kind.TRY if not node.attrs.get("final"):  # a `finally` reads all that its body leaves
-                return self._try(node, live)
+                return self._try(node, live, seen)
         return node
 
-    def _branch(self, node: Node, live: set[str]) -> Node:
+    def _branch(self, node: Node, live: set[str], seen: Set[str]) -> Node:
         wanted = [number for number, each in enumerate(node.results) if each in live]
-        (then, read_then), (other, read_other) = (self.region(each, wanted) for each in node.regions)
+        (then, read_then), (other, read_other) = (self.region(each, wanted, seen) for each in node.regions)
         params = node.regions[0].params, node.regions[1].params
         kept = [
             number
@@ -172,14 +182,18 @@ class _Sweep:
             ),
         )
 
-    def _loop(self, node: Node, live: set[str]) -> Node:
+    def _loop(self, node: Node, live: set[str], seen: Set[str]) -> Node:
         body = node.regions[0]
         if node.results[1] not in live and body.results[1] != "$none":
             body = changed(body, results=(body.results[0], "$none", *body.results[2:]))
         count = node.attrs["carried"]
-        carried = {number for number in range(count) if node.results[2 + number] in live}
+        carried = {
+            number
+            for number, each in enumerate(node.results[2:])
+            if each in live or base(each) in seen  # the iterable may fail, too
+        }
         while True:
-            swept, read = self.region(body, [0, 1, *(2 + number for number in sorted(carried))])
+            swept, read = self.region(body, [0, 1, *(2 + number for number in sorted(carried))], seen)
             needed = {number for number in range(count) if body.params[1 + number] in read}
             if needed <= carried:
                 break
@@ -208,17 +222,12 @@ class _Sweep:
             regions=(changed(swept, params=(each.params[0], *(each.params[number] for number in kept))),),
         )
 
-    def _try(self, node: Node, live: set[str]) -> Node:
+    def _try(self, node: Node, live: set[str], seen: Set[str]) -> Node:
         wanted = [number for number, each in enumerate(node.results) if each in live]
         names: list[str] = node.attrs["kept"]
-        handlers = [self.region(each, wanted) for each in node.regions[1:]]
+        handlers = [self.region(each, wanted, seen) for each in node.regions[1:]]
         kept = [n for n in range(len(names)) if any(each.params[1 + n] in read for each, read in handlers)]
-        versions = [
-            {names[n]: each[names[n]] for n in kept if names[n] in each} for each in node.attrs["versions"]
-        ]
-        body, read_body = self.region(
-            node.regions[0], wanted, {value for each in versions for value in each.values()}
-        )
+        body, read_body = self.region(node.regions[0], wanted, seen | {names[n] for n in kept})
         captures = [
             n
             for n in range(len(body.params))
@@ -237,5 +246,5 @@ class _Sweep:
                     for each, _ in handlers
                 ),
             ),
-            attrs={**node.attrs, "kept": [names[n] for n in kept], "versions": versions},
+            attrs={**node.attrs, "kept": [names[n] for n in kept]},
         )

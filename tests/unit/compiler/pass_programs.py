@@ -47,6 +47,20 @@ async def handled(topic: str) -> str:
 
 
 @agent
+async def half_way(words: list[str]) -> str:
+    seen = tried = "none"
+    try:
+        for word in words:
+            seen = word  # read by the handler, if what follows fails
+            tried += word  # read by nobody
+            note = await llm(f"Note {word}")
+            await llm(f"Rate {note}")
+    except OSError:
+        return seen
+    return "done"
+
+
+@agent
 async def repeated(topic: str, hard: bool) -> list[object]:
     first = await llm(f"Name {topic}", temperature=0)
     again = await llm(f"Name {topic}", temperature=0)
@@ -82,7 +96,7 @@ async def prefixed(topics: list[str], paper: str) -> list[str]:
 
 
 AGENTS = {
-    "dead": (unread, handled),
+    "dead": (unread, handled, half_way),
     "common": (repeated,),
     "fold": (constant,),
     "prefix": (prefixed,),

@@ -105,6 +105,21 @@ async def guarded(where: str) -> str:
 
 
 @agent
+async def half_way(places: list[str]) -> str:
+    found = "none"
+    tried = 0
+    try:
+        for where in places:
+            tried += 1
+            if tried > 1:
+                found = await look(where)
+            await look(found)
+    except OSError as error:
+        found = f"{error} after {found}"
+    return found
+
+
+@agent
 async def aliased(topic: str) -> list[str]:
     notes = [topic]
     same = notes
@@ -129,6 +144,6 @@ async def changed_items(topics: list[str]) -> list[list[str]]:
 
 
 AGENTS = (
-    *(chain, tools, branch, loop, fold, until, mapped, gathered, calls_agents, guarded, aliased),
+    *(chain, tools, branch, loop, fold, until, mapped, gathered, calls_agents, guarded, half_way, aliased),
     *(kept_method, changed_items),
 )

@@ -29,6 +29,12 @@ def test_well_formed_ir_is_returned_unchanged():
 
 
 MALFORMED = {
+    "llm#1 comes after y.0, which is not defined before it": module(
+        llm("llm#1", (), "y.0", attrs={"callee": "agentvm:llm", "before": {"y": "y.0"}})
+    ),
+    "try#1 does not name what its handlers handle": module(
+        Node(Kind.TRY, "try#1", attrs={"kept": []}, regions=(Region(), Region(("e.0",))))
+    ),
     "site llm#1 stands twice": module(GOOD, llm("llm#1", ("x.0",), "z.0")),
     "2 results instead of one": module(GOOD, results=("x.0", "y.0")),
     "m:f: a parameter stands twice": module(params=("x.0", "x.0")),
