@@ -148,7 +148,7 @@ class _Replay:
         self.engine = engine
         self.describe = describe
         self.now = 0.0
-        self.scheduler = make(**_scheduler_arguments(engine))
+        self.scheduler = make(**scheduler_arguments(engine))
         self.scheduler.clock = lambda: EPOCH + self.now
         self.result = Replay(items=list(items))
         self._coming: list[tuple[float, int, Item, int]] = []
@@ -259,7 +259,7 @@ class _Replay:
         return ServedRequest(item.slo, self._calls[item.id], deadline, item.ttft, item.tbt)
 
 
-def _scheduler_arguments(engine: Engine) -> dict[str, Any]:
+def scheduler_arguments(engine: Engine) -> dict[str, Any]:
     """What vLLM would make its scheduler with, for a model that is nothing but a configuration."""
     from agentvm_serving.vllm.environment import prepare_imports
 
