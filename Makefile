@@ -44,11 +44,14 @@ lint: setup ## formatting, lint, types and layers
 check: lint ## lint, then the tests that need no engine
 	$(BIN)/python -m pytest -m "not engine and not gpu" $(ARGS)
 
-bench: setup ## measure start-up, compiling and the journal
+bench: setup ## measure start-up, compiling, the journal, forks and scheduling
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/compile.py
 	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/fork.py
+ifneq ($(ENGINE),none)
+	$(BIN)/python benchmarks/scheduling.py
+endif
 
 format: setup ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .
