@@ -22,7 +22,18 @@ from .durations import Duration, optional_seconds
 
 __all__ = ["RUN_OPTIONS", "agent", "current", "now", "random", "tool"]
 
-RUN_OPTIONS = ("budget", "deadline", "durability", "llm", "memo", "on_deadline", "run_id", "slo", "store")
+RUN_OPTIONS = (
+    "budget",
+    "concurrency",
+    "deadline",
+    "durability",
+    "llm",
+    "memo",
+    "on_deadline",
+    "run_id",
+    "slo",
+    "store",
+)
 """Option names of `vm.run` and `agentvm.run`; no agent parameter may have one."""
 
 A = TypeVar("A", bound=Callable[..., Coroutine[Any, Any, Any]])
@@ -79,6 +90,7 @@ def tool(
     ttl: Duration | None = None,
     timeout: Duration | None = None,
     retries: int | Retry = 0,
+    limit: int | None = None,
 ) -> Callable[[F], F]: ...
 def tool(
     fn: Callable[..., Any] | None = None,
@@ -90,6 +102,7 @@ def tool(
     ttl: Duration | None = None,
     timeout: Duration | None = None,
     retries: int | Retry = 0,
+    limit: int | None = None,
 ) -> Any:
     """Make a function a tool: a call to the outside world, run once and recorded.
 
@@ -101,6 +114,7 @@ def tool(
         ttl: how long other runs may reuse the result of a `read`.
         timeout: time for one attempt.
         retries: further attempts after an exception, or a `Retry(...)`: with pauses, and after which errors.
+        limit: how many calls may be under way at once in a process; others wait for their turn.
 
     Raises:
         ConfigError: not a function, or options that contradict each other.
@@ -128,6 +142,7 @@ def tool(
             ttl=optional_seconds(ttl, what=f"{label}: ttl"),
             timeout=optional_seconds(timeout, what=f"{label}: timeout"),
             retry=policy,
+            limit=positive(limit, f"{label}: limit"),
         )
 
     return decorate if fn is None else decorate(fn)
@@ -138,6 +153,13 @@ def deadline_policy(on_deadline: str, where: str = "") -> str:
     if on_deadline not in ("cancel", "best_effort"):
         raise ConfigError(f'{where}on_deadline={on_deadline!r}: use "cancel" or "best_effort".')
     return on_deadline
+
+
+def positive(number: int | None, what: str) -> int | None:
+    """Check a number of things at once. Raises ConfigError."""
+    if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
+        raise ConfigError(f"{what}={number!r}: a whole number of at least 1 is needed")
+    return number
 
 
 def _check_agent(function: Any) -> None:

@@ -62,7 +62,9 @@ class ScriptedLLM:
     def identity(self, model: str | None) -> str:
         return self._identity if model is None else f"{self._identity}/{model}"
 
-    async def complete(self, call: ModelCall, progress: Callable[[int], None] | None = None) -> ModelResult:
+    async def complete(
+        self, call: ModelCall, progress: Callable[[int, str], None] | None = None
+    ) -> ModelResult:
         sent_at = self._clock()
         number = len(self.calls)
         self.calls.append(call)
@@ -72,7 +74,7 @@ class ScriptedLLM:
         text = _text(answer, call)
         tokens = len(text.split())
         if progress is not None:
-            progress(tokens)
+            progress(tokens, text)
         finished_at = self._clock()
         return ModelResult(
             text=text,

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.abc
@@ -37,19 +37,22 @@ from agentvm_runtime.questions import Human, Question
 from agentvm_runtime.records import FORGETS, Event, EventKind, RunRecord, RunStatus
 from agentvm_runtime.rehearsal import Preview
 from agentvm_runtime.revision import MEMO, MODULE, code_of
+from agentvm_runtime.rooms import CONCURRENCY
 from agentvm_runtime.session import Session
 from agentvm_runtime.slots import Slot
+from agentvm_runtime.streams import Audience, Text
 from agentvm_runtime.values import digest, encode
 
 from .durations import Duration, optional_seconds
 from .inputs import validate_inputs
 from .loading import find_agent, require_agent
-from .sdk import deadline_policy
+from .sdk import deadline_policy, positive
 
 if TYPE_CHECKING:
     from agentvm_runtime.ports import ModelBackend, Store
 
 _ABSENT: Any = object()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +131,33 @@ class Run:
         return value
 
     async def events(self) -> AsyncIterator[Event]:
-        """Journal events from now on, as they are appended, until the run ends."""
-        if self._session is None or self._end.ready:
+        """Journal events from now on, as they are appended, until the run ends.
+
+        A reader that is far behind holds the run up, unless it has stopped reading.
+        """
+        if self._session is not None:
+            async for each in self._read(self._session.events):
+                yield each
+
+    async def texts(self) -> AsyncIterator[Text]:
+        """What models answer from now on, piece by piece as it comes, with the path of the call.
+
+        Of a typed answer it is the JSON text; a repaired one comes twice.
+        """
+        if self._session is not None:
+            async for each in self._read(self._session.texts):
+                yield each
+
+    async def _read(self, audience: Audience[T]) -> AsyncIterator[T]:
+        if self._end.ready:
             return
-        send, receive = anyio.create_memory_object_stream[Event](math.inf)
-        self._session.listeners.append(send.send_nowait)
-        self._end.then(send.close)
+        stream = audience.join()
+        self._end.then(stream.close)
         try:
-            async for event in receive:
-                yield event
+            async for each in stream.read():
+                yield each
         finally:
-            if send.send_nowait in self._session.listeners:
-                self._session.listeners.remove(send.send_nowait)
+            stream.close()
 
     async def cancel(self) -> None:
         """Stop the run for good. Idempotent; returns when it has stopped."""
@@ -249,13 +267,14 @@ class AgentVM:
         deadline: Duration | None = None,
         on_deadline: str | None = None,
         budget: Budget | None = None,
+        concurrency: int | None = None,
         run_id: str | None = None,
         memo: bool = True,
         **kwargs: Any,
     ) -> Any:
         """Start a run and wait for its result; see `start` and `Run.result`."""
         options: dict[str, Any] = {"deadline": deadline, "on_deadline": on_deadline, "budget": budget}
-        options |= {"run_id": run_id, "memo": memo}
+        options |= {"concurrency": concurrency, "run_id": run_id, "memo": memo}
         return await (await self.start(agent, *args, **options, **kwargs)).result()
 
     async def start(
@@ -266,6 +285,7 @@ class AgentVM:
         deadline: Duration | None = None,
         on_deadline: str | None = None,
         budget: Budget | None = None,
+        concurrency: int | None = None,
         run_id: str | None = None,
         memo: bool = True,
         **kwargs: Any,
@@ -277,6 +297,7 @@ class AgentVM:
             on_deadline: `cancel` the run when that is missed, or go on as `best_effort`; by default
                 what the agent says.
             budget: tokens, calls, seconds and cost it may use.
+            concurrency: how many of its calls may be under way at once.
             run_id: a name for the run; by default a new one.
             memo: whether it uses, and leaves, results that runs share.
 
@@ -291,6 +312,8 @@ class AgentVM:
         now = time.time()
         compiled = compile_agent(program)
         code, source = code_of(compiled)
+        most = positive(concurrency, "concurrency")
+        limited = {} if most is None else {CONCURRENCY: most}
         record = RunRecord(
             id=run_id or _new_id(now),
             agent=program.ref,
@@ -298,7 +321,7 @@ class AgentVM:
             inputs=digest(data),
             created_at=now,
             deadline_at=None if seconds is None else now + seconds,
-            meta={**self._meta(program, memo, on_deadline, budget), MODULE: code},
+            meta={**self._meta(program, memo, on_deadline, budget), MODULE: code, **limited},
         )
         await self.store.create_run(record, {record.inputs: data, code: source})
         return await self._begin(record, program)

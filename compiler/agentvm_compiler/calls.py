@@ -115,6 +115,8 @@ class Tool(_Callable):
     """Seconds."""
     retry: Retry = ONCE
     """More than one attempt for `pure`, `read` and idempotent tools only."""
+    limit: int | None = None
+    """How many calls may be under way at once in a process."""
     inline: bool = False
     """Run a synchronous function in the event loop, not in a thread."""
 

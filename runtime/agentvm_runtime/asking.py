@@ -19,6 +19,7 @@ from .limits import due
 from .profiling import place as place_name
 from .retrying import Attempts, attempt
 from .session import Outcome, Session, Work
+from .streams import Text
 from .structured import ask, schema_of
 
 
@@ -86,11 +87,12 @@ async def complete(session: Session, request: LlmRequest, place: Place, usage: U
     )
     counted = 0
 
-    def progress(tokens: int) -> None:
+    def progress(tokens: int, text: str) -> None:
         """Count tokens as they come; a repair attempt counts from the start again."""
         nonlocal counted
         session.progress.output_tokens += tokens - counted if tokens > counted else tokens
         counted = tokens
+        session.texts.tell(Text(place.path, text))
 
     async def once(one: ModelCall) -> ModelResult:
         nonlocal counted

@@ -7,11 +7,14 @@ backends live in the serving layer, the stores in `agentvm_runtime.store`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from agentvm_compiler.wire import ModelCall, ModelResult
 
 from .records import Collected, Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
+
+Progress: TypeAlias = Callable[[int, str], None]
+"""Called with the number of output tokens so far, and the text since the last time."""
 
 
 class ModelBackend(Protocol):
@@ -25,11 +28,11 @@ class ModelBackend(Protocol):
         """
         ...
 
-    async def complete(self, call: ModelCall, progress: Callable[[int], None] | None = None) -> ModelResult:
+    async def complete(self, call: ModelCall, progress: Progress | None = None) -> ModelResult:
         """Answer one call; starts the engine on the first.
 
         Args:
-            progress: called with the number of output tokens so far, as they come.
+            progress: called as output comes.
 
         Raises:
             BackendError: the backend could not answer (`transient` tells whether

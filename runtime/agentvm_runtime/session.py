@@ -13,6 +13,7 @@ import shlex
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
@@ -38,6 +39,8 @@ from .reasons import AGAIN, CHANGED_KEY, MISS, NO_MEMO, OWN, PASSED, WHY, WRITE,
 from .records import CHANGED, Digest, Event, EventKind, MemoEntry, RunRecord, Source
 from .restoring import Before, before, change, objects, redo
 from .revision import UNCHANGED, Revision
+from .rooms import CONCURRENCY, in_turn
+from .streams import Audience, Text
 from .values import copy_value, decode, digest, encode, key_digest
 
 
@@ -72,6 +75,8 @@ class Work:
     """Whether the result may depend on what was written before."""
     arguments: Any = None
     """What a traced region passed, which the callee may change in place."""
+    room: anyio.Semaphore | None = None
+    """Where it takes its turn, if only so many may be under way at once."""
     usage: Usage | None = None
     """Counts what its model calls take, until that is journaled."""
 
@@ -108,8 +113,12 @@ class Session:
         self.earlier = earlier or Observations()
         """What completed runs of the agent saw."""
         self.forecasts = Forecaster()
-        self.listeners: list[Callable[[Event], None]] = []
-        """Called with every event as it is appended."""
+        self.events: Audience[Event] = Audience()
+        """Are told every event as it is appended."""
+        self.texts: Audience[Text] = Audience()
+        """Are told what models answer, as it comes."""
+        concurrency = record.meta.get(CONCURRENCY)
+        self._room = None if concurrency is None else anyio.Semaphore(concurrency)
         self.history = History(journal)
         """The journal as it was opened; of what is appended, questions and started writes are added."""
         self.human = human
@@ -161,13 +170,8 @@ class Session:
         if self.lineage is not None:
             self._appended[event.path] = event
         if event.kind is not EventKind.ASKED:  # which is told when it is durable: somebody may answer at once
-            self.tell(event)
+            self.events.tell(event)
         return commit
-
-    def tell(self, event: Event) -> None:
-        """Let listeners know of an event."""
-        for each in self.listeners:
-            each(event)
 
     def replay(self, event: Event, work: Work | None = None) -> Any:
         """The recorded result. Raises the recorded exception if the work failed."""
@@ -219,11 +223,17 @@ class Session:
         if work.node in WAITING:
             return await self._execute(work, execute)
         with self.activity:
-            if work.write:
-                await self.durable(self.intend(work))
-            if self._is_shared(work):
-                return await self._perform_shared(work, execute)
-            return await self._execute(work, execute)
+            await self.events.room()
+            await self.texts.room()
+            rooms = [each for each in (self._room, work.room) if each is not None]
+            return await in_turn(rooms, partial(self._begin, work, execute))
+
+    async def _begin(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
+        if work.write:
+            await self.durable(self.intend(work))
+        if self._is_shared(work):
+            return await self._perform_shared(work, execute)
+        return await self._execute(work, execute)
 
     def _is_shared(self, work: Work) -> bool:
         """Whether the result may come from, and go to, other runs.

@@ -16,6 +16,7 @@ from agentvm_compiler.calls import Agent, CallContext, Effect, Tool, serving
 from .budgets import Usage
 from .keys import tool_key
 from .retrying import Attempts, attempt
+from .rooms import room_of
 from .session import Outcome, Session, Work
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def tool_work(
         traced=traced,
         arguments=(args, kwargs) if traced else None,
         usage=Usage(),
+        room=room_of(tool),
     )
 
 

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 from agentvm_compiler.wire import Usage
 
-Progress: TypeAlias = Callable[[int], None]
-"""Called with the number of output tokens so far."""
+Progress: TypeAlias = Callable[[int, str], None]
+"""Called with the number of output tokens so far, and the text since the last time."""
 
 
 class StreamedAnswer:
@@ -23,6 +23,8 @@ class StreamedAnswer:
         self.first_token_at: float | None = None
         self._progress = progress
         self._tokens = 0
+        self._told = 0
+        """Parts of the text that `progress` was given."""
 
     def take(self, chunk: Any) -> None:
         """Add one chunk of the stream."""
@@ -46,4 +48,5 @@ class StreamedAnswer:
             self._tokens += 1  # the best there is to know without usage: a chunk is at least a token
             self.usage = replace(self.usage, output_tokens=self._tokens)
         if self._progress is not None and self._tokens > before:
-            self._progress(self._tokens)
+            text, self._told = "".join(self.parts[self._told :]), len(self.parts)
+            self._progress(self._tokens, text)

@@ -45,7 +45,7 @@ def fresh(*names: str) -> list[str]:
 async def test_greedy_answer_is_right(engine):
     """A real model answers, with usage, timing and the identity of its weights."""
     seen: list[int] = []
-    result = await engine.complete(ask("What is the capital of France?"), seen.append)
+    result = await engine.complete(ask("What is the capital of France?"), lambda *told: seen.append(told[0]))
     assert result.text == "The capital of France is Paris."
     assert (result.finish_reason, result.model) == ("stop", engine.identity(None))
     assert result.usage.input_tokens > 0
@@ -118,7 +118,7 @@ class Occupied:
 
         async def hold() -> None:
             with scope:
-                await self._engine.complete(call, lambda _: started.set())
+                await self._engine.complete(call, lambda *_: started.set())
 
         self._group.start_soon(hold)
         await started.wait()

@@ -165,7 +165,7 @@ async def test_a_type_without_schema_is_refused_as_in_a_run():
 async def test_tokens_are_words_and_timing_is_the_clocks():
     """Usage and timing are exact, so tests can assert them."""
     clock = FakeClock(100.0)
-    seen: list[int] = []
+    seen: list[tuple[int, str]] = []
 
     def script(call):
         clock.advance(2.0)
@@ -174,9 +174,9 @@ async def test_tokens_are_words_and_timing_is_the_clocks():
     double = ScriptedLLM(script, clock=clock)
     with plain(llm=double):
         await llm("four words in here")
-    result = await double.complete(double.calls[0], seen.append)
+    result = await double.complete(double.calls[0], lambda *told: seen.append(told))
     assert (result.usage.input_tokens, result.usage.output_tokens) == (4, 3)
-    assert (result.timing.sent_at, result.timing.ttlt, seen) == (102.0, 2.0, [3])
+    assert (result.timing.sent_at, result.timing.ttlt, seen) == (102.0, 2.0, [(3, "one two three")])
 
 
 async def test_the_double_fits_the_backend_port():

@@ -52,18 +52,18 @@ async def test_request_carries_sampling_and_asks_for_usage(endpoint, reply):
 async def test_progress_counts_output_tokens(endpoint, reply):
     """Each chunk counts as a token where the endpoint gives no running usage."""
     endpoint.replies = [reply.answer("a", "b", "c")]
-    seen: list[int] = []
-    await endpoint.backend().complete(ask(), seen.append)
-    assert seen == [1, 2, 3]
+    seen: list[tuple[int, str]] = []
+    await endpoint.backend().complete(ask(), lambda *told: seen.append(told))
+    assert seen == [(1, "a"), (2, "b"), (3, "c")]
 
 
 async def test_progress_uses_running_usage(endpoint, reply):
     """A chunk of several tokens is counted as such where the endpoint says so."""
     events = [reply.chunk("ab", usage=(7, 4)), reply.chunk("c", "stop", usage=(7, 5)), "[DONE]"]
     endpoint.replies = [reply.Body(events)]
-    seen: list[int] = []
-    result = await endpoint.backend().complete(ask(), seen.append)
-    assert (seen, result.usage.output_tokens) == ([4, 5], 5)
+    seen: list[tuple[int, str]] = []
+    result = await endpoint.backend().complete(ask(), lambda *told: seen.append(told))
+    assert (seen, result.usage.output_tokens) == ([(4, "ab"), (5, "c")], 5)
 
 
 async def test_hints_travel_as_one_string(endpoint, reply):
@@ -234,7 +234,7 @@ async def test_cancelling_closes_the_stream(endpoint, reply):
     endpoint.replies = [body]
     backend = endpoint.backend()
     async with anyio.create_task_group() as group:
-        group.start_soon(backend.complete, ask(), lambda _: started.set())
+        group.start_soon(backend.complete, ask(), lambda *_: started.set())
         await started.wait()
         group.cancel_scope.cancel()
     assert body.closed
