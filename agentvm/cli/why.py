@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from agentvm_runtime.ports import Store
     from agentvm_runtime.records import Event, RunRecord
 
 
 async def why(store: Store, record: RunRecord, name: str) -> list[dict[str, Any]]:
-    """What is known of every node a name means: a path, a site, or a tool's or agent's name.
+    """What is known of every node a name means: a path, a site, a tool, an agent, or a variable.
 
     Raises:
         InputError: the run has none such.
@@ -22,11 +24,25 @@ async def why(store: Store, record: RunRecord, name: str) -> list[dict[str, Any]
     results = await results_of(store, record)
     wanted = [each for path, each in results.items() if _means(name, path)]
     if not wanted:
+        wanted = [results[path] for path in await _assigned(store, record, name, results) if path in results]
+    if not wanted:
         raise InputError(f"Run {record.id} has no node {name!r}. See its nodes: agentvm show {record.id}")
     own = {each.path for each in await store.events(record.id)}
     lineage = await lineage_of(store, record)
     origin = {} if lineage is None else lineage.origin
     return [_reason(each, own, origin, record) for each in wanted]
+
+
+async def _assigned(store: Store, record: RunRecord, name: str, paths: Iterable[str]) -> list[str]:
+    """The paths of the nodes that give a value to a variable."""
+    from agentvm_runtime.revision import MODULE, NAMES, module_of
+    from agentvm_runtime.targets import Places
+
+    module = await module_of(store, record.meta[MODULE]) if MODULE in record.meta else None
+    if module is None:
+        return []
+    found = Places(module, record.meta.get(NAMES, {})).called(name, list(paths))
+    return list(dict.fromkeys(each.path for each in found))
 
 
 def _means(name: str, path: str) -> bool:

@@ -102,6 +102,10 @@ def test_fork_show_and_diff(agentvm) -> None:
     assert tree[1].endswith("(set llm#3)  <-")
     assert document(agentvm("show", fork["run"], "--json"))["inherited"] == 3
 
+    assert (
+        document(agentvm("show", again["run"], "--why", "draft", "--json"))[0]["why"] == "given by the fork"
+    )
+
     found = document(agentvm("diff", first["run"], again["run"], "--json"))
     assert found["same"] == 1
     assert [(each["path"], each["how"]) for each in found["differences"]] == [
@@ -134,6 +138,7 @@ def test_shared_results_are_listed_shown_and_removed(agentvm) -> None:
     assert document(agentvm("memo", "show", entry["key"][:8], "--json"))["value"] == "<tell bees>"
     why = agentvm("show", second["run"], "--why", "llm").stdout
     assert f"llm#1\n  taken from {first['run']}/llm#1, which did the same work" in why
+    assert agentvm("show", first["run"], "--why", "nothing").returncode == 2
     why = agentvm("show", first["run"], "--why", "llm#1").stdout
     assert "executed: nothing was recorded under its key" in why
     assert agentvm("memo", "rm", entry["key"]).returncode == 0
