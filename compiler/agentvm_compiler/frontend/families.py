@@ -19,7 +19,7 @@ from __future__ import annotations
 import ast
 import collections
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Union, get_args, get_origin
 
 from agentvm_compiler.calls import Effect
@@ -122,28 +122,39 @@ class Families:
 
     def around(self, names: Iterable[str], given: Iterable[str]) -> set[str]:
         """Those of the given names that share something with the names, or with one that does."""
-        return self._grown(set(names), [each for each in given if each in self._parts], self._parts)
+        return self._grown(names, self._parts, set(given).__contains__)
 
     def _family(self, seen: list[str], mutation: Mutation) -> frozenset[str]:
         """All names to be copied together; if that cannot be, those that share what may be changed."""
         if not seen:
             return frozenset()
-        others = [name for name in self._parts if name not in seen and self._matters(name, mutation)]
-        family = frozenset(seen) | self._grown(set(seen), others, self._parts)
+        family = frozenset(seen) | self._grown(seen, self._parts, lambda each: self._matters(each, mutation))
         if self._identity or self._kept_together(family):
             return family
-        return frozenset(seen) | self._grown(set(seen), others, self._changeable)
+        return frozenset(seen) | self._grown(
+            seen, self._changeable, lambda each: self._matters(each, mutation)
+        )
 
-    def _grown(self, names: set[str], others: list[str], parts: Mapping[str, set[Obj]]) -> set[str]:
-        covered = set().union(*(parts.get(name, ()) for name in names))
+    def _grown(
+        self, names: Iterable[str], parts: Mapping[str, set[Obj]], counts: Callable[[str], bool]
+    ) -> set[str]:
+        """Those that count and share one of the parts with the names, or with one that does."""
+        asked = set(names)
         found: set[str] = set()
-        while True:
-            left = [name for name in others if name not in found]
-            more = [name for name in left if not covered.isdisjoint(parts[name])]
-            if not more:
-                return found
-            found.update(more)
-            covered.update(*(parts[name] for name in more))
+        covered: set[Obj] = set()
+        pending = [each for name in asked for each in parts.get(name, ())]
+        while pending:
+            part = pending.pop()
+            if part in covered:
+                continue
+            covered.add(part)
+            for name in self._reached_from.get(part, ()):
+                if name not in asked:
+                    asked.add(name)
+                    if counts(name):
+                        found.add(name)
+                        pending += parts[name]
+        return found
 
     def _kept_together(self, family: frozenset[str]) -> bool:
         """Whether copies of the names' values share what the values shared."""

@@ -250,10 +250,11 @@ class Outermost:
             span = tree.span(each)
             if not self._spans or span[0] >= self._spans[-1][1]:
                 self._spans.append(span)
+        self._starts = [first for first, _ in self._spans]
 
     def around(self, number: int) -> Span | None:
         """The span of the one around the node of the number."""
-        index = bisect_right(self._spans, number, key=lambda each: each[0]) - 1
+        index = bisect_right(self._starts, number) - 1
         return self._spans[index] if index >= 0 and number < self._spans[index][1] else None
 
 
