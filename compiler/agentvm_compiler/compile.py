@@ -12,6 +12,7 @@ from .codegen import Namespace
 from .explain import explain
 from .frontend.alias import Analysis
 from .frontend.fingerprint import fingerprint
+from .frontend.groups import without_groups
 from .frontend.kept import without_kept
 from .frontend.lifted import with_lifted
 from .frontend.lower import Decision, Lowering
@@ -120,7 +121,7 @@ def _left_out() -> frozenset[str]:
 
 
 def _lowered(agent: Agent, source: Source) -> tuple[Scope, Lowering, Program]:
-    scope = without_kept(with_lifted(source.fn) or source, _effect_of)
+    scope = without_kept(without_groups(with_lifted(source.fn) or source), _effect_of)
     lowering = Lowering(Analysis(scope), _effect_of)
     return scope, lowering, lowering.program(agent.ref)
 

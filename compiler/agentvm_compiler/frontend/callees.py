@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from agentvm_compiler.calls import Agent, Tool, llm
+from agentvm_compiler.grouped import grouped
 
 from .scope import Scope
 from .source import is_users, source_of
@@ -55,7 +56,8 @@ def is_async_call(node: ast.AST, scope: Scope) -> bool:
 
 
 def is_gather(node: ast.AST, scope: Scope) -> bool:
-    return isinstance(node, ast.Call) and scope.resolve(node.func) is asyncio.gather
+    """Whether this gathers coroutines, as `asyncio.gather` does or as a task group."""
+    return isinstance(node, ast.Call) and scope.resolve(node.func) in (asyncio.gather, grouped)
 
 
 def suspends(tree: ast.AST, scope: Scope) -> bool:

@@ -13,6 +13,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from agentvm_compiler.calls import Effect, Tool
+from agentvm_compiler.grouped import SETTLED, grouped
 from agentvm_compiler.ir import Kind
 
 from .block import Block
@@ -46,13 +47,18 @@ def gather(hoisting: Hoisting, call: ast.Call) -> ast.expr:
     calls = [_element(hoisting, each) for each in call.args]
     for each in calls:
         check_bound(each, hoisting.scope)
-    how = "value" if exceptions else "pair" if _writes_directly(hoisting, calls) else ""
+    group = hoisting.scope.resolve(call.func) is grouped
+    caught = group or _writes_directly(hoisting, calls)
+    how = "value" if exceptions else "pair" if caught else ""
     ready = [_ready(hoisting, each) for each in call.args]
     parts = [_begun(hoisting, each, how) for each in ready]
     if len(parts) == 1 and isinstance(parts[0], ast.Starred):
         value = parts[0].value
     else:
         value = ast.fix_missing_locations(ast.copy_location(ast.List(parts, ast.Load()), call))
+    if group:
+        settle = ast.Call(ast.Name(SETTLED, ast.Load()), [value], [])
+        return ast.fix_missing_locations(ast.copy_location(settle, call))
     return _raised(hoisting, value) if how == "pair" else value
 
 

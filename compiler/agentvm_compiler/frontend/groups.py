@@ -15,7 +15,9 @@ from __future__ import annotations
 import ast
 import asyncio
 import copy
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from agentvm_compiler.calls import Effect, Tool, llm
 from agentvm_compiler.grouped import GROUPED, SETTLED, grouped, settled
@@ -42,8 +44,8 @@ def without_groups(source: Source) -> Source:
             rewriting.statement(block, number)
     if not rewriting.done:
         return source
-    lifted = {**source.lifted, GROUPED: grouped, SETTLED: settled}
-    return replace(source, tree=ast.fix_missing_locations(tree), lifted=lifted)
+    standing: dict[str, Callable[..., Any]] = {GROUPED: grouped, SETTLED: settled}
+    return replace(source, tree=ast.fix_missing_locations(tree), lifted={**source.lifted, **standing})
 
 
 def _group(statement: ast.AST, scope: Scope) -> str:

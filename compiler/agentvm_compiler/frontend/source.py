@@ -39,8 +39,8 @@ class Source:
     first_line: int
     rebound: frozenset[str]
     """Names that a `global` statement anywhere in the file makes assignable."""
-    lifted: Mapping[str, types.FunctionType] = field(default_factory=dict)
-    """Functions that were defined inside this one (see `lifted`)."""
+    lifted: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    """Functions that were defined inside this one, or stand for parts of it (see `lifted`, `groups`)."""
 
     @functools.cached_property
     def index(self) -> Tree:

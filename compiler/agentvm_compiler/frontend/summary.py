@@ -107,6 +107,7 @@ def _summarised_callee(callee: Tool | Agent) -> Summary:
 def _analysed(source: Source) -> Analysis | None:
     """The analysis of a function; None if it is under way already."""
     from .alias import Analysis
+    from .groups import without_groups
     from .kept import without_kept
     from .lifted import with_lifted
 
@@ -116,7 +117,7 @@ def _analysed(source: Source) -> Analysis | None:
     try:
         if not isinstance(source.tree, ast.AsyncFunctionDef):
             return Analysis(Scope(source))
-        lifted = with_lifted(source.fn) or source
+        lifted = without_groups(with_lifted(source.fn) or source)
         return Analysis(without_kept(lifted, lambda agent: Effect.PURE))  # when a task begins is no matter
     finally:
         _under_way.discard(source.fn)
