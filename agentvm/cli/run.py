@@ -30,6 +30,9 @@ def run(
     ] = None,
     budget: BudgetText = None,
     prices: Prices = None,
+    concurrency: Annotated[
+        int | None, typer.Option(metavar="N", help="How many of its calls may be under way at once.")
+    ] = None,
     llm: Llm = None,
     no_memo: NoMemo = False,
     store: StoreUrl = None,
@@ -59,6 +62,7 @@ def run(
                 "deadline": seconds,
                 "on_deadline": on_deadline,
                 "budget": limits,
+                "concurrency": concurrency,
                 "memo": not no_memo,
             }
             return await vm.start(agent, *args, **options, **kwargs)

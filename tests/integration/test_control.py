@@ -1,4 +1,4 @@
-"""People and runs, by the command line: `answer`, `resolve`, `cancel`, each from a process of its own."""
+"""Control by the command line: answers, settling, cancelling from other processes; budgets, deadlines."""
 
 from __future__ import annotations
 
@@ -53,6 +53,23 @@ async def review(topic: str) -> str:
 @agent
 async def twice(text: str) -> list[str]:
     return [await send(text), await send(text + " again")]
+
+
+@agent
+async def talk(topic: str) -> str:
+    first = await llm(f"about {topic}")
+    return await llm(f"more {first}")
+
+
+@tool(effect="read")
+async def wait() -> None:
+    await asyncio.sleep(0.4)
+
+
+@agent
+async def late() -> str:
+    await wait()
+    return "done"
 
 
 model = ScriptedLLM(lambda call: call.prompt.upper())
@@ -202,3 +219,39 @@ def test_a_run_is_cancelled_from_another_process(cli: Cli):
     assert cli.sent == ["hello"]
     assert cli.json("resume", run)[1]["status"] == "cancelled"
     assert "had ended already" not in cli("cancel", run).stdout
+
+
+def test_a_budget_from_the_command_line(cli: Cli):
+    """A run that has used it up fails and says how to go on; a larger one lets it."""
+    code, document = cli.json(
+        "run", "flow.py:talk", "-i", "topic=tea", "--budget", "calls=1,tokens=100", *MODEL
+    )
+    assert (code, document["status"]) == (1, "failed")
+    run = document["run"]
+    assert f"agentvm resume {run} --budget calls=MORE" in document["error"]
+    code, document = cli.json("resume", run)
+    assert (code, document["status"]) == (1, "failed")
+    code, document = cli.json("resume", run, "--budget", "calls=2")
+    assert (code, document["result"]) == (0, "MORE ABOUT TEA")
+
+
+def test_prices_come_from_a_file(cli: Cli):
+    """A budget of cost without a price for the model is refused; limits that cannot be read, too."""
+    (cli.folder / "prices.json").write_text('{"scripted": {"input": 1000000, "output": 0}}')
+    talk = ("run", "flow.py:talk", "-i", "topic=tea", *MODEL)
+    code, document = cli.json(*talk, "--budget", "cost=0.5", "--prices", "prices.json")
+    assert (code, document["status"]) == (1, "failed")
+    assert "budget of cost: 2 of 0.5" in document["error"]
+    assert cli(*talk, "--budget", "cost=0.5").returncode == 2
+    refused = cli(*talk, "--budget", "calls")
+    assert refused.returncode == 2
+    assert "Write it as calls=20,tokens=10000" in refused.stderr
+
+
+def test_a_run_that_may_be_late(cli: Cli):
+    """With `best_effort` it is completed after its deadline; without, it ends with code 4."""
+    late = ("run", "flow.py:late", "--deadline", "200ms", *MODEL)
+    code, document = cli.json(*late, "--on-deadline", "best_effort", "--concurrency", "1")
+    assert (code, document["result"], document["deadline_met"]) == (0, "done", False)
+    assert cli.json(*late)[0] == 4
+    assert cli(*late, "--on-deadline", "never").returncode == 2
