@@ -172,9 +172,19 @@ async def lineage_of(store: Store, record: RunRecord) -> Lineage | None:
     lineage = Lineage()
     for parent, fork in reversed(chain):
         journal = [each for each in await store.events(parent.id) if each.seq <= fork.seq]
-        lineage.add(parent.id, remembered(journal, fork.forgets))
+        lineage.add(parent.id, _tried_again(remembered(journal), fork.forgets))
         lineage.override(fork)
     return lineage
+
+
+def _tried_again(journal: list[Event], failure: Digest | None) -> list[Event]:
+    """The journal without the failure that ended the run, but that of a write, which may have happened."""
+    started = {each.path for each in journal if each.kind is EventKind.INTENT}
+    return [
+        each
+        for each in journal
+        if each.kind is not EventKind.FAILED or each.value != failure or each.path in started
+    ]
 
 
 def enclosing(path: str) -> list[str]:

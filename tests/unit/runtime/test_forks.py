@@ -351,3 +351,29 @@ async def test_a_fork_with_edited_code(bench: Bench):
         "something new",
     ]
     assert SENT == ["<style dry>"]
+
+
+@tool
+async def bounce(text: str) -> str:
+    SENT.append(text)
+    raise ValueError("no such address")
+
+
+@agent
+async def bounces(topic: str) -> str:
+    name = await llm(f"name {topic}")
+    return await bounce(name)
+
+
+async def test_a_failed_write_is_not_repeated_by_a_fork(bench: Bench):
+    """It may have happened all the same: it is made again only where `at` says so."""
+    async with AgentVM(store=bench.store, llm=bench.model) as vm:
+        run = await vm.start(bounces, "bees")
+        with pytest.raises(RunFailed):
+            await run.result()
+    with pytest.raises(RunFailed, match="no such address"):
+        await bench.fork(run.id)
+    assert SENT == ["<name bees>"]
+    with pytest.raises(RunFailed, match="no such address"):
+        await bench.fork(run.id, at="bounce")
+    assert SENT == ["<name bees>", "<name bees>"]
