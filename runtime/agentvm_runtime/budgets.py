@@ -9,10 +9,8 @@ tokens and cost may exceed it by what is under way then, calls never do.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +20,7 @@ from agentvm_compiler.errors import ConfigError
 from agentvm_compiler.wire import ModelResult
 
 from .errors import BudgetExceeded
+from .limits import Alarm
 from .records import Event, EventKind, RunRecord
 
 if TYPE_CHECKING:
@@ -203,21 +202,13 @@ class Account:
             f"What it has done is kept; to give it more: agentvm resume {self._run_id} --budget {name}=MORE"
         )
 
-    @contextmanager
-    def watched(self, session: Session) -> Iterator[None]:
-        """Stops the session, while inside, when its seconds are used up."""
+    def watched(self, session: Session) -> Alarm:
+        """Within it, the session is stopped when its seconds are used up. Raises Halt if they are."""
         limit = self.budget.seconds
-        if limit is None:
-            yield
-            return
-        if self._before >= limit:
+        if limit is not None and self._before >= limit:
             raise session.halt(self.exceeded("seconds", self._before))
 
         def stop() -> None:
             session.stop(self.exceeded("seconds", self.seconds))
 
-        timer = asyncio.get_running_loop().call_later(limit - self.seconds, stop)
-        try:
-            yield
-        finally:
-            timer.cancel()
+        return Alarm(None if limit is None else limit - self.seconds, stop)

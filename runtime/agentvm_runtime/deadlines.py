@@ -9,8 +9,8 @@ process only after its deadline is finished all the same: somebody asked for it.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any
 
 import anyio
@@ -18,7 +18,7 @@ import anyio
 from agentvm_compiler.calls import Agent
 
 from .errors import DeadlineExceeded, Halt
-from .limits import Limit, limits
+from .limits import Limit
 from .records import Event, EventKind
 from .session import Session, Work
 
@@ -27,13 +27,11 @@ ON_DEADLINE = "on_deadline"
 BEST_EFFORT = "best_effort"
 
 
-@contextmanager
-def run_limit(session: Session) -> Iterator[None]:
-    """The run's own deadline holds inside."""
+def run_limit(session: Session) -> Limit | nullcontext[None]:
+    """Within it, the run's own deadline holds."""
     record = session.record
     if record.deadline_at is None:
-        yield
-        return
+        return nullcontext()
     best_effort = record.meta.get(ON_DEADLINE) == BEST_EFFORT
     allowed = record.deadline_at - record.created_at
 
@@ -47,13 +45,9 @@ def run_limit(session: Session) -> Iterator[None]:
                 )
             )
 
-    limit = Limit(record.deadline_at, miss, best_effort=best_effort)
-    token = limits.set((*limits.get(), limit))
-    try:
-        with limit.watched(session.progress.started_at):
-            yield
-    finally:
-        limits.reset(token)
+    taken_up = session.progress.started_at
+    limit = Limit(record.deadline_at, miss, best_effort=best_effort, started_at=taken_up)
+    return limit
 
 
 async def agent_limit(session: Session, work: Work, agent: Agent, run: Callable[[], Awaitable[Any]]) -> Any:
@@ -81,16 +75,13 @@ async def agent_limit(session: Session, work: Work, agent: Agent, run: Callable[
             session.close(work.path, halt)
             scope.cancel()
 
-    limit = Limit(at, miss, best_effort=best_effort)
-    token = limits.set((*limits.get(), limit))
+    limit = Limit(at, miss, best_effort=best_effort, started_at=session.progress.started_at)
     try:
-        with limit.watched(session.progress.started_at), scope:
+        with limit, scope:
             return await run()
     except Halt as raised:
         if raised is not halt:
             raise
-    finally:
-        limits.reset(token)
     raise error
 
 

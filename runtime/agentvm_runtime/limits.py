@@ -4,40 +4,65 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 
 
-class Limit:
-    """A deadline, while it holds."""
+class Alarm:
+    """Within it, somebody is called when the time is up; `None` is never.
 
-    def __init__(self, at: float, on_miss: Callable[[], None], *, best_effort: bool) -> None:
-        """`at` is in Unix seconds."""
+    A class, since `contextlib.contextmanager` assigns to exceptions that pass
+    through it, which an exception of the user's may refuse.
+    """
+
+    __slots__ = ("_ring", "_seconds", "_timer")
+
+    def __init__(self, seconds: float | None, ring: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._ring = ring
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        if self._seconds is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, self._seconds), self._ring)
+
+    def __exit__(self, *raised: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class Limit:
+    """A deadline, as long as one is within it.
+
+    It may be missed while inside, unless it had been when this process took the run up.
+    """
+
+    def __init__(
+        self, at: float, on_miss: Callable[[], None], *, best_effort: bool, started_at: float
+    ) -> None:
+        """`at`, and `started_at` when this process took the run up, are in Unix seconds."""
         self.at = at
         self.best_effort = best_effort
         self.missed = False
         self._on_miss = on_miss
+        self._alarm = Alarm(None if at <= started_at else at - time.time(), self._miss)
+
+    def __enter__(self) -> None:
+        self._token = limits.set((*limits.get(), self))
+        self._alarm.__enter__()
+
+    def __exit__(self, *raised: object) -> None:
+        self._alarm.__exit__()
+        limits.reset(self._token)
 
     def _miss(self) -> None:
         self.missed = True
         self._on_miss()
 
-    @contextmanager
-    def watched(self, started_at: float) -> Iterator[None]:
-        """It may be missed while inside, unless it had been when this process took the run up."""
-        if self.at <= started_at:
-            yield
-            return
-        left = max(0.0, self.at - time.time())
-        timer = asyncio.get_running_loop().call_later(left, self._miss)
-        try:
-            yield
-        finally:
-            timer.cancel()
 
-
-limits: ContextVar[tuple[Limit, ...]] = ContextVar("agentvmlimits", default=())
+limits: ContextVar[tuple[Limit, ...]] = ContextVar("agentvm_limits", default=())
+"""Those around what is done here, outermost first."""
 
 
 def due() -> float | None:

@@ -84,7 +84,15 @@ async def attempt(attempts: Attempts, timeout: float | None, once: Callable[[], 
             await anyio.sleep(attempts.pause)
         started = time.time()
         try:
-            with anyio.fail_after(timeout):
-                return await once()
+            return await _within(timeout, once)
         except Exception as error:
             attempts.failed(error, started)
+
+
+async def _within(timeout: float | None, once: Callable[[], Awaitable[T]]) -> T:
+    """Do it, or raise TimeoutError. As `anyio.fail_after`, but the exception is not touched on its way."""
+    if timeout is None:
+        return await once()
+    with anyio.CancelScope(deadline=anyio.current_time() + timeout):
+        return await once()
+    raise TimeoutError(f"not done within {timeout:g} s")

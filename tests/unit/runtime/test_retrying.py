@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import anyio
 import pytest
 
-from agentvm import AgentVM, BackendError, ConfigError, Retry, RunFailed, agent, llm, tool
+from agentvm import AgentVM, BackendError, Budget, ConfigError, Retry, RunFailed, agent, llm, tool
 from agentvm.testing import ScriptedLLM
 from agentvm_runtime.records import EventKind
 
@@ -151,3 +152,36 @@ def test_pauses_grow_up_to_the_longest():
     policy = Retry(backoff=1, factor=3, longest=5)
     assert [policy.pause(failures) for failures in (1, 2, 3)] == [1, 3, 5]
     assert 2 <= Retry(backoff=2, jitter=0.5).pause(1) <= 3
+
+
+@dataclass(frozen=True)
+class Refused(Exception):
+    """An exception that refuses assignments, also of its traceback."""
+
+    why: str
+
+
+@tool(effect="read", timeout=5, retries=1)
+async def refuses() -> str:
+    raise Refused("no")
+
+
+@agent(deadline=60)
+async def handles() -> str:
+    try:
+        return await refuses()
+    except Refused as error:
+        return error.why
+
+
+@agent(deadline=60)
+async def passes_on() -> str:
+    return f"handled {await handles()}, {await refuses()}"
+
+
+async def test_no_limit_touches_an_exception_on_its_way():
+    """Timeouts, retries, deadlines and budgets let through what refuses assignments."""
+    async with AgentVM(store="memory", llm=MODEL) as vm:
+        with pytest.raises(RunFailed) as raised:
+            await vm.run(passes_on, deadline=60, budget=Budget(seconds=60), concurrency=1)
+    assert raised.value.error == Refused("no")
