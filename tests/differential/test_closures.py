@@ -164,8 +164,33 @@ async def deleted(words: list[str]) -> list[object]:
     return [await one("x")]
 
 
+@agent
+async def perhaps_defined(words: list[str]) -> list[object]:
+    if len(words) > 5:
+
+        async def one(word: str) -> str:
+            return await llm(word)
+
+    return [await one("x")]
+
+
+@agent
+async def called_before(words: list[str]) -> list[object]:
+    found = []
+    for word in words:
+        try:
+            found.append(await one(word))  # noqa: F821 - defined below
+        except UnboundLocalError:
+            found.append("not yet")
+
+        async def one(word: str) -> str:
+            return await llm(word)
+
+    return found
+
+
 async def test_functions_that_cannot_be_lifted():
-    """Late binding, `nonlocal`, recursion, shadowing, defaults and functions as values are Python's."""
+    """Late binding, `nonlocal`, recursion, shadowing, defaults, functions as values or not there yet."""
     for program in (
         rebinds,
         in_a_loop,
@@ -178,6 +203,8 @@ async def test_functions_that_cannot_be_lifted():
         handed_on,
         with_default,
         deleted,
+        perhaps_defined,
+        called_before,
     ):
         assert is_traced(program)
         await assert_as_plain(program, ["a", "b"])

@@ -54,6 +54,7 @@ class _Lifting:
                 if (
                     isinstance(statement, FunctionTree)
                     and (captured := self._captures(statement)) is not None
+                    and self._is_defined_first(statement.name, block[number + 1 :])
                 ):
                     found[statement.name] = self._made(statement, captured)
                     for call in self._calls(statement.name):
@@ -101,6 +102,11 @@ class _Lifting:
         nested = [each for each in self._index.every(*NESTED_SCOPES) if each is not self._source.tree]
         inside = any(each.id == name for part in nested for each in self._index.within(part, ast.Name))
         return not inside and not shadows & {name, *captured}
+
+    def _is_defined_first(self, name: str, rest: list[ast.stmt]) -> bool:
+        """Whether all calls stand in what comes after the definition, where it has certainly been made."""
+        later = {id(node) for each in rest for node in self._index.within(each, ast.Call)}
+        return all(id(each) in later for each in self._calls(name))
 
     def _calls(self, name: str) -> list[ast.Call]:
         return [
