@@ -10,7 +10,7 @@ from agentvm.durations import readable
 from agentvm_runtime.records import RunStatus
 
 from .exits import fail
-from .options import resume_command
+from .options import resume_command, store_option
 
 if TYPE_CHECKING:
     from agentvm.vm import RunReport
@@ -43,7 +43,10 @@ def print_report(
     if not as_json:
         print(summary(report, record, seconds), file=sys.stderr)
     if report.status in (RunStatus.SUSPENDED, RunStatus.UNCERTAIN):
-        print(f"Look at it: agentvm show {report.run}", file=sys.stderr)
+        option = store_option(store)
+        print(f"Look at it: agentvm show {report.run}{option}", file=sys.stderr)
+        if option:
+            print(f"The commands above need{option}, too.", file=sys.stderr)
     if report.status == RunStatus.FAILED:
         retry = resume_command(report.run, store)
         print(f"Try again from where it failed: {retry} --retry", file=sys.stderr)

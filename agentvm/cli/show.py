@@ -57,6 +57,8 @@ async def _why(text: str, url: str | None, node: str) -> list[dict[str, Any]]:
 
 
 async def _read(text: str, url: str | None) -> dict[str, Any]:
+    from agentvm_runtime.control import questions
+
     from .lookup import INTERRUPTED, find_run, opened, status_of
     from .report import error_text, jsonable
     from .tree import difference, tree_of
@@ -68,6 +70,7 @@ async def _read(text: str, url: str | None) -> dict[str, Any]:
         inputs, result, error = await _values(store, record)
         tree = await tree_of(store, record)
         inherited = await _inherited(store, record)
+        asked = await questions(store, record)
     nodes = nodes_of(events, record.created_at)
     ended = record.finished_at or max((each.finished_at for each in events), default=record.created_at)
     found: dict[str, Any] = {
@@ -88,6 +91,7 @@ async def _read(text: str, url: str | None) -> dict[str, Any]:
         "seconds": round(ended - record.created_at, 3),
         "tokens": {name: _tokens(nodes, name) for name in ("input", "output")},
         "nodes": nodes,
+        "questions": [{"path": q.path, "question": q.text, "schema": q.schema} for q in asked],
         "result": jsonable(result),
         "error": error_text(error),
     }
