@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -26,7 +27,13 @@ def bench() -> None:
 
 @app.command()
 def serving(
-    engine: Annotated[str, typer.Option(metavar="SPEC", help="What serves.")] = "replay:cpu135m",
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC",
+            help="replay:cpu135m, vLLM's scheduler in virtual time, or vllm:MODEL, a real engine.",
+        ),
+    ] = "replay:cpu135m",
     policies: Annotated[str, typer.Option(metavar="A,B", help="Policies to compare.")] = (
         "stock,priority,edf,plas,jit"
     ),
@@ -46,6 +53,7 @@ def serving(
 
     Prints goodput (what was in time) a second by policy and load, with 95 % confidence intervals.
     """
+    from agentvm.models import resolve
     from agentvm_compiler.errors import ConfigError
     from agentvm_serving.bench import serving as bench
     from agentvm_serving.bench.engines import engine_named, known_policies
@@ -58,18 +66,16 @@ def serving(
             raise ConfigError(f"no scheduling policy is called {each!r}. Choose from: {known}")
     rates, numbers = _numbers(loads, float, "--loads"), _numbers(seeds, int, "--seeds")
     draw = bench.drawn(items) if workload is None else bench.from_items(read(workload))
-    serves = engine_named(engine)
-    saturated = bench.saturation(serves, draw, numbers)
-    typer.echo(f"{engine}: saturated by {saturated:.3f} requests/s", err=True)
     rows: list[Row] = []
-    for row in bench.compare(serves, draw, chosen, rates, numbers, saturated):
-        rows.append(row)
-        typer.echo(
-            f"load {row.load:g}, seed {row.seed}, {row.policy}: {row.token_share:.0%} of the tokens in time",
-            err=True,
-        )
-        if json_file is not None:  # as they come: what was measured is kept whatever happens
-            json_file.write_text(json.dumps(bench.as_json(rows), indent=1) + "\n", encoding="utf-8")
+    with closing(engine_named(engine, lambda name: str(resolve(name)))) as serves:
+        saturated = bench.saturation(serves, draw, numbers)
+        typer.echo(f"{engine}: saturated by {saturated:.3f} requests/s", err=True)
+        for row in bench.compare(serves, draw, chosen, rates, numbers, saturated):
+            rows.append(row)
+            share = f"{row.token_share:.0%} of the tokens in time"
+            typer.echo(f"load {row.load:g}, seed {row.seed}, {row.policy}: {share}", err=True)
+            if json_file is not None:  # as they come: what was measured is kept whatever happens
+                json_file.write_text(json.dumps(bench.as_json(rows), indent=1) + "\n", encoding="utf-8")
     typer.echo(table(rows))
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from agentvm_compiler.errors import InputError
+from agentvm_compiler.wire import Hints, Stage
 
 from .goodput import SloClass
 
@@ -135,6 +136,59 @@ def _item(name: str, kind: SloClass, at: float, draws: random.Random, scale: Sca
         f"research{len(stages)}",
         within=scale.within * len(stages),
         gap=draws.uniform(0, 1),
+    )
+
+
+Profile: TypeAlias = Mapping[str, tuple[int, int]]
+"""What is known beforehand of the answers at a site: expected and upper output tokens."""
+
+
+def profile_of(items: Iterable[Item]) -> Profile:
+    """What all the items together tell: mean, and 0.9-quantile."""
+    seen: dict[str, list[int]] = {}
+    for item in items:
+        for number, stage in enumerate(item.stages):
+            seen.setdefault(site_of(item, number), []).extend(call.output_tokens for call in stage)
+    return {
+        site: (round(sum(found) / len(found)), sorted(found)[int(0.9 * (len(found) - 1))])
+        for site, found in seen.items()
+    }
+
+
+def site_of(item: Item, stage: int) -> str:
+    """The place in a program that makes the calls of a stage."""
+    return f"{item.site}.{stage}"
+
+
+def hints_of(item: Item, stage: int, profile: Profile, began: float) -> Hints:
+    """The hints of a stage's calls as a compiled program sends them: its structure, lengths by profile.
+
+    Args:
+        began: Unix seconds of the workload's start.
+    """
+    deadline = None if item.within is None else began + item.arrival + item.within
+    later = []
+    for number in range(stage + 1, len(item.stages)):
+        expected, upper = profile[site_of(item, number)]
+        later.append(
+            Stage(
+                calls=len(item.stages[number]),
+                output_tokens=expected,
+                output_tokens_upper=upper,
+                tool_seconds=item.gap,
+            )
+        )
+    return Hints(
+        key=f"{item.id}/{stage}",
+        run=item.id,
+        site=site_of(item, stage),
+        slo="deadline" if item.slo == "compound" else item.slo,
+        deadline=deadline,
+        run_deadline=deadline,
+        ttft=item.ttft,
+        tbt=item.tbt,
+        remaining=tuple(later),
+        siblings=len(item.stages[stage]),
     )
 
 

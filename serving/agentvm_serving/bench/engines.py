@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, Protocol
@@ -39,6 +39,10 @@ class BenchEngine(Protocol):
         """Serve a workload to its end under a policy: one of ours, or of `STOCK`."""
         ...
 
+    def close(self) -> None:
+        """Stop what was started. Idempotent."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ReplayEngine:
@@ -63,21 +67,31 @@ class ReplayEngine:
             result.requests, result.seconds, result.preemptions, result.scheduling / max(1, result.steps)
         )
 
+    def close(self) -> None:
+        """Nothing was started."""
 
-def engine_named(spec: str) -> BenchEngine:
-    """The engine of a spec such as `replay:cpu135m`.
+
+def engine_named(spec: str, find: Callable[[str], str] = str) -> BenchEngine:
+    """The engine of a spec such as `replay:cpu135m` or `vllm:MODEL`.
+
+    Args:
+        find: gives the folder of a model's name.
 
     Raises:
         ConfigError: there is none, or vLLM is not installed; says what to do.
     """
     kind, _, name = spec.partition(":")
-    if kind != "replay" or name not in PROFILES:
+    if not ((kind == "vllm" and name) or (kind == "replay" and name in PROFILES)):
         known = ", ".join(f"replay:{each}" for each in PROFILES)
-        raise ConfigError(f"no engine is called {spec!r}. Choose one of: {known}")
+        raise ConfigError(f"no engine is called {spec!r}. Choose one of: {known}, vllm:MODEL")
     from agentvm_serving.vllm.environment import prepare_imports, vllm_version
 
     if vllm_version() is None:
-        raise ConfigError("replaying needs vLLM's scheduler. Install it: pip install 'agentvm[cpu]'")
+        raise ConfigError("serving needs vLLM. Install it: pip install 'agentvm[cpu]'")
+    if kind == "vllm":
+        from .live import LiveEngine
+
+        return LiveEngine(name, find(name))
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # one scheduler after the other says the same
     prepare_imports()
     return ReplayEngine(PROFILES[name])

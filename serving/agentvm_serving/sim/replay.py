@@ -10,17 +10,16 @@ from __future__ import annotations
 import heapq
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from agentvm_compiler.wire import Hints, Stage
 from agentvm_serving.estimate.steps import StepModel
 from agentvm_serving.goodput import ServedCall, ServedRequest
 from agentvm_serving.slo import to_extra_args
 from agentvm_serving.vllm.tracker import batch_of
-from agentvm_serving.workload import Call, Item
+from agentvm_serving.workload import Item, Profile, hints_of, profile_of
 
 BLOCK: Final = 16
 """Tokens of a KV block."""
@@ -70,83 +69,27 @@ class Replay:
     """Real seconds spent in `schedule` and `update_from_output`."""
 
 
-Describe = Callable[[Item, int, Call], Hints | None]
-"""The hints of a call: of an item, in a stage."""
-
-
-def described(items: Sequence[Item], profile: Mapping[str, tuple[int, int]] | None = None) -> Describe:
-    """Hints as a compiled program sends them: its structure, with lengths as a profile of its site has them.
-
-    Args:
-        profile: expected and upper output tokens by site; by default those of the workload as a whole.
-    """
-    known = profile or _profile(items)
-
-    def describe(item: Item, stage: int, call: Call) -> Hints | None:
-        if item.slo == "best_effort":
-            return None
-        deadline = None if item.within is None else EPOCH + item.arrival + item.within
-        later = tuple(
-            Stage(
-                calls=len(each),
-                output_tokens=known[site][0],
-                output_tokens_upper=known[site][1],
-                tool_seconds=item.gap,
-            )
-            for number, each in enumerate(item.stages[stage + 1 :], stage + 1)
-            if (site := _site(item, number))
-        )
-        return Hints(
-            key=f"{item.id}/{stage}",
-            run=item.id,
-            site=_site(item, stage),
-            slo="latency" if item.slo == "latency" else "deadline",
-            deadline=deadline,
-            run_deadline=deadline,
-            ttft=item.ttft,
-            tbt=item.tbt,
-            remaining=later,
-            siblings=len(item.stages[stage]),
-        )
-
-    return describe
-
-
-def _site(item: Item, stage: int) -> str:
-    return f"{item.site}.{stage}"
-
-
-def _profile(items: Sequence[Item]) -> dict[str, tuple[int, int]]:
-    seen: dict[str, list[int]] = {}
-    for item in items:
-        for number, stage in enumerate(item.stages):
-            seen.setdefault(_site(item, number), []).extend(call.output_tokens for call in stage)
-    return {
-        site: (round(sum(found) / len(found)), sorted(found)[int(0.9 * (len(found) - 1))])
-        for site, found in seen.items()
-    }
-
-
 def replay(
     items: Sequence[Item],
     engine: Engine,
     make: Callable[..., Any],
-    describe: Describe | None = None,
+    profile: Profile | None = None,
 ) -> Replay:
     """Serve a workload to its end in virtual time.
 
     Args:
         make: the scheduler's class or factory (what `--scheduler-cls` names).
+        profile: what the hints know of lengths; by default what the whole workload tells.
     """
-    return _Replay(items, engine, make, describe or described(items)).run()
+    return _Replay(items, engine, make, profile or profile_of(items)).run()
 
 
 class _Replay:
     def __init__(
-        self, items: Sequence[Item], engine: Engine, make: Callable[..., Any], describe: Describe
+        self, items: Sequence[Item], engine: Engine, make: Callable[..., Any], profile: Profile
     ) -> None:
         self.engine = engine
-        self.describe = describe
+        self.profile = profile
         self.now = 0.0
         self.scheduler = make(**scheduler_arguments(engine))
         self.scheduler.clock = lambda: EPOCH + self.now
@@ -184,25 +127,23 @@ class _Replay:
         from vllm.v1.request import Request
 
         self._left[item.id, stage] = len(item.stages[stage])
+        hints = hints_of(item, stage, self.profile, EPOCH)
+        due = EPOCH + self.now + (item.ttft or 0.0) if hints.deadline is None else hints.deadline
         for number, call in enumerate(item.stages[stage]):
             name = f"{item.id}/{stage}/{number}"
-            hints = self.describe(item, stage, call)
             params = SamplingParams(
                 max_tokens=call.output_tokens,
                 ignore_eos=True,
-                extra_args=None if hints is None else to_extra_args(hints),
+                extra_args=to_extra_args(hints),
             )
             params.update_from_generation_config({}, 999)
-            due = hints.deadline if hints is not None and hints.deadline is not None else None
-            if due is None and item.ttft is not None:
-                due = EPOCH + self.now + item.ttft
             request = Request(
                 request_id=name,
                 prompt_token_ids=[1] * call.input_tokens,
                 sampling_params=params,
                 pooling_params=None,
                 arrival_time=EPOCH + self.now,
-                priority=0 if due is None else int((due - EPOCH) * 1000),
+                priority=int((due - EPOCH) * 1000),
             )
             self._open[name] = item, stage
             self._arrived[name] = self.now, call.input_tokens

@@ -44,6 +44,8 @@ class Made:
             requests.append(ServedRequest("deadline", calls, item.arrival + 3.0))
         return Served(requests, at - items[0].arrival, scheduling=0.001)
 
+    def close(self) -> None: ...
+
 
 def test_saturation_is_the_rate_of_an_engine_that_never_idles():
     """All requests there at once."""

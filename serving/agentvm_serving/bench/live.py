@@ -1,0 +1,151 @@
+"""A real engine under an open-loop workload: requests arrive when they arrive, whatever the engine does.
+
+One server for each policy, kept for all workloads, on vLLM's own completions
+endpoint. Prompts are token ids and lengths are forced, so that every policy
+serves exactly the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import anyio
+
+from agentvm_compiler.errors import BackendError
+from agentvm_serving.backends.http import client_module
+from agentvm_serving.backends.vllm import VllmBackend
+from agentvm_serving.goodput import ServedCall, ServedRequest
+from agentvm_serving.policy import DEFAULT_POLICY
+from agentvm_serving.slo import to_extra_args
+from agentvm_serving.workload import Call, Item, Profile, hints_of, profile_of
+
+from .engines import STOCK, Served
+
+TOKENS: Final = 1000
+"""Token ids of prompts are below this: ordinary ones in any vocabulary."""
+STOCK_CLS: Final = "vllm.v1.core.sched.scheduler.Scheduler"
+
+
+class LiveEngine:
+    """vLLM servers on this machine.
+
+    Args:
+        model: folder of a model, or a name that is known.
+        max_num_seqs: requests that may run at once.
+    """
+
+    def __init__(self, model: str, folder: str, max_num_seqs: int = 32) -> None:
+        self._model = model
+        self._folder = folder
+        self._slots = max_num_seqs
+        self._loop = asyncio.new_event_loop()
+        self._backends: dict[str, VllmBackend] = {}
+
+    def serve(self, items: Sequence[Item], policy: str) -> Served:
+        return self._loop.run_until_complete(self._serve(items, policy))
+
+    def close(self) -> None:
+        """End the servers. Idempotent."""
+        for backend in self._backends.values():
+            self._loop.run_until_complete(backend.aclose())
+        self._backends.clear()
+
+    async def _serve(self, items: Sequence[Item], policy: str) -> Served:
+        backend = self._backends.get(policy)
+        if backend is None:
+            backend = self._backends[policy] = self._backend(policy)
+        await backend.start()
+        assert backend.engine is not None
+        http = client_module()
+        async with AsyncExitStack() as stack:
+            transport = backend.engine.transport()
+            client = await stack.enter_async_context(
+                http.AsyncClient(transport=transport, base_url="http://engine", timeout=None)
+            )
+            return await _Run(client, items, self._model, self._slots).run()
+
+    def _backend(self, policy: str) -> VllmBackend:
+        arguments = ["--max-num-seqs", str(self._slots), "--no-enable-prefix-caching"]
+        if policy in STOCK:
+            own = "priority" if policy == "priority" else "fcfs"
+            arguments += ["--scheduler-cls", STOCK_CLS, "--scheduling-policy", own]
+        ours = DEFAULT_POLICY if policy in STOCK else policy
+        return VllmBackend(
+            self._model, resolve_model=lambda _: self._folder, policy=ours, arguments=arguments
+        )
+
+
+@dataclass
+class _Run:
+    """One workload on one server."""
+
+    client: Any
+    items: Sequence[Item]
+    model: str
+    slots: int
+    profile: Profile = field(init=False)
+    began: float = 0.0
+    """Unix seconds of the workload's start."""
+    calls: dict[str, list[ServedCall]] = field(default_factory=dict)
+
+    async def run(self) -> Served:
+        self.profile = profile_of(self.items)
+        self.began = time.time()
+        async with anyio.create_task_group() as tasks:
+            for item in sorted(self.items, key=lambda each: each.arrival):
+                await anyio.sleep(max(0.0, self.began + item.arrival - time.time()))
+                tasks.start_soon(self._item, item)
+        end = max(call.token_times[-1] for made in self.calls.values() for call in made)
+        requests = [self._served(item) for item in self.items]
+        return Served(requests, end - min(each.arrival for each in self.items))
+
+    async def _item(self, item: Item) -> None:
+        for number, stage in enumerate(item.stages):
+            if number:
+                await anyio.sleep(item.gap)
+            async with anyio.create_task_group() as tasks:
+                for call in stage:
+                    tasks.start_soon(self._call, item, number, call)
+
+    async def _call(self, item: Item, stage: int, call: Call) -> None:
+        sent = time.time()
+        hints = hints_of(item, stage, self.profile, self.began)
+        due = hints.deadline or sent + (item.ttft or 0.0)
+        body = {
+            "model": self.model,
+            "prompt": [(7 * n + stage) % TOKENS + 1 for n in range(call.input_tokens)],
+            "max_tokens": call.output_tokens,
+            "min_tokens": call.output_tokens,
+            "ignore_eos": True,
+            "temperature": 0,
+            "stream": True,
+            "stream_options": {"include_usage": True, "continuous_usage_stats": True},
+            "priority": int((due - self.began) * 1000),
+            "vllm_xargs": to_extra_args(hints),
+        }
+        times: list[float] = []
+        async for produced in self._counts(body):
+            times += [time.time() - self.began] * (produced - len(times))
+        made = ServedCall(sent - self.began, call.input_tokens, times, len(times) == call.output_tokens)
+        self.calls.setdefault(item.id, []).append(made)
+
+    async def _counts(self, body: dict[str, Any]) -> AsyncIterator[int]:
+        """The number of output tokens so far, as they come."""
+        async with self.client.stream("POST", "/v1/completions", json=body) as response:
+            if response.status_code != 200:
+                said = (await response.aread()).decode(errors="replace")
+                raise BackendError(f"the engine refused a request of the benchmark: {said[:300]}")
+            async for line in response.aiter_lines():
+                if line.startswith("data: {"):
+                    usage = json.loads(line.removeprefix("data: ")).get("usage") or {}
+                    yield int(usage.get("completion_tokens") or 0)
+
+    def _served(self, item: Item) -> ServedRequest:
+        deadline = None if item.within is None else item.arrival + item.within
+        return ServedRequest(item.slo, self.calls[item.id], deadline, item.ttft, item.tbt)
