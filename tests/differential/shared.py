@@ -715,6 +715,62 @@ async def zip_lists(t: str) -> object:
     return rows
 
 
+@agent
+async def walrus_owner(t: str) -> object:
+    xs: list[str] = [t]
+    ys = xs
+    xs.append(await llm(str(xs := ["new"])))
+    return [xs, ys]
+
+
+def renew(node: Node) -> str:
+    node.items = ["fresh"]
+    return node.name
+
+
+@agent
+async def attr_reset(t: str) -> object:
+    node = Node(t, ["old"])
+    items = node.items
+    node.items.append(await llm(renew(node)))
+    return [node, items]
+
+
+def refill(rows: list[list[str]]) -> str:
+    rows[0] = ["fresh"]
+    return "c"
+
+
+@agent
+async def sub_reset(t: str) -> object:
+    rows: list[list[str]] = [[t]]
+    row = rows[0]
+    rows[0].append(await llm(refill(rows)))
+    return [rows, row]
+
+
+@agent
+async def sub_index(t: str) -> object:
+    rows: list[list[str]] = []
+    try:
+        rows[0].append(await llm("never"))
+    except IndexError as error:
+        rows.append([await llm(str(error))])
+    rows[0].append(await llm("q") + await llm("r"))
+    rows[-1].extend([await llm("s")])
+    return rows
+
+
+@agent
+async def nested_dict(t: str) -> object:
+    d: dict[str, dict[str, list[str]]] = {"a": {"b": [t]}}
+    inner = d["a"]["b"]
+    d["a"]["b"].append(await llm("x"))
+    d["a"].setdefault("c", []).append(await llm(str(inner)))
+    inner.append(await llm(str(d)))
+    return [d, inner]
+
+
 def script(call):
     return call.prompt
 
@@ -777,4 +833,9 @@ CASES = [
     (grow_sub, ("t",), {}),
     (named_gen, ("t",), {}),
     (zip_lists, ("t",), {}),
+    (walrus_owner, ("t",), {}),
+    (attr_reset, ("t",), {}),
+    (sub_reset, ("t",), {}),
+    (sub_index, ("t",), {}),
+    (nested_dict, ("t",), {}),
 ]

@@ -16,7 +16,7 @@ COMPILED = (
     *("plan", "two_names", "dupes", "swap_in_loop", "branches", "slices", "tree", "tree_await", "temp_part"),
     *("temp_if", "enum_pairs", "dict_values", "setdefault", "default_arg", "while_list", "store_then_mutate"),
     *("unbound_member", "print_effect", "del_member", "gather_family", "store_by_helper", "identity"),
-    *("member_store", "helper_first"),
+    *("member_store", "helper_first", "elements", "tuples", "two_containers", "map_pairs", "nested_dict"),
 )
 """Those in which all that is shared is copied together; in the others something is traced."""
 

@@ -20,7 +20,7 @@ from .callees import effect_call, is_async_call, is_gather, suspends
 from .comprehending import comprehension
 from .decide import Unsupported
 from .gathering import Caught, caught, gather
-from .kinds import is_immutable
+from .kinds import is_immutable, plain
 from .scope import UNKNOWN
 from .tree import children
 
@@ -231,7 +231,7 @@ class Hoisting:
                     early.value = self.temporary(part.value)
                     _set(made, place, early)
             elif isinstance(expression, ast.Call) and places[number] == ("func", None):
-                _set(made, place, self._callee(part))
+                _set(made, place, self._callee(part, expression))
             elif not self._trivial(part):
                 if self.marks.mutated_in(expression) and not is_immutable(
                     self.lowering.analysis.types.of(part)
@@ -262,17 +262,25 @@ class Hoisting:
             and self.marks.effect_of(expression) is Effect.PURE
         )
 
-    def _callee(self, callee: ast.expr) -> ast.expr:
+    def _callee(self, callee: ast.expr, call: ast.Call) -> ast.expr:
         """What is called, looked up late: a name, or a method of a value that is held already."""
         owner = callee
         while isinstance(owner, ast.Attribute):
             owner = owner.value
-        if isinstance(owner, ast.Name) and (
-            self._trivial(owner) or self.lowering.is_bound(owner.id, self.block)
-        ):
+        arguments = [*call.args, *call.keywords]
+        changed = any(map(self.marks.mutated_in, arguments))
+        steps = isinstance(callee, ast.Attribute) and callee.value is not owner
+        late = isinstance(owner, ast.Name) and (
+            self._trivial(owner)
+            or (owner.id not in self._rebound and self.lowering.is_bound(owner.id, self.block))
+        )
+        if late and not (steps and changed):
             return callee
-        if isinstance(callee, ast.Attribute) and is_immutable(self.lowering.analysis.types.of(callee.value)):
-            return ast.copy_location(ast.Attribute(self.held(callee.value), callee.attr, ast.Load()), callee)
+        if isinstance(callee, ast.Attribute):
+            kind = self.lowering.analysis.types.of(callee.value)
+            if is_immutable(kind) or (plain(kind) in (list, dict, set) and not changed):
+                held = self.held(callee.value)
+                return ast.copy_location(ast.Attribute(held, callee.attr, ast.Load()), callee)
         raise Unsupported(callee, "what is called is computed before an await", "await into a name first")
 
 
