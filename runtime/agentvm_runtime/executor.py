@@ -244,9 +244,16 @@ class Frame:
         return [self._env[each].value for each in node.operands]
 
     def _inputs(self, node: Node) -> list[Any]:
-        """The operands as the node's code gets them: its own copy, if it changes any."""
+        """The operands as the node gets them: copies of what it changes, with all that shares with it."""
         values = self._operands(node)
-        return list(copy_value(tuple(values))) if node.attrs.get("mutates") else values
+        if not node.attrs.get("mutates"):
+            return values
+        uncopied = node.attrs.get("uncopied", ())
+        places = [n for n, name in enumerate(node.operands) if base(name) not in uncopied]
+        copies = copy_value(tuple(values[n] for n in places))
+        for place, copied in zip(places, copies, strict=True):
+            values[place] = copied
+        return values
 
     def _give(self, node: Node, results: Sequence[Any]) -> None:
         for name, value in zip(node.results, results, strict=True):

@@ -771,6 +771,45 @@ async def nested_dict(t: str) -> object:
     return [d, inner]
 
 
+@agent
+async def compound(t: str) -> object:
+    xs: list[str] = [t]
+    ys: list[str] = ["y"]
+    d: dict[str, int] = {}
+    if len(t) == 1:
+        d[t] = 1
+        ys = xs
+    ys.append(await llm("q"))
+    return [xs, ys, d]
+
+
+@agent
+async def compound_traced(t: str) -> object:
+    xs: list[str] = [t]
+    ys: list[str] = ["y"]
+    d: dict[str, int] = {}
+    async with opened(t):
+        d[t] = 1
+        ys = xs
+        d["k"] = len(await llm("r"))
+    ys.append(await llm("q"))
+    return [xs, ys, d]
+
+
+@agent
+async def compound_family(t: str) -> object:
+    xs: list[str] = [t]
+    rows = [xs, ["b"]]
+    other = [rows[1]]
+    if len(t) == 1:
+        rows[0].append("k")
+        ys = other[0]
+    else:
+        ys = xs
+    ys.append(await llm("q"))
+    return [xs, ys, rows, other]
+
+
 def script(call):
     return call.prompt
 
@@ -838,4 +877,7 @@ CASES = [
     (sub_reset, ("t",), {}),
     (sub_index, ("t",), {}),
     (nested_dict, ("t",), {}),
+    (compound, ("t",), {}),
+    (compound_traced, ("t",), {}),
+    (compound_family, ("t",), {}),
 ]

@@ -124,6 +124,11 @@ class Families:
         """Those of the given names that share something with the names, or with one that does."""
         return self._grown(names, self._parts, set(given).__contains__)
 
+    def apart_from(self, family: Iterable[str], names: Iterable[str]) -> list[str]:
+        """Those of the names that share nothing with the family."""
+        covered = set().union(*(self._parts.get(name, ()) for name in family))
+        return [name for name in names if name in self._parts and covered.isdisjoint(self._parts[name])]
+
     def _family(self, seen: list[str], mutation: Mutation) -> frozenset[str]:
         """All names to be copied together; if that cannot be, those that share what may be changed."""
         if not seen:

@@ -240,6 +240,7 @@ class Lowering:
         shares = self._shares(statement, needed, stored) or bool(around)
         if effect is not Effect.PURE:  # it is read back from a journal, so all that shares at once
             stored, needed = {**stored, **around}, {**needed, **around}
+        uncopied = sorted(self.analysis.families.apart_from(mutated, needed)) if mutated else []
         operands, unbound = self._operands(needed, block)
         results = tuple(
             block.write(each) for each in ([self.own("exit"), self.own("value")] if exits else [])
@@ -265,6 +266,7 @@ class Lowering:
                 **({"shares": True} if shares else {}),
                 **({"exits": True} if exits else {}),
                 **({"mutates": mutated} if mutated else {}),
+                **({"uncopied": uncopied} if uncopied else {}),
                 **unbound,
             },
         )
