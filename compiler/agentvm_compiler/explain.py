@@ -9,7 +9,7 @@ from .calls import Effect
 from .frontend.lower import Decision
 from .frontend.scope import Scope
 from .frontend.source import Source
-from .ir import CALLS, Kind, Node, Program, Region
+from .ir import CALLS, CHOSEN, Kind, Node, Program, Region
 from .lints import lints
 from .passes.stages import DEFAULT, EXIT, LONGEST, Programs, chains, critical_path
 
@@ -124,6 +124,8 @@ def _causes(nodes: Sequence[Node]) -> Iterator[tuple[str, str]]:
         match node.kind:
             case Kind.TOOL:
                 why = f'`{name}` is a write tool; declare it effect="read" if it changes nothing'
+            case Kind.AGENT if node.attrs.get("callee") == CHOSEN:
+                why = "what is called is chosen as the program runs, and counts as a write"
             case Kind.AGENT:
                 why = f"the agent `{name}` may write; see what `--explain` says of it"
             case Kind.TRACED:

@@ -68,6 +68,9 @@ class Kind(StrEnum):
 CALLS = frozenset({Kind.LLM, Kind.TOOL, Kind.AGENT, Kind.HUMAN})
 """Kinds whose code is a call expression and whose `callee` attribute names what is called."""
 
+CHOSEN = "agentvm:chosen"
+"""The `callee` of an agent node that finds out what it calls when it runs: a tool, an agent or a helper."""
+
 CONTROL_OPERANDS: Mapping[Kind, int] = {Kind.BRANCH: 1, Kind.LOOP: 1, Kind.MAP: 1, Kind.TRY: 0}
 """Leading operands a region node must know before it unfolds; the rest may still be on their way."""
 

@@ -332,7 +332,7 @@ class Frame:
 
     async def _call(self, index: int, node: Node) -> None:
         callee, args, kwargs = self.namespace.evaluator(node)(self._inputs(node), Kept())
-        if node.kind is Kind.HUMAN or isinstance(callee, Tool):
+        if node.kind is Kind.HUMAN or (node.kind is not Kind.LLM and agent_of(callee) is None):
             await self.reached(index, node.effect)
         # After all else it waits for: what is before it in the program may have to pass the same gates.
         call = partial(self._called, index, node, callee, args, kwargs)
@@ -360,8 +360,9 @@ class Frame:
                 self.session, place, callee, args, kwargs, owner=owner, siblings=self.siblings
             )
         helper = agent_of(callee)
-        if helper is None:
-            raise InternalError(f"{node.site} calls {callee!r}, which is neither a tool nor an agent")
+        if helper is None:  # the table it was chosen from has changed since the program was compiled
+            with tracing(self._tracer(node)):
+                return await callee(*copy_value(args), **copy_value(kwargs))
         # A helper of the user's is part of the program around it: what it does is recorded, it is not.
         values = bind(helper, args, kwargs)
         return await run_program(

@@ -13,7 +13,8 @@ from typing import Any
 from agentvm_compiler.calls import Agent, Tool, llm
 from agentvm_compiler.grouped import grouped
 
-from .scope import Scope
+from .choosing import choices
+from .scope import UNKNOWN, Scope
 from .source import is_users, source_of
 
 
@@ -42,6 +43,8 @@ def effect_call(node: ast.AST, scope: Scope) -> bool:
     if not isinstance(node, ast.Call):
         return False
     callee = scope.resolve(node.func)
+    if callee is UNKNOWN:
+        return bool(choices(node, scope))
     return callee is llm or isinstance(callee, Tool) or agent_of(callee) is not None
 
 
@@ -52,6 +55,8 @@ def is_async_call(node: ast.AST, scope: Scope) -> bool:
     callee = scope.resolve(node.func)
     if isinstance(callee, Tool):
         return callee.is_async
+    if callee is UNKNOWN:
+        return bool(choices(node, scope))
     return callee is llm or agent_of(callee) is not None
 
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from agentvm_compiler.calls import Agent, Effect, Tool
 
 from . import known
-from .callees import agent_of, effect_call, subclasses, written_method
+from .callees import agent_of, effect_call, effect_callee, subclasses, written_method
+from .choosing import choices
 from .declared import annotations_of
 from .families import is_copied
 from .kinds import element, is_immutable, item, members, plain
@@ -46,6 +47,8 @@ class Calls:
         arguments += [analysis.value(each.value) for each in node.keywords]
         if effect_call(node, self._scope):
             analysis.calls = True
+            if callee is UNKNOWN:
+                return self._chosen(node, arguments)
             called = callee if isinstance(callee, Tool) else agent_of(callee)
             if called is not None:
                 return self._summarised(summarise_callee(called), called.fn, node, arguments)
@@ -55,6 +58,16 @@ class Calls:
         if isinstance(node.func, ast.Attribute):
             return self._method(node.func, arguments, node)
         return analysis.unknown([analysis.value(node.func), *arguments], node)
+
+    def _chosen(self, node: ast.Call, arguments: list[Obj | None]) -> Obj:
+        """A call of one of several: any of them may be meant."""
+        self._analysis.value(node.func)
+        made = Obj()
+        for each in choices(node, self._scope):
+            called = effect_callee(each)
+            if called is not None:
+                made.include(self._summarised(summarise_callee(called), called.fn, node, arguments))
+        return made
 
     def _known(self, callee: Any, arguments: list[Obj | None], node: ast.Call) -> Obj | None:
         analysis = self._analysis

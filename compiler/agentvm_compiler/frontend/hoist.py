@@ -17,6 +17,7 @@ from agentvm_compiler.calls import Effect
 from . import control
 from .block import Block
 from .callees import effect_call, is_async_call, is_gather, suspends
+from .choosing import choices
 from .comprehending import comprehension
 from .decide import Unsupported
 from .gathering import Caught, caught, gather
@@ -54,9 +55,16 @@ def _whole_call(lowering: Lowering, expression: ast.expr, block: Block, into: st
     call = _call_of(lowering, expression)
     if call is None:
         return None
-    ready = Hoisting(lowering, block).arguments(call)
+    hoisting = Hoisting(lowering, block)
+    options = choices(call, lowering.scope)
+    callee = hoisting.chosen(call) if options else call.func
+    ready = hoisting.arguments(call)
+    ready.func = callee
     name = into or lowering.temporary()
-    lowering.call(ready, name, block)
+    if options:
+        lowering.choice(ready, options, name, block)
+    else:
+        lowering.call(ready, name, block)
     return name
 
 
@@ -152,6 +160,12 @@ class Hoisting:
         if left is not None:
             self.lowering.assign(expression.target.id, left, self.block)
         return ast.copy_location(ast.Name(expression.target.id, ast.Load()), expression)
+
+    def chosen(self, call: ast.Call) -> ast.expr:
+        """What is called, chosen before the arguments are evaluated, as Python does."""
+        self._note_rebound(call)
+        callee = self.of(call.func)
+        return callee if self._trivial(callee) else self.temporary(callee)
 
     def arguments(self, call: ast.Call, *, early: bool = False) -> ast.Call:
         """The call with its arguments hoisted, and evaluated before it if evaluating them has effects.

@@ -27,6 +27,7 @@ from agentvm_compiler.calls import Agent, Tool, llm
 from agentvm_compiler.human import is_human
 
 from .callees import is_gather, written_method
+from .choosing import choices
 from .contents import DISPLAYS, Contents, default_of
 from .declared import annotations_of, evaluate, given_by, module_annotations
 from .kinds import MAPPINGS, UNSEEN, Type, element, holding, is_immutable, item, join, parts, plain
@@ -382,6 +383,8 @@ class Types:
             return Any if kind is UNKNOWN else kind
         if isinstance(callee, Tool | Agent):
             return annotations_of(callee.fn).get("return", Any)
+        if callee is UNKNOWN and (options := choices(expression, self.scope)):
+            return join(annotations_of(getattr(each, "fn", each)).get("return", Any) for each in options)
         if any(isinstance(each, ast.Starred) for each in expression.args):
             kinds: list[Type] = []  # nothing is known of how many there are
         else:

@@ -15,13 +15,13 @@ import copy
 import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agentvm_compiler.calls import Agent, Effect, Tool, joined, llm
 from agentvm_compiler.human import is_human
-from agentvm_compiler.ir import LITERALS, Kind, Node, Program, Region, Span
+from agentvm_compiler.ir import CHOSEN, LITERALS, Kind, Node, Program, Region, Span
 
 from .alias import Analysis
 from .block import Block, Exit, Names
@@ -35,6 +35,7 @@ from .gated import lower_gated
 from .handling import lower_try
 from .hoist import hoist
 from .kinds import element, is_immutable
+from .scope import UNKNOWN
 from .source import source_of
 from .targets import assign_to_awaiting, augmented, replaced, targets
 
@@ -378,6 +379,8 @@ class Lowering:
         callee = self.scope.resolve(node.func)
         if isinstance(callee, Tool):
             return callee.effect
+        if callee is UNKNOWN:
+            return Effect.WRITE  # it is chosen as the program runs
         agent = agent_of(callee)
         return Effect.PURE if agent is None else self.effect_of_agent(agent)
 
@@ -397,6 +400,20 @@ class Lowering:
         """Add `name = value` as a node."""
         target = ast.Assign([ast.Name(name, ast.Store())], value, lineno=getattr(value, "lineno", 0))
         self.python(ast.copy_location(target, value), block)
+
+    def choice(self, call: ast.Call, options: Sequence[Any], name: str, block: Block) -> None:
+        """Add `name = await call` as a node that finds out what it calls when it runs.
+
+        Args:
+            options: what that may be, as far as is known now.
+        """
+        self.callees += [each for each in map(agent_of, options) if each is not None]
+        self.parts.add(name)
+        needed = dict.fromkeys(self.tree.loaded(call))
+        operands, unbound = self._operands(needed, block)
+        result = block.write(name)
+        attrs = {"callee": CHOSEN, **unbound}
+        self.add(block, Kind.AGENT, "chosen", operands, (result,), call, effect=Effect.WRITE, attrs=attrs)
 
     def call(self, call: ast.Call, name: str, block: Block) -> None:
         """Add `name = await call` as a node; the arguments hold no awaits any more."""
