@@ -17,10 +17,24 @@ from .session import Session
 
 POLL_SECONDS = 0.5
 """How often the mailbox is looked at; so long it may take until another process is heard."""
+MANY = 32
+"""Runs in one process beyond which each is looked at less often, so that all cost no more."""
+
+_attended = 0
+"""Runs this process attends to."""
 
 
 async def attend(session: Session) -> None:
     """Take messages as they come; returns when the run is stopped because of one, or suspended."""
+    global _attended
+    _attended += 1
+    try:
+        await _attend(session)
+    finally:
+        _attended -= 1
+
+
+async def _attend(session: Session) -> None:
     heard = 0
     while not session.halted:
         heard = await take_messages(session, heard)
@@ -31,7 +45,7 @@ async def attend(session: Session) -> None:
             if session.activity.quiet:
                 _suspend(session)
                 return
-        with anyio.move_on_after(POLL_SECONDS):
+        with anyio.move_on_after(POLL_SECONDS * max(1.0, _attended / MANY)):
             await session.activity.changed()
 
 

@@ -136,10 +136,12 @@ class Lineage:
         """Whether any ancestor wrote to the world."""
         return bool(self._intents)
 
-    def unsettled(self, work: Work) -> bool:
-        """Whether an ancestor started this very write and does not know what came of it."""
+    def unsettled(self, work: Work) -> Event | None:
+        """The intent of an ancestor that started this very write and does not know what came of it."""
         intent = self._intents.get(work.path)
-        return intent is not None and intent.key == work.key and work.path not in self.recorded
+        if intent is None or intent.key != work.key or work.path in self.recorded:
+            return None
+        return intent
 
     def in_doubt(self) -> list[Event]:
         """Writes that ancestors started and do not know what came of."""

@@ -278,7 +278,7 @@ class Session:
             raise self.halt(uncertain(self.record.id, work))
         if self.lineage is not None and work.write and not work.idempotent:
             released = self.history.released.get(work.path) == work.key
-            if not released and self.lineage.unsettled(work):
+            if not released and self.lineage.unsettled(work) is not None:
                 raise self.halt(uncertain(self.record.id, work))
         return None
 
@@ -315,7 +315,7 @@ class Session:
 
     def intend(self, work: Work) -> Commit:
         """Journal that a write is about to start."""
-        detail: dict[str, Any] = {"idempotency_key": self.context(work.path).idempotency_key}
+        detail: dict[str, Any] = {"idempotency_key": self.context(work).idempotency_key}
         if self.lineage is not None and not self.history.wrote:
             detail[USED] = list(self.lineage.used)
         now = time.time()
@@ -325,10 +325,16 @@ class Session:
         self.history.add(event)
         return self.append(event)
 
-    def context(self, path: str) -> CallContext:
-        """What a tool called at this path is told."""
-        key = key_digest(("idempotency", self.record.id, path))
-        return CallContext(self.record.id, path, key, due())
+    def context(self, work: Work) -> CallContext:
+        """What a tool that is called for this work is told.
+
+        Its idempotency key is the same for all attempts, also for that of an ancestor of
+        this fork whose outcome is not known.
+        """
+        begun = None if self.lineage is None else self.lineage.unsettled(work)
+        key = begun.detail["idempotency_key"] if begun is not None else None
+        key = key or key_digest(("idempotency", self.record.id, work.path, work.key))
+        return CallContext(self.record.id, work.path, key, due())
 
     async def _perform_shared(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
         while True:

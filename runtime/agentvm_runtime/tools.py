@@ -80,7 +80,7 @@ def bind(agent: Agent, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str,
 async def _attempts(
     session: Session, work: Work, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    context = session.context(work.path)
+    context = session.context(work)
 
     async def once() -> Any:
         return await _once(context, session, work, tool, args, kwargs)

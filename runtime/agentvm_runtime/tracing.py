@@ -138,7 +138,7 @@ def _attempt_here(
             time.sleep(attempts.pause)
         started = time.time()
         try:
-            with within_tool(session, work, session.context(work.path)):
+            with within_tool(session, work, session.context(work)):
                 return tool.fn(*args, **kwargs)
         except Exception as error:
             attempts.failed(error, started)

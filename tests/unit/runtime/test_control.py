@@ -196,3 +196,39 @@ async def test_a_finished_run_stays_finished(store):
         await vm.cancel(handle.id)
         assert (await vm.get(handle.id)).status is RunStatus.COMPLETED
         assert await (await vm.resume(handle.id)).result() == result
+
+
+# -- idempotency keys ----------------------------------------------------------------------
+
+
+@tool(idempotent=True, retries=2)
+async def pay(amount: int) -> str:
+    LOG.append(f"{amount} {current().idempotency_key}")
+    if HANGING and not HANGING[0].is_set():
+        HANGING[0].set()
+        await anyio.sleep_forever()
+    if len(LOG) == 2:
+        raise ConnectionError("try again")
+    return f"paid {amount}"
+
+
+@agent
+async def pays() -> list[str]:
+    return [await pay(1), await pay(2)]
+
+
+async def test_all_attempts_at_a_call_have_one_key(store):
+    """When it is cut off, resumed, tried again after an error, and in a fork; other calls have theirs."""
+    HANGING.append(anyio.Event())
+    async with AgentVM(store=store, llm=MODEL) as vm:
+        handle = await vm.start(pays)
+        await HANGING[0].wait()
+    async with AgentVM(store=store, llm=MODEL) as vm:
+        fork = await vm.fork(handle.id)
+        assert await fork.result() == ["paid 1", "paid 2"]
+        assert await (await vm.resume(handle.id)).result() == ["paid 1", "paid 2"]
+    first, *others = LOG
+    assert [each.split()[0] for each in LOG] == ["1", "1", "1", "2", "1", "2"]
+    assert others[:2] == [first, first], "cut off, then in the fork, after its error"
+    assert others[3] == first, "in the run itself"
+    assert len({each.split()[1] for each in LOG}) == 3, "the second payments are of two runs"
