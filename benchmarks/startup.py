@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-HEAVY = ("torch", "vllm", "sqlalchemy", "aiosqlite", "sqlite3")
+HEAVY = ("torch", "vllm", "sqlalchemy", "alembic", "aiosqlite", "asyncpg", "cryptography", "sqlite3")
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
     "import agentvm": ["-c", "import agentvm"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -219,6 +220,44 @@ async def test_a_failing_disk_stops_a_run_that_waits_for_nothing(
             await run.result()
         monkeypatch.undo()
     assert disk.events() == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "says"),
+    [
+        ("PRAGMA max_page_count=1", "the disk is full.*Free some space"),
+        ("PRAGMA query_only=ON", "it is read-only.*writable"),
+    ],
+)
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_disk_that_fails_in_mid_run_stops_it_and_it_goes_on_later(
+    disk: Observer, mode: str, trouble: str, says: str
+) -> None:
+    """The run fails with the cause and the remedy, no write tool starts, and resuming finishes it."""
+    sent: list[str] = []
+    looks[:] = [lambda: sent.append("x")]
+    asked: list[str] = []
+
+    def answer(call: object) -> str:
+        prompt: str = call.prompt  # type: ignore[attr-defined]
+        asked.append(prompt)
+        if prompt.startswith("Improve") and len(asked) == 2:
+            store = vm.store
+            store._writer._transaction.connection.execute(trouble)  # type: ignore[attr-defined]
+            return os.urandom(200_000).hex()  # does not compress
+        return "short"
+
+    async with AgentVM(store=disk.url, llm=ScriptedLLM(answer), durability=mode) as vm:
+        run = await vm.start(correspond, "tea")
+        with pytest.raises(StoreError, match=rf"runs\.db: cannot write to it: {says}"):
+            await run.result()
+        assert sent == []
+    recorded = disk.events()
+    llm_again = ScriptedLLM("short")
+    async with AgentVM(store=disk.url, llm=llm_again) as again:
+        assert await (await again.resume(run.id)).result() == "short"
+    assert sent == ["x"]
+    assert len(llm_again.calls) == 3 - len(recorded)
 
 
 async def test_an_option_wins_over_the_url(disk: Observer) -> None:

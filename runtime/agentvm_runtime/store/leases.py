@@ -58,8 +58,24 @@ def this_holder() -> str:
     return f"{socket.gethostname()}:{pid}:{nonce}"
 
 
+_gone: set[str] = set()
+"""Holders of this process that drive nothing any more, though their leases could not be given back."""
+
+
+def give_up(holder: str) -> None:
+    """A holder of this process has ended before the process: its leases keep nobody away."""
+    _gone.add(holder)
+
+
+def take_up(holder: str) -> None:
+    """A holder drives something, again perhaps."""
+    _gone.discard(holder)
+
+
 def is_dead(holder: str) -> bool:
-    """Whether a holder is certainly a process of this host that has ended."""
+    """Whether a holder is certainly a process of this host that has ended, or has ended within this one."""
+    if holder in _gone:
+        return True
     process, _, nonce = holder.rpartition(":")
     host, _, number = process.rpartition(":")
     if host != socket.gethostname() or not number.isdecimal():

@@ -81,6 +81,8 @@ class SqlStore:
         self._reader: Reader | None = None
         self._opening = threading.Lock()
         self._reading = threading.Lock()
+        self._holders: set[str] = set()
+        """Who has taken leases through this store."""
         self._fresh: dict[str, tuple[Pending, MemoEntry]] = {}
         """Memo entries on their way to the database."""
 
@@ -108,8 +110,12 @@ class SqlStore:
             return
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._close, writer)
-        if writer.failure is not None and not writer.reported:
-            raise writer.failure
+        if writer.failure is not None:
+            for holder in self._holders:  # what could not be given back
+                leases.give_up(holder)
+            self._holders.clear()
+            if not writer.reported:
+                raise writer.failure
 
     def _close(self, writer: GroupWriter) -> None:
         with self._reading:
@@ -290,6 +296,8 @@ class SqlStore:
     # -- leases ------------------------------------------------------------------------
 
     async def acquire_lease(self, run_id: str, holder: str, ttl: float) -> Lease:
+        self._holders.add(holder)
+        leases.take_up(holder)
         return await self._lease(run_id, lambda old, now: leases.granted(old, run_id, holder, ttl, now))
 
     async def renew_lease(self, lease: Lease, ttl: float) -> Lease:
@@ -316,6 +324,7 @@ class SqlStore:
         row = {"run_id": lease.run_id, "holder": lease.holder}
         drop = self._opened().submit_aside(lambda transaction: transaction.execute(sql.DROP_LEASE, row))
         await drop.wait()
+        self._holders.discard(lease.holder)
 
     async def lease_of(self, run_id: str) -> Lease | None:
         def work(reader: Reader) -> Lease | None:

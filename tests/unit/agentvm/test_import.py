@@ -8,7 +8,18 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "vllm", "transformers", "sqlalchemy", "aiosqlite", "asyncpg", "sqlite3", "openai")
+HEAVY = (
+    "torch",
+    "vllm",
+    "transformers",
+    "sqlalchemy",
+    "alembic",
+    "aiosqlite",
+    "asyncpg",
+    "sqlite3",
+    "cryptography",
+    "openai",
+)
 
 
 @pytest.mark.parametrize("module", ["agentvm", "agentvm.models", "agentvm.doctor"])
