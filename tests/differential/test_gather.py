@@ -242,3 +242,15 @@ async def test_a_source_that_fails_stops_the_writes_there():
     """Items before the one that cannot be had are gone through, those after it not."""
     await holds(source_fails, ["1", "2", "x", "3"])
     await holds(source_fails, ["1", "2"])
+
+
+@agent
+async def reads_unbound(words: list[str]) -> list[str]:
+    found = [x + await llm(y) for x in words for y in later[:2]]  # noqa: F821 - bound below
+    later = words
+    return found + later
+
+
+async def test_a_name_without_a_value_in_a_comprehension():
+    """It is a free variable there, and so the error is NameError."""
+    await assert_as_plain(reads_unbound, ["a"])

@@ -76,6 +76,13 @@ def _check(hoisting: Hoisting, node: Comprehension) -> None:
         raise Unsupported(first.iter, what, "make it a list first")
     if getattr(node, "avm_read_over", False):
         raise Unsupported(node, "the comprehension changes what it goes over", "go over a copy")
+    _, *others = node.generators
+    inside = [*_parts(node), *first.ifs, *(part for each in others for part in (each.iter, *each.ifs))]
+    targets = {name for each in node.generators for name in names_in(each.target)}
+    for name in sorted({name for each in inside for name in hoisting.tree.loaded(each)} - targets):
+        if name in hoisting.scope.locals and not hoisting.lowering.is_bound(name, hoisting.block):
+            # In a comprehension that is a NameError of another kind than in the function.
+            raise Unsupported(node, f"`{name}` may have no value in the comprehension")
     if _reads_early(hoisting, node):
         raise Unsupported(node, "the comprehension reads a name before it has a value there")
     if hoisting.tree.within(node, ast.NamedExpr):
