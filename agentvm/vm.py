@@ -525,7 +525,9 @@ class AgentVM:
             session = await open_session(
                 record, compiled, self.store, self._backend, self._flights, retry=retry, human=self._human
             )
-            if resumed:
+            if not resumed:
+                session.progress.started_at = record.created_at  # its deadline may pass while it is compiled
+            else:
                 now, revision = time.time(), session.revision
                 detail = {FORGETS: record.error} if retry and record.error is not None else {}
                 event = Event(EventKind.RESUMED, "", started_at=now, finished_at=now, detail=detail)

@@ -10,9 +10,13 @@ SEEDS = (None, 1, 2, 3, 4, 5)
 """Of the order in which the model answers; None answers at once."""
 
 
-def assert_no_needless_calls(compiled: Observation, plain: Observation) -> None:
+HANDLED = {"red_team"}
+"""Programs that return though something failed within them: they handle it."""
+
+
+def assert_no_needless_calls(compiled: Observation, plain: Observation, handled: bool) -> None:
     """Past a failure calls may have been made ahead; otherwise none that Python does not make."""
-    if plain.outcome[0] == "returned":
+    if plain.outcome[0] == "returned" and not handled:
         assert not compiled.prompts - plain.prompts
 
 
@@ -23,4 +27,4 @@ async def test_compiled_is_plain(case: Case, seed: int | None):
     plain = await observe_plain(case, model(case, seed))
     compiled = await observe_compiled(case, model(case, seed))
     assert compiled.visible == plain.visible
-    assert_no_needless_calls(compiled, plain)
+    assert_no_needless_calls(compiled, plain, case.agent.name in HANDLED)
