@@ -13,7 +13,7 @@ from agentvm_compiler.compile import Compiled, compile_agent
 from agentvm_compiler.errors import InputError
 from agentvm_compiler.frontend.callees import agent_of
 from agentvm_compiler.ir import Kind, Node
-from agentvm_runtime.executor import settable
+from agentvm_runtime.changes import settable
 from agentvm_runtime.forking import FORK, Fork, lineage_of
 from agentvm_runtime.records import Digest, RunRecord, RunStatus
 from agentvm_runtime.revision import MODULE, NAMES, code_of, revise

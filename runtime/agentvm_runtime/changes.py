@@ -94,6 +94,13 @@ def variables(node: Node) -> list[str]:
     return [each for each in dict.fromkeys(map(base, node.results)) if not each.startswith("_")]
 
 
+def settable(node: Node) -> list[int]:
+    """The results of a node that a fork may set, by position: all but how a block was left."""
+    if not node.regions:
+        return list(range(len(node.results)))
+    return [n for n, each in enumerate(node.results) if base(each) not in ("_exit", "_value")]
+
+
 def title(node: Node) -> str:
     """How people call a node: by the variable it is assigned to, else by what it does."""
     names = ", ".join(f"'{each}'" for each in variables(node))

@@ -35,7 +35,7 @@ from .errors import (
 )
 from .executor import run_program
 from .flights import Flights
-from .forking import lineage_of
+from .forking import Lineage, chain_of, inheritance
 from .ports import ModelBackend, Store
 from .profiling import Observations
 from .questions import Human
@@ -43,6 +43,7 @@ from .records import CHANGED, Event, Lease, RunRecord, RunStatus, remembered
 from .rehearsal import Preview, Rehearsal, rehearse
 from .revision import MEMO, revise
 from .session import Session, encoded_error
+from .skipping import Skip, allowed, skips_of
 from .values import decode, digest, encode
 
 ENDS = {
@@ -94,6 +95,20 @@ async def read_journal(store: Store, record: RunRecord, retry: bool) -> list[Eve
     return remembered(await store.events(record.id), record.error if retry else None)
 
 
+async def inherited(store: Store, record: RunRecord, compiled: Compiled) -> tuple[Lineage | None, list[Skip]]:
+    """What a fork takes over, and which iterations of loops as a whole."""
+    chain = await chain_of(store, record)
+    if not chain:
+        return None, []
+    skips = skips_of(compiled.module, record, chain) if compiled.hash == record.program else []
+    if skips:
+        fork = chain[0][1]
+        lineage = await inheritance(store, chain, lambda path: not any(each.covers(path) for each in skips))
+        if allowed(skips, lineage, [*fork.given, *fork.again]):
+            return lineage, skips
+    return await inheritance(store, chain), []
+
+
 async def session_on(
     kind: type[S],
     journal: list[Event],
@@ -106,7 +121,7 @@ async def session_on(
 ) -> S:
     wanted = [each.value for each in journal if each.value is not None]
     wanted += [each.detail[CHANGED] for each in journal if CHANGED in each.detail]
-    lineage = await lineage_of(store, record)
+    lineage, skips = await inherited(store, record, compiled)
     if lineage is not None:
         wanted += lineage.values
     values = await store.values([*dict.fromkeys(wanted), record.inputs])
@@ -122,6 +137,7 @@ async def session_on(
         earlier=earlier,
         revision=revision,
         lineage=lineage,
+        skips=skips,
         human=human,
         memo=record.meta.get(MEMO, True),
     )

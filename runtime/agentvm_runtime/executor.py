@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import anyio
@@ -27,6 +28,7 @@ from agentvm_compiler.ir import CONTROL_OPERANDS, LITERALS, UNBOUND, Kind, Node,
 from agentvm_compiler.wire import Stage
 
 from .asking import Place, ask_model
+from .changes import settable
 from .deadlines import agent_limit
 from .errors import Halt, UnstorableValue, is_failure
 from .humans import ask_person
@@ -476,21 +478,26 @@ class Frame:
         room = anyio.Semaphore(WINDOW)
         async with anyio.create_task_group() as tasks:
             group = OrderedGroup(tasks)
-            number = 0
+            skipped, values = self.session.skipped(self._path(node))
+            carried = [new or old for new, old in zip(values, carried, strict=True)] if skipped else carried
+            if items is not None:
+                items = islice(items, skipped, None)
+            number = skipped
             while group.failed_at is None:
+                at = number - skipped
                 try:
                     item = None if items is None else next(items)
                 except StopIteration:
                     break
                 except Exception as error:
-                    group.fail(number, error)
+                    group.fail(at, error)
                     break
-                owner = Owner(self, index, group, number)
+                owner = Owner(self, index, group, at)
                 frame = self._inner(
                     region, [Slot(item), *carried, *captures], owner, f"{self._path(node)}[{number}]"
                 )
                 await room.acquire()
-                group.start(number, partial(_iterate, room, frames, number, frame))
+                group.start(at, partial(_iterate, room, frames, at, frame))
                 carried = frame.results[2:]
                 number += 1
                 if may_leave:
@@ -500,7 +507,7 @@ class Frame:
                         left = (reason if told else None, frame.results[1])
                         break
                 elif items is None:
-                    await group.before(number)
+                    await group.before(number - skipped)
             for slot, name in zip(carried, node.results[2:], strict=True):
                 slot.feed(self._env[name])
             if left[0] is None:
@@ -508,7 +515,7 @@ class Frame:
             else:
                 self._give_exit(node, left[0], left[1])
             self._seen(node).times.append(number)
-            await group.before(number)
+            await group.before(number - skipped)
         if group.failed_at in frames:
             self._halfway[index] = frames[group.failed_at].names
         elif group.failed_at is not None:  # no item could be had: the names are what the last iteration left
@@ -555,13 +562,6 @@ def _taken(items: Iterable[Any]) -> tuple[list[Any], Exception | None]:
     except Exception as error:
         return taken, error
     return taken, None
-
-
-def settable(node: Node) -> list[int]:
-    """The results of a node that a fork may set, by position: all but how a block was left."""
-    if not node.regions:
-        return list(range(len(node.results)))
-    return [n for n, each in enumerate(node.results) if base(each) not in ("_exit", "_value")]
 
 
 async def _through(gates: Sequence[Any], call: Callable[[], Awaitable[Any]]) -> Any:

@@ -12,7 +12,7 @@ region, is gone through again if something in it is overridden.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -156,9 +156,13 @@ class Lineage:
         return [each.value for each in recorded if each.value is not None] + changed + given
 
 
-async def lineage_of(store: Store, record: RunRecord) -> Lineage | None:
-    """What a fork inherits, its own overrides applied; None for a run that is no fork."""
-    chain: list[tuple[RunRecord, Fork]] = []
+Chain = list[tuple[RunRecord, Fork]]
+"""A run's ancestors, nearest first, each with how the next younger run was forked from it."""
+
+
+async def chain_of(store: Store, record: RunRecord) -> Chain:
+    """The ancestors of a fork; empty for a run that is none. Raises StoreError if one is gone."""
+    chain: Chain = []
     while (fork := fork_of(record)) is not None:
         assert record.parent is not None
         parent = await store.get_run(record.parent)
@@ -169,11 +173,20 @@ async def lineage_of(store: Store, record: RunRecord) -> Lineage | None:
             )
         chain.append((parent, fork))
         record = parent
-    if not chain:
-        return None
+    return chain
+
+
+async def lineage_of(store: Store, record: RunRecord) -> Lineage | None:
+    """What a fork inherits, its own overrides applied; None for a run that is no fork."""
+    chain = await chain_of(store, record)
+    return await inheritance(store, chain) if chain else None
+
+
+async def inheritance(store: Store, chain: Chain, wanted: Callable[[str], bool] | None = None) -> Lineage:
+    """What the ancestors leave to a fork; only at such paths, if `wanted` says which."""
     lineage = Lineage()
     for parent, fork in reversed(chain):
-        journal = [each for each in await store.events(parent.id) if each.seq <= fork.seq]
+        journal = [each for each in await store.events(parent.id, wanted) if each.seq <= fork.seq]
         lineage.add(parent.id, _tried_again(remembered(journal), fork.forgets))
         lineage.override(fork)
     return lineage

@@ -143,8 +143,8 @@ class Store(Protocol):
         """Journal one event with the values it names; the store numbers it (`Event.seq`)."""
         ...
 
-    async def events(self, run_id: str) -> list[Event]:
-        """The whole journal of a run, in order, in one read."""
+    async def events(self, run_id: str, wanted: Callable[[str], bool] | None = None) -> list[Event]:
+        """The whole journal of a run, in order, in one read; only of such paths, if `wanted` says which."""
         ...
 
     async def values(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ import anyio
 
 from agentvm_compiler.calls import CallContext
 from agentvm_compiler.errors import AgentVMError
+from agentvm_compiler.ir import UNBOUND
 from agentvm_compiler.passes.stages import Forecaster
 
 from .activity import Activity
@@ -40,6 +41,8 @@ from .records import CHANGED, Digest, Event, EventKind, MemoEntry, RunRecord, So
 from .restoring import Before, before, change, objects, redo
 from .revision import UNCHANGED, Revision
 from .rooms import CONCURRENCY, in_turn
+from .skipping import Skip, value_of
+from .slots import Slot
 from .streams import Audience, Text
 from .values import copy_value, decode, digest, encode, key_digest
 
@@ -97,6 +100,7 @@ class Session:
         earlier: Observations | None = None,
         revision: Revision = UNCHANGED,
         lineage: Lineage | None = None,
+        skips: Sequence[Skip] = (),
         human: Human | None = None,
     ) -> None:
         self.record = record
@@ -107,6 +111,7 @@ class Session:
         self.revision = revision
         self.lineage = lineage
         """What the run inherits, if it is a fork."""
+        self._skips = {each.loop: each for each in skips}
         self.progress = Progress(time.time(), record.deadline_at)
         self.observed = Observations()
         """What this process saw of the run."""
@@ -158,6 +163,22 @@ class Session:
         """Results that a fork sets, by position among those of the node at this path."""
         given = {} if self.lineage is None else self.lineage.given.get(path, {})
         return {number: self.load(name) for number, name in given.items()}
+
+    def skipped(self, loop: str) -> tuple[int, list[Slot | None]]:
+        """How many iterations a fork takes over as a whole, and what they leave; None for what they keep."""
+        skip = self._skips.get(loop)
+        if skip is None or self.lineage is None:
+            return 0, []
+        self.lineage.asked.add(f"{loop}[{skip.first - 1}]")
+        values: list[Slot | None] = []
+        for each in skip.carried:
+            if each is None:
+                values.append(None)
+                continue
+            name, bundled = value_of(self.lineage, each)
+            value = self.load(name)
+            values.append(Slot(value.get(each.result, UNBOUND) if bundled else value))
+        return skip.first, values
 
     def append(
         self, event: Event, values: Mapping[Digest, bytes] | None = None, memo: MemoEntry | None = None

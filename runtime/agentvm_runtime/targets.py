@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from agentvm_compiler.errors import InputError
 from agentvm_compiler.ir import CALLS, Kind, Module, Node, Program, Region, base
 
-from .changes import Names, label, variables
-from .executor import settable
+from .changes import Names, label, settable, variables
 from .forking import enclosing
 
 _PART = re.compile(r"(?P<name>[^\[\]/]+)(\[(?P<number>\d+)\])?")

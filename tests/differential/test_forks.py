@@ -8,7 +8,9 @@ from contextlib import redirect_stdout
 import pytest
 
 from agentvm import AgentVM, RunFailed
+from agentvm_runtime import driver
 from agentvm_runtime.records import EventKind
+from agentvm_runtime.skipping import skips_of
 from agentvm_runtime.store.memory import MemoryStore
 
 from .harness import Case, cases, exactly, model, raised
@@ -72,3 +74,30 @@ async def test_a_call_done_again_is_asked_again(case: Case):
     assert [call.path for call in llm.calls][:1] == [last]
     assert {call.path for call in llm.calls} == {last}
     assert (found, case.log) == (expected, written)
+
+
+@pytest.mark.parametrize("case", cases())
+async def test_skipped_iterations_change_nothing(case: Case, monkeypatch: pytest.MonkeyPatch):
+    """A fork within a loop ends alike, and asks alike, whether or not it goes through what comes before."""
+    args, kwargs = case.inputs
+    store = MemoryStore()
+    with redirect_stdout(io.StringIO()):
+        async with AgentVM(store=store, llm=model(case)) as vm:
+            run = await vm.start(case.agent, *args, **kwargs)
+            expected = await outcome(run)
+        nodes = [e.path for e in await store.events(run.id) if e.node in ("llm", "tool") and "[" in e.path]
+        if expected[0] != "returned":
+            return
+        for path in dict.fromkeys([*nodes[-1:], *nodes[len(nodes) // 2 :][:1]]):
+            seen = []
+            for skips in (skips_of, lambda *_: []):
+                monkeypatch.setattr(driver, "skips_of", skips)
+                case.log.clear()
+                llm = model(case)
+                async with AgentVM(store=store, llm=llm) as vm:
+                    fork = await vm.fork(run.id, agent=case.agent, at=path)
+                    result = await outcome(fork)
+                    again = await outcome(await vm.fork(fork.id, agent=case.agent))
+                assert again == result
+                seen.append((result, list(case.log), sorted(call.path for call in llm.calls)))
+            assert seen[0] == seen[1], path

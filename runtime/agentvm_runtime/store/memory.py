@@ -146,9 +146,9 @@ class MemoryStore:
             self._memo[memo.key] = memo
         return _DONE
 
-    async def events(self, run_id: str) -> list[Event]:
+    async def events(self, run_id: str, wanted: Callable[[str], bool] | None = None) -> list[Event]:
         self._check()
-        return list(self._events.get(run_id, ()))
+        return [each for each in self._events.get(run_id, ()) if wanted is None or wanted(each.path)]
 
     async def values(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
         self._check()

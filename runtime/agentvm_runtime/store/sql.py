@@ -233,11 +233,12 @@ class SqlStore:
             self._fresh[memo.key] = pending, memo
         return pending
 
-    async def events(self, run_id: str) -> list[Event]:
-        wanted = {"run_id": run_id}
-        return await self._read(
-            lambda reader: [rows.event_of(r) for r in reader.rows(sql.GET_EVENTS, wanted)]
-        )
+    async def events(self, run_id: str, wanted: Callable[[str], bool] | None = None) -> list[Event]:
+        def work(reader: Reader) -> list[Event]:
+            found = reader.rows(sql.GET_EVENTS, {"run_id": run_id})
+            return [rows.event_of(row) for row in found if wanted is None or wanted(row[2])]
+
+        return await self._read(work)
 
     async def values(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
         def work(reader: Reader) -> dict[Digest, bytes]:

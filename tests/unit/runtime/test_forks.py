@@ -9,7 +9,9 @@ import pytest
 
 from agentvm import AgentVM, InputError, RunFailed, UncertainWrite, agent, llm, tool
 from agentvm.testing import ScriptedLLM
+from agentvm_runtime import driver
 from agentvm_runtime.records import EventKind
+from agentvm_runtime.session import Session
 from agentvm_runtime.store.memory import MemoryStore
 
 SENT: list[str] = []
@@ -377,3 +379,39 @@ async def test_a_failed_write_is_not_repeated_by_a_fork(bench: Bench):
     with pytest.raises(RunFailed, match="no such address"):
         await bench.fork(run.id, at="bounce")
     assert SENT == ["<name bees>", "<name bees>"]
+
+
+@agent
+async def long_chain(length: int, topic: str) -> str:
+    text, notes = topic, topic
+    for number in range(length):
+        text = await llm(f"{number} {text[:30]}")
+        notes = text + notes[:10]
+    return f"{text}; {notes}"
+
+
+@pytest.mark.parametrize("at", [1, 5, 9])
+async def test_a_loop_begins_where_it_is_overridden(bench: Bench, monkeypatch: pytest.MonkeyPatch, at: int):
+    """Iterations before are not gone through; what they left is carried on, in forks of forks too."""
+    await bench.run_of(long_chain, 10, "bees")
+    path = f"for#1[{at}]/llm#1"
+    found = await bench.fork(set={path: "MINE"})
+    first = bench.last
+    again = await bench.fork(first, at="for#1[9]/llm#1")
+    second = bench.last
+    assert await bench.resume(second) == (again[0], [])
+    opened: list[str] = []
+    load = Session.recorded
+    monkeypatch.setattr(Session, "recorded", lambda s, work: (opened.append(work.path), load(s, work))[1])
+    assert await bench.fork(set={path: "MINE"}) == found
+    assert not [each for each in opened if any(each.startswith(f"for#1[{n}]") for n in range(at))]
+    monkeypatch.setattr(driver, "skips_of", lambda *_: [])
+    assert await bench.fork(set={path: "MINE"}) == found
+    assert await bench.fork(first, at="for#1[9]/llm#1") == again
+
+
+async def test_nothing_is_skipped_on_other_inputs(bench: Bench):
+    """With another input the iterations before are others."""
+    await bench.run_of(long_chain, 4, "bees")
+    _, prompts = await bench.fork(set={"topic": "ants", "for#1[2]/llm#1": "MINE"})
+    assert prompts == ["0 ants", "1 (0 ants)", "3 MINE"]
