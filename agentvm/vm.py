@@ -312,8 +312,6 @@ class AgentVM:
         now = time.time()
         compiled = compile_agent(program)
         code, source = code_of(compiled)
-        most = positive(concurrency, "concurrency")
-        limited = {} if most is None else {CONCURRENCY: most}
         record = RunRecord(
             id=run_id or _new_id(now),
             agent=program.ref,
@@ -321,7 +319,7 @@ class AgentVM:
             inputs=digest(data),
             created_at=now,
             deadline_at=None if seconds is None else now + seconds,
-            meta={**self._meta(program, memo, on_deadline, budget), MODULE: code, **limited},
+            meta={**self._meta(program, memo, on_deadline, budget, concurrency), MODULE: code},
         )
         await self.store.create_run(record, {record.inputs: data, code: source})
         return await self._begin(record, program)
@@ -370,6 +368,9 @@ class AgentVM:
         set: Mapping[str, Any] | None = None,
         agent: Any = None,
         deadline: Duration | None = None,
+        on_deadline: str | None = None,
+        budget: Budget | None = None,
+        concurrency: int | None = None,
         name: str | None = None,
         memo: bool = True,
     ) -> Run:
@@ -386,6 +387,7 @@ class AgentVM:
                 those of places; where `at` is given, first the variables there.
             agent: the agent as edited, if its code is to be another.
             deadline: time from now to the fork's end, by default the agent's own.
+            on_deadline, budget, concurrency: of the fork, as for `start`.
             name: an id for the fork; by default a new one.
             memo: whether it uses, and leaves, results that runs share.
 
@@ -408,7 +410,7 @@ class AgentVM:
             created_at=now,
             deadline_at=None if seconds is None else now + seconds,
             parent=parent.id,
-            meta=self._meta(program, memo),
+            meta=self._meta(program, memo, on_deadline, budget, concurrency),
         )
         plan = await Planner(self.store, parent, program).plan(record, at, set or {})
         await self.store.create_run(plan.record, plan.values)
@@ -498,14 +500,22 @@ class AgentVM:
     # -- internals ---------------------------------------------------------------------
 
     def _meta(
-        self, agent: Agent, memo: bool, on_deadline: str | None = None, budget: Budget | None = None
+        self,
+        agent: Agent,
+        memo: bool,
+        on_deadline: str | None,
+        budget: Budget | None,
+        concurrency: int | None,
     ) -> dict[str, Any]:
+        """What a run keeps of its options."""
         policy = deadline_policy(on_deadline or agent.on_deadline)
-        meta: dict[str, Any] = {"llm": self._spec, ON_DEADLINE: policy}
-        meta["file"] = agent.fn.__code__.co_filename
-        if budget is not None:
-            meta[BUDGET] = budget.to_json()
-        return meta if memo else {**meta, MEMO: False}
+        options: dict[str, Any] = {
+            MEMO: None if memo else False,
+            BUDGET: None if budget is None else budget.to_json(),
+            CONCURRENCY: positive(concurrency, "concurrency"),
+        }
+        given = {name: option for name, option in options.items() if option is not None}
+        return {"file": agent.fn.__code__.co_filename, "llm": self._spec, ON_DEADLINE: policy, **given}
 
     def _agent_of(self, record: RunRecord, agent: Any) -> Agent:
         if agent is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Durability, Json, NoMemo, RunId, StoreUrl
+from .options import BudgetText, Durability, Json, NoMemo, Prices, RunId, StoreUrl, budget_of
 
 if TYPE_CHECKING:
     from agentvm.vm import AgentVM, Run
@@ -35,6 +35,8 @@ def fork(
     deadline: Annotated[
         str | None, typer.Option(metavar="TIME", help="Time for the fork, such as 30s. Default: the agent's.")
     ] = None,
+    budget: BudgetText = None,
+    prices: Prices = None,
     llm: Annotated[
         str | None,
         typer.Option(metavar="SPEC", help="The model, as for `agentvm run`. Default: the run's own."),
@@ -55,14 +57,14 @@ def fork(
     from .lookup import read_run
 
     with clean_stdout(json) as out:
+        limits = budget_of(budget, prices)
         record = asyncio.run(read_run(run, store))
         changes = dict(map(_pair, set or ()))
         found = load_agent(code) if code else find_agent(record.agent, record.meta.get("file"))
 
         async def begin(vm: AgentVM) -> Run:
-            return await vm.fork(
-                record.id, at=at, set=changes, agent=found, deadline=deadline, memo=not no_memo
-            )
+            options: dict[str, Any] = {"deadline": deadline, "budget": limits, "memo": not no_memo}
+            return await vm.fork(record.id, at=at, set=changes, agent=found, **options)
 
         spec = llm or record.meta.get("llm")
         result = drive(begin, store=store, llm=spec, durability=durability, as_json=json, out=out)

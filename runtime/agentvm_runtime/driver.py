@@ -209,7 +209,7 @@ async def _end(
     """Record how the run ended; returns once that is durable, and all before it."""
     data = result if result is not None else error
     assert data is not None
-    if status in (RunStatus.COMPLETED, RunStatus.FAILED):
+    if status in (RunStatus.COMPLETED, RunStatus.FAILED) and not session.halted:
         session.conclude()
     name = digest(data)
     finished = time.time()

@@ -210,3 +210,15 @@ def test_a_budget_comes_back_from_json():
     """As it is kept with the run."""
     budget = Budget(tokens=5, cost=0.5, prices={"m": Price(1, 2, 0.5)})
     assert Budget.from_json(budget.to_json()) == budget
+
+
+async def test_a_fork_has_a_budget_of_its_own(model):
+    """What its parent used does not count; what it inherits costs nothing."""
+    async with AgentVM(store="memory", llm=model) as vm:
+        handle = await vm.start(chain, 3)
+        await handle.result()
+        fork = await vm.fork(handle.id, set={"length": 5}, budget=Budget(calls=1))
+        with pytest.raises(BudgetExceeded, match="calls: 1 of 1"):
+            await fork.result()
+        assert fork.spent.calls == 1
+    assert len(model.calls) == 4
