@@ -330,3 +330,50 @@ def test_the_one_liner_raises_when_it_is_suspended(tmp_path, model):
 def test_what_is_typed_becomes_what_is_wanted(schema, text, value):
     """Text where text is wanted, else JSON, and yes or no."""
     assert answer_from_text(Question("human#1", "?", "k", schema, 0.0), text) == value
+
+
+async def test_an_answer_to_an_interrupted_run_waits_for_its_resume(tmp_path, model):
+    """Nobody drives it when the answer comes; the next process takes it and asks nobody again."""
+    held = anyio.Event()
+
+    async def hold(call):
+        if call.prompt.startswith("independent"):
+            held.set()
+            await asyncio.Event().wait()
+        return call.prompt.upper()
+
+    url = f"sqlite:///{tmp_path}/runs.db"
+    async with AgentVM(store=url, llm=ScriptedLLM(hold)) as vm:
+        handle = await vm.start(approve, "x")
+        async for event in handle.events():
+            if event.kind is EventKind.ASKED:
+                break
+        await held.wait()
+    async with AgentVM(store=url, llm=model) as vm:
+        assert (await vm.get(handle.id)).status is RunStatus.RUNNING
+        await vm.answer(handle.id, "human", True)
+        assert await vm.questions(handle.id) == []
+        assert await (await vm.resume(handle.id)).result() == "INDEPENDENT OF THE ANSWER, X"
+        asked = [each for each in await vm.store.events(handle.id) if each.kind is EventKind.ASKED]
+        assert len(asked) == 1
+    assert LOG == ["before x", "publish DRAFT X"]
+
+
+async def test_a_suspended_run_is_cancelled_and_forked(model):
+    """Cancelled it asks nothing any more; a fork of it asks for itself, unless the answer is given."""
+    async with AgentVM(store="memory", llm=model) as vm:
+        handle = await vm.start(approve, "x")
+        await suspended(handle)
+        fork = await vm.fork(handle.id)
+        await suspended(fork)
+        assert [each.path for each in await vm.questions(fork)] == ["human#1"]
+        given = await vm.fork(handle.id, set={"human#1": False})
+        assert await given.result() == "INDEPENDENT OF THE ANSWER, X"
+        await vm.cancel(handle)
+        assert (await vm.get(handle.id)).status is RunStatus.CANCELLED
+        assert await vm.questions(handle) == []
+        with pytest.raises(InputError, match="has no open question"):
+            await vm.answer(handle, None, True)
+        again = await answered(vm, fork, (None, True))
+        assert await again.result() == "INDEPENDENT OF THE ANSWER, X"
+        assert LOG == ["before x", "publish DRAFT X"]
