@@ -43,7 +43,7 @@ from .records import CHANGED, Event, Lease, RunRecord, RunStatus, remembered
 from .rehearsal import Preview, Rehearsal, rehearse
 from .revision import MEMO, revise
 from .session import Session, encoded_error
-from .skipping import Skip, allowed, skips_of
+from .skipping import Skip, allowed, needed, skips_of
 from .values import decode, digest, encode
 
 ENDS = {
@@ -103,7 +103,7 @@ async def inherited(store: Store, record: RunRecord, compiled: Compiled) -> tupl
     skips = skips_of(compiled.module, record, chain) if compiled.hash == record.program else []
     if skips:
         fork = chain[0][1]
-        lineage = await inheritance(store, chain, lambda path: not any(each.covers(path) for each in skips))
+        lineage = await inheritance(store, chain, needed(skips))
         if allowed(skips, lineage, [*fork.given, *fork.again]):
             return lineage, skips
     return await inheritance(store, chain), []

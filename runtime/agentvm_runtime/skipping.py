@@ -12,7 +12,7 @@ other code or on other inputs, or a value that the loop carries was not recorded
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agentvm_compiler.ir import CALLS, Kind, Module, Node
@@ -45,12 +45,23 @@ class Skip:
     carried: tuple[Carried | None, ...]
     """The values it begins with; None for one that no iteration changes."""
 
-    def covers(self, path: str) -> bool:
-        """Whether a path lies in what is skipped, and holds none of the values carried on."""
-        if not path.startswith(f"{self.loop}["):
-            return False
-        number = path[len(self.loop) + 1 :].partition("]")[0]
-        return number.isdecimal() and int(number) < self.first - 1
+
+def needed(skips: Sequence[Skip]) -> Callable[[str], bool]:
+    """Whether a path lies in nothing that is skipped, or may hold a value that is carried on.
+
+    It is asked of every event of the ancestors, so it is written to be quick.
+    """
+    loops = [(f"{each.loop}[", len(each.loop) + 1, each.first - 1) for each in skips]
+
+    def is_needed(path: str) -> bool:
+        for prefix, begin, last in loops:
+            if path.startswith(prefix):
+                number = path[begin : path.find("]", begin)]
+                if number.isdecimal() and int(number) < last:
+                    return False
+        return True
+
+    return is_needed
 
 
 def skips_of(module: Module, record: RunRecord, chain: Sequence[tuple[RunRecord, Fork]]) -> list[Skip]:

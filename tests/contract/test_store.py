@@ -436,3 +436,13 @@ async def test_a_run_is_added_with_its_journal(store: Store) -> None:
     with pytest.raises(InputError, match="exists already"):
         await store.add_run(RUN, journal, {})
     assert await store.last_seq("run-1") == 2
+
+
+@pytest.mark.parametrize("count", [5, 200])
+async def test_a_journal_is_read_in_part(store: Store, count: int) -> None:
+    """Only events of paths that are wanted come, whole and in order, be they few or many."""
+    for number in range(count):
+        store.append("run-1", replace(EVENT, path=f"p{number}"))
+    wanted = [f"p{number}" for number in range(count) if number % 2 or number == 0]
+    found = await store.events("run-1", lambda path: path in wanted)
+    assert found == [replace(EVENT, path=path, seq=int(path[1:]) + 1) for path in wanted]

@@ -31,6 +31,8 @@ from .statements import Statement
 
 T = TypeVar("T")
 _FRESH_MAX = 1024
+_FEW = 64
+"""Events that are read one by one rather than out of their whole journal."""
 _FEW = 4
 """Values that may be read on the spot."""
 _ALL = 2**31 - 1
@@ -235,7 +237,13 @@ class SqlStore:
 
     async def events(self, run_id: str, wanted: Callable[[str], bool] | None = None) -> list[Event]:
         def work(reader: Reader) -> list[Event]:
-            found = reader.rows(sql.GET_EVENTS, {"run_id": run_id})
+            run = {"run_id": run_id}
+            if wanted is not None:
+                kept = [seq for seq, path in reader.rows(sql.GET_PATHS, run) if wanted(path)]
+                if len(kept) <= _FEW:
+                    few = (reader.row(sql.GET_EVENT, {**run, "seq": seq}) for seq in kept)
+                    return [rows.event_of(row) for row in few if row is not None]
+            found = reader.rows(sql.GET_EVENTS, run)
             return [rows.event_of(row) for row in found if wanted is None or wanted(row[2])]
 
         return await self._read(work)

@@ -140,6 +140,16 @@ GET_FORKS = plain(
     .where(schema.runs.c.parent == bindparam("parent"))
     .order_by(schema.runs.c.created_at, schema.runs.c.id)
 )
+GET_PATHS = plain(
+    select(schema.events.c.seq, schema.events.c.path)
+    .where(schema.events.c.run_id == bindparam("run_id"))
+    .order_by(schema.events.c.seq)
+)
+GET_EVENT = plain(
+    select(*list(schema.events.columns)[1:]).where(
+        schema.events.c.run_id == bindparam("run_id"), schema.events.c.seq == bindparam("seq", type_=Integer)
+    )
+)
 LAST_SEQ = plain(
     select(func.coalesce(func.max(schema.events.c.seq), text("0"))).where(
         schema.events.c.run_id == bindparam("run_id")
