@@ -57,6 +57,7 @@ class Stores(RuleBasedStateMachine):
         self.status = dict.fromkeys(RUNS, RunStatus.RUNNING)
         self.leases: dict[str, Lease] = {}
         self.count = 0
+        self.lives = [0, 0]
         self.stores: list[SqliteStore] = [self.opened(), self.opened()]
         for run in RUNS:
             self.do(self.stores[0].create_run(RunRecord(run, "m:a", "p", Digest("i"), 1.0), {}))
@@ -65,7 +66,9 @@ class Stores(RuleBasedStateMachine):
         return self.loop.run_until_complete(work)
 
     def opened(self) -> SqliteStore:
-        store = open_store(self.folder / "runs.db", clock=lambda: self.now)
+        # Processes die here, not machines: nothing need be synced.
+        url = f"sqlite:///{self.folder}/runs.db?synchronous=NORMAL"
+        store = open_store(url, clock=lambda: self.now)
         assert isinstance(store, SqliteStore)
         self.do(store.open())
         return store
@@ -75,6 +78,10 @@ class Stores(RuleBasedStateMachine):
             self.do(store.aclose())
         self.loop.close()
         shutil.rmtree(self.folder)
+
+    def holder(self, who: int) -> str:
+        """What a process calls itself: each life by another name."""
+        return f"elsewhere:{who + 1}:{self.folder.name}-{self.lives[who]}"
 
     def take_over(self, who: int, run: str) -> None:
         """One process at a time appends to a run; what the one before appended is durable by then."""
@@ -135,7 +142,7 @@ class Stores(RuleBasedStateMachine):
     @rule(who=WHO, run=RUN)
     def take_lease(self, who: int, run: str) -> None:
         held = self.leases.get(run)
-        holder = f"elsewhere:{who + 1}:x"
+        holder = self.holder(who)
         free = held is None or held.expires_at <= self.now or held.holder == holder
         try:
             lease = self.do(self.stores[who].acquire_lease(run, holder, TTL))
@@ -147,7 +154,7 @@ class Stores(RuleBasedStateMachine):
 
     @rule(who=WHO, run=RUN)
     def beat(self, who: int, run: str) -> None:
-        holder = f"elsewhere:{who + 1}:x"
+        holder = self.holder(who)
         held = self.leases.get(run)
         try:
             lease = self.do(self.stores[who].renew_lease(Lease(run, holder, 0.0), TTL))
@@ -159,7 +166,7 @@ class Stores(RuleBasedStateMachine):
 
     @rule(who=WHO, run=RUN)
     def let_go(self, who: int, run: str) -> None:
-        holder = f"elsewhere:{who + 1}:x"
+        holder = self.holder(who)
         self.do(self.stores[who].release_lease(Lease(run, holder, 0.0)))
         if run in self.leases and self.leases[run].holder == holder:
             del self.leases[run]
@@ -180,10 +187,15 @@ class Stores(RuleBasedStateMachine):
             self.count += 1
             store.append(run, Event(EventKind.DONE, str(self.count)))
             self.appended[run].append(str(self.count))
+        holders = set(store._holders)
         try:
             self.do(store.aclose())
         except StoreError:
             assert width
+            for each, held in self.leases.items():
+                if held.holder in holders:  # given up, as it could not be given back
+                    self.leases[each] = Lease(each, held.holder, 0.0)
+        self.lives[who] += 1
         self.stores[who] = self.opened()
         self.reread(run)
 

@@ -85,6 +85,8 @@ class SqlStore:
         self._reading = threading.Lock()
         self._holders: set[str] = set()
         """Who has taken leases through this store."""
+        self._last: dict[str, Pending] = {}
+        """The last event of each journal on its way to the database."""
         self._fresh: dict[str, tuple[Pending, MemoEntry]] = {}
         """Memo entries on their way to the database."""
 
@@ -229,6 +231,9 @@ class SqlStore:
 
         large = values is not None and sum(map(len, values.values())) > CHUNK
         pending = self._opened().submit_result(work, large=large)
+        if len(self._last) > _FRESH_MAX:
+            self._last = {run: last for run, last in self._last.items() if not last.done}
+        self._last[run_id] = pending
         if memo is not None:
             if len(self._fresh) > _FRESH_MAX:
                 self._fresh = {key: fresh for key, fresh in self._fresh.items() if not fresh[0].done}
@@ -246,7 +251,10 @@ class SqlStore:
             found = reader.rows(sql.GET_EVENTS, run)
             return [rows.event_of(row) for row in found if wanted is None or wanted(row[2])]
 
-        return await self._read(work)
+        last = self._last.get(run_id)
+        if last is not None:  # what other runs have on its way need not be written for this
+            await last.settled()
+        return await self._read(work, behind_writes=False)
 
     async def values(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
         def work(reader: Reader) -> dict[Digest, bytes]:
@@ -305,12 +313,16 @@ class SqlStore:
     # -- leases ------------------------------------------------------------------------
 
     async def acquire_lease(self, run_id: str, holder: str, ttl: float) -> Lease:
-        self._holders.add(holder)
-        leases.take_up(holder)
+        self._take_up(holder)
         return await self._lease(run_id, lambda old, now: leases.granted(old, run_id, holder, ttl, now))
 
     async def renew_lease(self, lease: Lease, ttl: float) -> Lease:
+        self._take_up(lease.holder)
         return await self._lease(lease.run_id, lambda old, now: leases.renewed(old, lease, ttl, now))
+
+    def _take_up(self, holder: str) -> None:
+        self._holders.add(holder)
+        leases.take_up(holder)
 
     async def _lease(self, run_id: str, decide: Callable[[Lease | None, float], Lease]) -> Lease:
         free = rows.lease_row(Lease(run_id, "", 0.0))
