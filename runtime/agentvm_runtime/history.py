@@ -41,6 +41,7 @@ class History:
             case EventKind.RELEASED:
                 self.intents.pop(event.path, None)
                 self.released[event.path] = event.key
+                self.wrote = True
             case EventKind.BEGUN:
                 self.begun[event.path] = event
             case EventKind.ATTEMPT:

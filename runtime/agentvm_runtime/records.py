@@ -145,14 +145,18 @@ def remembered(journal: Iterable[Event], forgets: Digest | None = None) -> list[
 
 def _without(journal: list[Event], failure: Digest) -> list[Event]:
     failed = {each.path for each in journal if each.kind is EventKind.FAILED and each.value == failure}
-    # With a failure go the attempts that led to it, and the deadline it may have missed.
-    kinds = (EventKind.FAILED, EventKind.ATTEMPT, EventKind.BEGUN)
-    return [
-        replace(each, kind=EventKind.FORGOTTEN, value=None)
-        if each.kind in kinds and each.path in failed
-        else each
-        for each in journal
-    ]
+    return [_forgotten(each) if each.path in failed else each for each in journal]
+
+
+def _forgotten(event: Event) -> Event:
+    match event.kind:
+        # With a failure go the attempts that led to it, and the deadline it may have missed.
+        case EventKind.FAILED | EventKind.ATTEMPT | EventKind.BEGUN:
+            return replace(event, kind=EventKind.FORGOTTEN, value=None)
+        # A write that raised is no write in doubt, and whoever asks to try again asks for it too.
+        case EventKind.INTENT:
+            return replace(event, kind=EventKind.RELEASED)
+    return event
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from agentvm import AgentVM, InputError, RunCancelled, UncertainWrite, agent, current, llm, tool
+from agentvm import AgentVM, InputError, RunCancelled, RunFailed, UncertainWrite, agent, current, llm, tool
 from agentvm.testing import ScriptedLLM
 from agentvm_runtime.records import EventKind, RunStatus, Source
 
@@ -232,3 +232,35 @@ async def test_all_attempts_at_a_call_have_one_key(store):
     assert others[:2] == [first, first], "cut off, then in the fork, after its error"
     assert others[3] == first, "in the run itself"
     assert len({each.split()[1] for each in LOG}) == 3, "the second payments are of two runs"
+
+
+REFUSALS: list[str] = []
+
+
+@tool
+async def post(text: str) -> str:
+    LOG.append(text)
+    if text == "second" and REFUSALS:
+        raise ConnectionError(REFUSALS.pop())
+    return f"posted {text}"
+
+
+@agent
+async def notice(text: str) -> list[str]:
+    return [await post("first"), await post(text), await post("last")]
+
+
+async def test_a_write_that_raised_is_tried_again_when_asked(store):
+    """It came to an end, so it is not in doubt; what was written before it is not repeated."""
+    LOG.clear()
+    REFUSALS[:] = ["closed"]
+    async with AgentVM(store=store, llm=MODEL) as vm:
+        run = await vm.start(notice, "second")
+        with pytest.raises(RunFailed):
+            await run.result()
+        with pytest.raises(RunFailed):
+            await (await vm.resume(run.id)).result()
+        assert LOG == ["first", "second"]
+        again = await vm.resume(run.id, retry=True)
+        assert await again.result() == ["posted first", "posted second", "posted last"]
+    assert LOG == ["first", "second", "second", "last"]
