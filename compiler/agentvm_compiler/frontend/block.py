@@ -70,9 +70,9 @@ class Block:
             self._env[name] = found
         return self._env.get(name)
 
-    def bound(self) -> set[str]:
-        """All names that may have a value here."""
-        return {*self._env, *(self.parent.bound() if self.parent is not None else ())}
+    def is_bound(self, name: str) -> bool:
+        """Whether the name may have a value here; unlike `read`, it captures nothing."""
+        return name in self._env or (self.parent is not None and self.parent.is_bound(name))
 
     def capture(self, value: str) -> str:
         """Use an SSA value of the block around."""

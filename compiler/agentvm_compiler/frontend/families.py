@@ -75,14 +75,25 @@ class Families:
         for name, found in self._parts.items():
             for each in found:
                 self._reached_from.setdefault(each, []).append(name)
+        self._groups = self._grouped(self._reached_from)
+        """The groups of names that share a part, by name: many parts are shared by the same names."""
         self._visibility = Visibility(analysis.scope)
         changed = set().union(*(analysis.itself(each.target) for each in analysis.mutations))
         self._changed = changed
-        self._changeable = {name: found & changed for name, found in self._parts.items()}
+        self._changeable = self._grouped(changed & self._reached_from.keys())
+        """The same, of parts that may be changed."""
         self._identity = any(map(self._compares_identity, analysis.scope.tree.every(ast.Compare, ast.Call)))
         apart = [(analysis.reach(one) & analysis.reach(two)) & changed for one, two in analysis.apart]
         self._parted = set().union(*apart)
         """What may be changed and is shared across a call: by an argument and the result."""
+
+    def _grouped(self, parts: Iterable[Obj]) -> dict[str, list[tuple[str, ...]]]:
+        groups = dict.fromkeys(tuple(self._reached_from[each]) for each in parts)
+        found: dict[str, list[tuple[str, ...]]] = {}
+        for group in groups:
+            for name in group:
+                found.setdefault(name, []).append(group)
+        return found
 
     def _compares_identity(self, node: ast.AST) -> bool:
         """Whether the result may depend on which of two equal objects it is."""
@@ -120,9 +131,9 @@ class Families:
                 mutation.node, "avm_mutates", frozenset()
             )
 
-    def around(self, names: Iterable[str], given: Iterable[str]) -> set[str]:
-        """Those of the given names that share something with the names, or with one that does."""
-        return self._grown(names, self._parts, set(given).__contains__)
+    def around(self, names: Iterable[str], counts: Callable[[str], bool]) -> set[str]:
+        """Other names, of those that count, that share something with the names, or with one that does."""
+        return self._grown(names, self._groups, counts)
 
     def apart_from(self, family: Iterable[str], names: Iterable[str]) -> list[str]:
         """Those of the names that share nothing with the family."""
@@ -133,7 +144,7 @@ class Families:
         """All names to be copied together; if that cannot be, those that share what may be changed."""
         if not seen:
             return frozenset()
-        family = frozenset(seen) | self._grown(seen, self._parts, lambda each: self._matters(each, mutation))
+        family = frozenset(seen) | self._grown(seen, self._groups, lambda each: self._matters(each, mutation))
         if self._identity or self._kept_together(family):
             return family
         return frozenset(seen) | self._grown(
@@ -141,24 +152,27 @@ class Families:
         )
 
     def _grown(
-        self, names: Iterable[str], parts: Mapping[str, set[Obj]], counts: Callable[[str], bool]
+        self,
+        names: Iterable[str],
+        groups: Mapping[str, list[tuple[str, ...]]],
+        counts: Callable[[str], bool],
     ) -> set[str]:
-        """Those that count and share one of the parts with the names, or with one that does."""
+        """Those that count and are in one of the groups with the names, or with one that does."""
         asked = set(names)
         found: set[str] = set()
-        covered: set[Obj] = set()
-        pending = [each for name in asked for each in parts.get(name, ())]
+        covered: set[tuple[str, ...]] = set()
+        pending = [each for name in asked for each in groups.get(name, ())]
         while pending:
-            part = pending.pop()
-            if part in covered:
+            group = pending.pop()
+            if group in covered:
                 continue
-            covered.add(part)
-            for name in self._reached_from.get(part, ()):
+            covered.add(group)
+            for name in group:
                 if name not in asked:
                     asked.add(name)
                     if counts(name):
                         found.add(name)
-                        pending += parts[name]
+                        pending += groups[name]
         return found
 
     def _kept_together(self, family: frozenset[str]) -> bool:

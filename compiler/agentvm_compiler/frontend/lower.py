@@ -237,7 +237,7 @@ class Lowering:
         if not sure:  # a name it may leave alone keeps the value it had
             needed.update(stored)
         effect = self._effect(statement)
-        around = dict.fromkeys(sorted(self.analysis.families.around(stored, block.bound() - {*stored})))
+        around = dict.fromkeys(sorted(self.analysis.families.around(stored, block.is_bound)))
         shares = self._shares(statement, needed, stored) or bool(around)
         if effect is not Effect.PURE:  # it is read back from a journal, so all that shares at once
             stored, needed = {**stored, **around}, {**needed, **around}
