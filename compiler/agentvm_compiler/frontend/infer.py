@@ -74,6 +74,8 @@ class Types:
         self._lambdas = self._lambda_parameters()
         self._caught = dict(self._caught_names())
         self._settled = False
+        self._found: dict[int, Type] = {}
+        """Types of the nodes of the tree, by identity, once those of names are settled."""
         self.contents = Contents(scope, self)
         self._solve()
         if not self.contents.is_trustworthy():
@@ -83,6 +85,7 @@ class Types:
     def _solve(self) -> None:
         """Go over all bindings until nothing changes: each type then follows from the others."""
         self._settled = False
+        self._found.clear()
         self.names, before = {}, None
         for _ in range(ROUNDS):
             before, self.names = self.names, self._round()
@@ -218,6 +221,13 @@ class Types:
 
     def of(self, expression: ast.expr) -> Type:
         """The type of an expression; Any if unknown."""
+        if not self._settled or expression not in self.scope.tree:
+            return self._of(expression)
+        if id(expression) not in self._found:
+            self._found[id(expression)] = self._of(expression)
+        return self._found[id(expression)]
+
+    def _of(self, expression: ast.expr) -> Type:
         match expression:
             case ast.Constant():
                 return type(expression.value)

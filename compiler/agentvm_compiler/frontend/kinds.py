@@ -64,6 +64,8 @@ UNSEEN: Any = _Unseen()
 
 def is_immutable(kind: Type) -> bool:
     """Whether no value of the type can be mutated, nor anything reached from it."""
+    if isinstance(kind, type):
+        return issubclass(kind, ATOMS) or _is_frozen(kind)  # type: ignore[arg-type]  # mypy on hashing a type
     origin: Any = get_origin(kind)
     if origin in (Union, types.UnionType):
         return all(is_immutable(each) for each in get_args(kind))
@@ -74,9 +76,7 @@ def is_immutable(kind: Type) -> bool:
         return bool(arguments) and all(is_immutable(each) for each in arguments)
     if origin is typing.Annotated:
         return is_immutable(get_args(kind)[0])
-    if not isinstance(kind, type):
-        return False
-    return issubclass(kind, ATOMS) or _is_frozen(kind)  # type: ignore[arg-type]  # mypy on hashing a type
+    return False
 
 
 @functools.lru_cache(maxsize=4096)
@@ -105,6 +105,8 @@ def _is_bare_tuple(cls: Any) -> bool:
 
 def unwrapped(kind: Type) -> Type:
     """The type without annotations, and without None if it is optional."""
+    if isinstance(kind, type):
+        return kind
     origin: Any = get_origin(kind)
     if origin is typing.Annotated:
         return unwrapped(get_args(kind)[0])
@@ -116,6 +118,8 @@ def unwrapped(kind: Type) -> Type:
 
 def members(kind: Type) -> tuple[Type, ...]:
     """The types that a union joins; of another type, itself."""
+    if isinstance(kind, type):
+        return (kind,)
     kind = unwrapped(kind)
     return get_args(kind) if _is_union(kind) else (kind,)
 
@@ -127,6 +131,8 @@ def _is_union(kind: Type) -> bool:
 
 def plain(kind: Type) -> Type:
     """The class behind a type: `list[str]` -> `list`; Any if there is none."""
+    if isinstance(kind, type):
+        return kind
     kind = unwrapped(kind)
     origin: Any = get_origin(kind)
     if _is_union(kind):
@@ -142,6 +148,8 @@ def certainly(kind: Type) -> Type:
 
 def parts(kind: Type) -> tuple[Type, ...]:
     """The arguments of a type: `dict[str, int] | None` -> `(str, int)`."""
+    if isinstance(kind, type):
+        return ()
     kind = unwrapped(kind)
     return () if _is_union(kind) else get_args(kind)
 
