@@ -63,10 +63,17 @@ class File:
         self.lines = lines
         self.ends: dict[tuple[str, int], int] = {}
         """The last line of each function, by its name and its first line."""
+        self.trees: dict[tuple[str, int], FunctionTree] = {}
+        """Functions that are not inside another, each until it is taken to be marked."""
         self.classes: dict[str, ast.ClassDef] = {}
         """By qualified name, of several the first."""
         self.rebound: set[str] = set()
         self._note(ast.parse("".join(lines)), "")
+
+    def taken(self, name: str, first: int) -> FunctionTree:
+        """A tree of its own for the function that begins in this line."""
+        tree = self.trees.pop((name, first), None)
+        return tree or _parsed(self.lines[first - 1 : self.ends[name, first]], first)
 
     def _note(self, node: ast.AST, prefix: str) -> None:
         for each in statements_in(node):
@@ -74,6 +81,8 @@ class File:
             if isinstance(each, FunctionTree):
                 first = min(part.lineno for part in (each, *each.decorator_list))
                 self.ends[each.name, first] = each.end_lineno or first
+                if "<locals>" not in prefix:
+                    self.trees[each.name, first] = each
                 inner = f"{prefix}{each.name}.<locals>."
             elif isinstance(each, ast.ClassDef):
                 self.classes.setdefault(f"{prefix}{each.name}", each)
@@ -131,8 +140,9 @@ def _source_of(fn: types.FunctionType) -> Source | None:
     end = file.ends.get((code.co_name, first))
     if end is None:  # a lambda, or the file has changed
         return None
-    lines = file.lines[first - 1 : end]
-    return Source(fn, _parsed(lines, first), code.co_filename, tuple(lines), first, frozenset(file.rebound))
+    lines = tuple(file.lines[first - 1 : end])
+    tree = file.taken(code.co_name, first)
+    return Source(fn, tree, code.co_filename, lines, first, frozenset(file.rebound))
 
 
 def _parsed(lines: list[str], first: int) -> FunctionTree:
