@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -89,11 +91,25 @@ def compile_agent(agent: Agent) -> Compiled:
         return cached
     _compiling.add(id(agent))
     try:
-        compiled = _compile(agent)
+        with _uncollected():
+            compiled = _compile(agent)
     finally:
         _compiling.discard(id(agent))
     adopt(compiled)
     return compiled
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """A while without garbage collection: compiling makes many objects of which hardly any is garbage."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def adopt(compiled: Compiled) -> None:
