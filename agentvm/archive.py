@@ -22,6 +22,8 @@ import anyio
 import anyio.to_thread
 
 from agentvm_compiler.errors import InputError
+from agentvm_runtime.control import OPEN
+from agentvm_runtime.mailbox import mailbox_of
 from agentvm_runtime.records import Digest, Event, EventKind, RunRecord, RunStatus, Source
 from agentvm_runtime.values import digest
 
@@ -58,9 +60,10 @@ async def write_archive(store: Store, record: RunRecord, path: Path) -> int:
             names: dict[str, None] = {}
             for each in runs:
                 names.update(dict.fromkeys(_DIGEST.findall(put({"run": asdict(each)}))))
-                for event in await store.events(each.id):
-                    line = {"event": asdict(event), "of": each.id}
-                    names.update(dict.fromkeys(_DIGEST.findall(put(line))))
+                for journal in (each.id, mailbox_of(each.id)) if each.status in OPEN else (each.id,):
+                    for event in await store.events(journal):
+                        line = {"event": asdict(event), "of": journal}
+                        names.update(dict.fromkeys(_DIGEST.findall(put(line))))
             wanted = list(names)
             for start in range(0, len(wanted), _BATCH):
                 found = await store.values([Digest(name) for name in wanted[start : start + _BATCH]])
@@ -107,7 +110,8 @@ async def read_archive(store: Store, path: Path) -> list[RunRecord]:
                 f"{path}: this store has another run called {each.id}. Import it into another --store."
             )
     for each in new:
-        await store.add_run(each, events.get(each.id, []), values)
+        mail = events.get(mailbox_of(each.id), [])
+        await store.add_run(each, events.get(each.id, []), values, mail)
     return new
 
 

@@ -17,9 +17,17 @@ from .records import Digest, Event, EventKind
 MESSAGES = frozenset({EventKind.ANSWERED, EventKind.CANCELLED})
 
 
+_SUFFIX = "#mail"
+
+
 def mailbox_of(run_id: str) -> str:
     """The id under which a run's mailbox is kept as a journal."""
-    return f"{run_id}#mail"
+    return f"{run_id}{_SUFFIX}"
+
+
+def is_mailbox(journal: str) -> bool:
+    """Whether a journal of that id is a mailbox, not a run's own."""
+    return journal.endswith(_SUFFIX)
 
 
 async def post(

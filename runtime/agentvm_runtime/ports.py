@@ -93,8 +93,14 @@ class Store(Protocol):
         """Durably write a new run and the values it names. Raises InputError if the id exists."""
         ...
 
-    async def add_run(self, run: RunRecord, journal: Sequence[Event], values: Mapping[Digest, bytes]) -> None:
-        """Durably write a run with its journal, as it was elsewhere, and those values that it names.
+    async def add_run(
+        self,
+        run: RunRecord,
+        journal: Sequence[Event],
+        values: Mapping[Digest, bytes],
+        mail: Sequence[Event] = (),
+    ) -> None:
+        """Durably write a run with its journal and mailbox, as they were elsewhere, and the values they name.
 
         Raises InputError if the id exists.
         """
@@ -154,7 +160,7 @@ class Store(Protocol):
     async def memo(self, key: str) -> MemoEntry | None: ...
 
     async def collect(self, run_ids: Sequence[str]) -> Collected:
-        """Durably remove runs that are over, and the values and shared results nothing needs then.
+        """Durably remove runs that are over, and the mail, values and shared results nothing needs then.
 
         Left out are runs that are not over, that somebody drives, or that a run which
         stays was forked from. Safe while others read and write.

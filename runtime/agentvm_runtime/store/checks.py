@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from agentvm_compiler.errors import InputError
 from agentvm_runtime.errors import StoreError
+from agentvm_runtime.mailbox import is_mailbox
 from agentvm_runtime.records import Event, RunRecord
 
 
@@ -18,7 +19,9 @@ def check_event(run_id: str, event: Event) -> None:
 
 
 def check_run(run: RunRecord) -> None:
-    """Raises InputError if a text of the run cannot be stored."""
+    """Raises InputError if a text of the run cannot be stored, or its id is taken for a mailbox's."""
+    if is_mailbox(run.id):
+        raise InputError(f"run {run.id!a}: journals of that name are mailboxes; choose another id")
     if fault := _fault(f"{run.id}{run.agent}{run.program}{run.parent}"):
         raise InputError(f"run {run.id!a} of agent {run.agent!a}: its text {fault}")
 

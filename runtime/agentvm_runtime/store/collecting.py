@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from agentvm_runtime.mailbox import mailbox_of
 from agentvm_runtime.records import Collected
 from agentvm_runtime.retention import OVER
 
@@ -30,7 +31,8 @@ def collect(transaction: Transaction, run_ids: Sequence[str], now: float) -> Col
     memo = 0
     for each in removed:
         transaction.execute(sql.DROP_RUN, {"id": each})
-        transaction.execute(sql.DROP_EVENTS, {"run_id": each})
+        for journal in (each, mailbox_of(each)):
+            transaction.execute(sql.DROP_EVENTS, {"run_id": journal})
         memo += transaction.execute(sql.DROP_MEMO_OF, {"run_id": each})
     memo += transaction.execute(sql.DROP_EXPIRED_MEMO, {"now": now})
     transaction.execute(sql.DROP_EXPIRED_LEASES, {"now": now})

@@ -13,11 +13,12 @@ from dataclasses import replace
 
 from agentvm_compiler.errors import InputError
 from agentvm_runtime.errors import StoreError
+from agentvm_runtime.mailbox import mailbox_of
 from agentvm_runtime.records import Collected, Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
 from agentvm_runtime.retention import OVER
 
 from . import leases
-from .checks import check_event
+from .checks import check_event, check_run
 
 
 class Done:
@@ -72,15 +73,24 @@ class MemoryStore:
 
     async def create_run(self, run: RunRecord, values: Mapping[Digest, bytes]) -> None:
         self._check()
+        check_run(run)
         if run.id in self._runs:
             raise InputError(f"run {run.id} exists already; choose another id")
         self._values.update(values)
         self._runs[run.id] = run
 
-    async def add_run(self, run: RunRecord, journal: Sequence[Event], values: Mapping[Digest, bytes]) -> None:
+    async def add_run(
+        self,
+        run: RunRecord,
+        journal: Sequence[Event],
+        values: Mapping[Digest, bytes],
+        mail: Sequence[Event] = (),
+    ) -> None:
         await self.create_run(run, values)
         for each in journal:
             self.append(run.id, each)
+        for each in mail:
+            self.append(mailbox_of(run.id), each)
 
     async def get_run(self, run_id: str) -> RunRecord | None:
         self._check()
@@ -176,7 +186,8 @@ class MemoryStore:
         removed = [each for each in run_ids if self._may_go(each, set(run_ids), now)]
         for each in removed:
             del self._runs[each]
-            self._events.pop(each, None)
+            for journal in (each, mailbox_of(each)):
+                self._events.pop(journal, None)
         memo, values = len(self._memo), len(self._values)
         self._memo = {
             key: each

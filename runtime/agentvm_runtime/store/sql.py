@@ -18,6 +18,7 @@ import anyio.to_thread
 
 from agentvm_compiler.errors import InputError
 from agentvm_runtime.errors import StoreError
+from agentvm_runtime.mailbox import mailbox_of
 from agentvm_runtime.records import Collected, Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
 
 from . import leases, rows
@@ -142,12 +143,19 @@ class SqlStore:
 
         await self._opened().submit_aside(work).wait()
 
-    async def add_run(self, run: RunRecord, journal: Sequence[Event], values: Mapping[Digest, bytes]) -> None:
+    async def add_run(
+        self,
+        run: RunRecord,
+        journal: Sequence[Event],
+        values: Mapping[Digest, bytes],
+        mail: Sequence[Event] = (),
+    ) -> None:
         check_run(run)
-        for each in journal:
-            check_event(run.id, each)
+        given = [(run.id, each) for each in journal] + [(mailbox_of(run.id), each) for each in mail]
+        for name, each in given:
+            check_event(name, each)
         row = rows.run_row(run)
-        named = [rows.event_row(run.id, each) for each in journal]
+        named = [rows.event_row(name, each) for name, each in given]
 
         def work(transaction: Transaction) -> None:
             if transaction.execute(sql.ADD_RUN, row) == 0:

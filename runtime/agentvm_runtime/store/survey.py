@@ -16,6 +16,7 @@ from typing import Any
 
 from agentvm_compiler.errors import AgentVMError
 from agentvm_runtime.errors import StoreError
+from agentvm_runtime.mailbox import is_mailbox, mailbox_of
 from agentvm_runtime.records import CHANGED, Digest, Event
 
 from . import keeping, rows, schema
@@ -93,12 +94,14 @@ def save(path: Path, into: Path, vault: Vault | None = None) -> Survey:
         target.execute("BEGIN")
         for run in found.whole:
             _copy(source, target, "runs", "id = ?", run)
-            _copy(source, target, "events", "run_id = ?", run)
-            named = "value FROM events WHERE run_id = :run UNION SELECT inputs FROM runs WHERE id = :run"
+            mail = mailbox_of(run)
+            _copy(source, target, "events", "run_id IN (?, ?)", run, mail)
+            named = "value FROM events WHERE run_id IN (:run, :mail)"
+            named += " UNION SELECT inputs FROM runs WHERE id = :run"
             named += (
                 " UNION SELECT result FROM runs WHERE id = :run UNION SELECT error FROM runs WHERE id = :run"
             )
-            for (digest,) in target.execute(f"SELECT {named}", {"run": run}).fetchall():
+            for (digest,) in target.execute(f"SELECT {named}", {"run": run, "mail": mail}).fetchall():
                 _copy(source, target, "values", "digest = ?", digest)
                 _copy(source, target, "chunks", "digest = ?", digest)
         for name, condition in (("profiles", "agent = agent"), ("meta", "name <> 'schema_version'")):
@@ -154,7 +157,7 @@ class _Look:
         for query in ("SELECT id FROM runs ORDER BY rowid", "SELECT DISTINCT run_id FROM events"):
             with contextlib.suppress(sqlite3.Error):  # what was read before it stays
                 runs.update(row[0] for row in self._connection.execute(query))
-        missing = {run: self._missing(run) for run in sorted(runs)}
+        missing = {run: self._missing(run) for run in sorted(runs) if not is_mailbox(run)}
         for run in missing:
             lost = missing[run] or self._lost_ancestor(run, missing)
             if lost is None:
@@ -184,16 +187,17 @@ class _Look:
             wanted += [each for each in (record.inputs, record.result, record.error) if each is not None]
         except (AgentVMError, sqlite3.Error, ValueError, KeyError, TypeError):
             return "its own row is lost"
-        events: list[Event] = []
-        try:
-            for row in self._readable(sql.GET_EVENTS, {"run_id": run}):
-                events.append(rows.event_of(row))
-        except (AgentVMError, sqlite3.Error, ValueError, KeyError, TypeError):
-            return f"its journal can be read up to event {len(events)}"
-        if [event.seq for event in events] != list(range(1, len(events) + 1)):
-            return f"its journal has holes: {len(events)} events up to {events[-1].seq}"
-        wanted += [event.value for event in events if event.value is not None]
-        wanted += [event.detail[CHANGED] for event in events if CHANGED in event.detail]
+        for what, journal in (("journal", run), ("mailbox", mailbox_of(run))):
+            events: list[Event] = []
+            try:
+                for row in self._readable(sql.GET_EVENTS, {"run_id": journal}):
+                    events.append(rows.event_of(row))
+            except (AgentVMError, sqlite3.Error, ValueError, KeyError, TypeError):
+                return f"its {what} can be read up to event {len(events)}"
+            if [event.seq for event in events] != list(range(1, len(events) + 1)):
+                return f"its {what} has holes: {len(events)} events up to {events[-1].seq}"
+            wanted += [event.value for event in events if event.value is not None]
+            wanted += [event.detail[CHANGED] for event in events if CHANGED in event.detail]
         lost = sum(not self._is_intact(each) for each in dict.fromkeys(wanted))
         return f"{lost} of its {len(set(wanted))} values are lost" if lost else None
 

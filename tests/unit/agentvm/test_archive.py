@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agentvm import AgentVM, InputError, agent, llm
+from agentvm import AgentVM, InputError, RunSuspended, agent, ask_human, llm
 from agentvm.archive import read_archive, write_archive
 from agentvm.testing import ScriptedLLM
+from agentvm_runtime.mailbox import read
 from agentvm_runtime.store.memory import MemoryStore
 
 
@@ -59,6 +60,28 @@ async def test_equal_runs_make_equal_files(archive: tuple[Path, str], tmp_path: 
     assert record is not None
     await write_archive(store, record, tmp_path / "again.gz")
     assert (tmp_path / "again.gz").read_bytes() == path.read_bytes()
+
+
+@agent
+async def asks(topic: str) -> str:
+    return await ask_human(f"What of {topic}?") + "!"
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_what_was_said_to_a_run_goes_along_while_it_matters(tmp_path: Path, ended: bool):
+    """A run that was answered goes on elsewhere with the answer; of one that has ended the messages stay."""
+    async with AgentVM(store=MemoryStore(), llm=ScriptedLLM("x")) as vm:
+        run = await vm.start(asks, "bees")
+        with pytest.raises(RunSuspended):
+            await run.result()
+        await vm.answer(run, value="useful")
+        if ended:
+            await (await vm.resume(run)).result()
+        await write_archive(vm.store, await vm.get(run.id), tmp_path / "run.gz")
+    async with AgentVM(store=MemoryStore(), llm=ScriptedLLM("x")) as vm:
+        await read_archive(vm.store, tmp_path / "run.gz")
+        assert len(await read(vm.store, run.id)) == (0 if ended else 1)
+        assert await (await vm.resume(run.id)).result() == "useful!"
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "changed", "other", "empty", "missing"])
