@@ -34,7 +34,7 @@ from agentvm_runtime.errors import RunCancelled, StoreError
 from agentvm_runtime.flights import Flights
 from agentvm_runtime.progress import Progress
 from agentvm_runtime.questions import Human, Question
-from agentvm_runtime.records import FORGETS, Event, EventKind, RunRecord, RunStatus
+from agentvm_runtime.records import FORGETS, Event, EventKind, Lease, RunRecord, RunStatus
 from agentvm_runtime.rehearsal import Preview
 from agentvm_runtime.revision import MEMO, MODULE, code_of
 from agentvm_runtime.rooms import CONCURRENCY
@@ -322,7 +322,7 @@ class AgentVM:
             meta={**self._meta(program, memo, on_deadline, budget, concurrency), MODULE: code},
         )
         await self.store.create_run(record, {record.inputs: data, code: source})
-        return await self._begin(record, program)
+        return await self._begin(record, program, await self._lease(record.id))
 
     async def resume(
         self, run_id: str | Run, *, agent: Any = None, retry: bool = False, budget: Budget | None = None
@@ -344,9 +344,20 @@ class AgentVM:
         retry = retry or budget is not None
         if not _resumable(record, retry):
             return await self._ended(record)
+        program = self._agent_of(record, agent)
+        lease = await self._lease(record.id)
+        try:
+            record = await self.get(record.id)  # another process may have driven it until now
+            resumable = _resumable(record, retry)
+        except BaseException:
+            await self._give_back(lease)
+            raise
+        if not resumable:
+            await self._give_back(lease)
+            return await self._ended(record)
         if budget is not None:
             record = replace(record, meta={**record.meta, BUDGET: budget.to_json()})
-        return await self._begin(record, self._agent_of(record, agent), resumed=True, retry=retry)
+        return await self._begin(record, program, lease, resumed=True, retry=retry)
 
     async def preview(self, run_id: str, *, agent: Any = None, retry: bool = False) -> Preview | None:
         """What `resume` would keep and do again, without doing it; None for a run that has ended.
@@ -414,7 +425,7 @@ class AgentVM:
         )
         plan = await Planner(self.store, parent, program).plan(record, at, set or {})
         await self.store.create_run(plan.record, plan.values)
-        return await self._begin(plan.record, program)
+        return await self._begin(plan.record, program, await self._lease(plan.record.id))
 
     async def resolve(
         self,
@@ -522,14 +533,21 @@ class AgentVM:
             return require_agent(agent)
         return find_agent(record.agent, record.meta.get("file"))
 
-    async def _begin(
-        self, record: RunRecord, agent: Agent, *, resumed: bool = False, retry: bool = False
-    ) -> Run:
+    async def _lease(self, run_id: str) -> Lease:
         from agentvm_runtime.store import this_holder
 
         if self._tasks is None:
             raise InternalError("AgentVM was used outside `async with AgentVM() as vm:`; enter it first.")
-        lease = await self.store.acquire_lease(record.id, this_holder(), LEASE_SECONDS)
+        return await self.store.acquire_lease(run_id, this_holder(), LEASE_SECONDS)
+
+    async def _give_back(self, lease: Lease) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.store.release_lease(lease)
+
+    async def _begin(
+        self, record: RunRecord, agent: Agent, lease: Lease, *, resumed: bool = False, retry: bool = False
+    ) -> Run:
+        assert self._tasks is not None
         try:
             compiled = compile_agent(agent)
             session = await open_session(
@@ -549,8 +567,7 @@ class AgentVM:
                 await commit.wait()
                 session.record = replace(record, status=RunStatus.RUNNING, error=None, finished_at=None)
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self.store.release_lease(lease)
+            await self._give_back(lease)
             raise
         handle = Run(session.record, session)
 
@@ -572,7 +589,7 @@ class AgentVM:
         self._tasks.start_soon(work)
         return handle
 
-    async def _release(self, lease: Any) -> None:
+    async def _release(self, lease: Lease) -> None:
         with suppress(StoreError):  # where the store cannot be written, the lease ends with the process
             await self.store.release_lease(lease)
 

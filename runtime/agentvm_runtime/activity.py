@@ -17,7 +17,8 @@ class Activity:
 
     def __init__(self) -> None:
         self._under_way = 0
-        self._answers: dict[tuple[str, str], Event] = {}
+        self._answers: dict[tuple[str, str], list[Event]] = {}
+        """In the order they were given: the first that is not refused counts, in every process."""
         self._waiting: dict[tuple[str, str], tuple[int, Slot]] = {}
         self._changed = anyio.Event()
 
@@ -52,9 +53,9 @@ class Activity:
         Args:
             after: number of a message that was refused.
         """
-        found = self._answers.get((path, key))
-        if found is not None and found.seq > after:
-            return found
+        for found in self._answers.get((path, key), ()):
+            if found.seq > after:
+                return found
         slot = Slot()
         self._waiting[path, key] = (after, slot)
         self.nudge()
@@ -67,7 +68,7 @@ class Activity:
     def give(self, message: Event) -> None:
         """Take note of an answer, and let the call that waits for it go on."""
         place = (message.path, message.key)
-        self._answers[place] = message
+        self._answers.setdefault(place, []).append(message)
         after, slot = self._waiting.get(place, (0, None))
         if slot is not None and message.seq > after:
             del self._waiting[place]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from .slots import Slot
 from .store.leases import this_holder
+from .values import copy_value
 
 
 class Landed(NamedTuple):
@@ -19,14 +20,17 @@ class Flight:
 
     def __init__(self) -> None:
         self._slot = Slot()
+        self._joined = False
 
     async def wait(self) -> Landed | None:
-        """The result; None if the work was not finished by who did it."""
+        """The result, to be copied; None if the work was not finished by who did it."""
+        self._joined = True
         landed: Landed | None = await self._slot.wait()
         return landed
 
     def succeed(self, value: Any) -> None:
-        self._slot.set(Landed(value))
+        """Hand the result out. Who did the work goes on with it and may change it before others wake."""
+        self._slot.set(Landed(copy_value(value) if self._joined else value))
 
     def give_up(self) -> None:
         if not self._slot.ready:

@@ -271,7 +271,7 @@ class Session:
             return OWN
         if not self.memo:
             return NO_MEMO
-        if work.arguments is not None and objects(work.arguments):
+        if work.arguments is not None and _passes_objects(*work.arguments):
             return PASSED
         if self.lineage is not None and self.lineage.is_again(work.path):
             return AGAIN
@@ -293,7 +293,8 @@ class Session:
             inherited = self.inherited(work)
             if inherited is not None:
                 return inherited
-        if other and self.revision.edited:
+        settled = found is not None and intent is not None and found.key == intent.key
+        if other and self.revision.edited and (intent is None or settled):
             return None  # the code was changed: what it did before is known, and it now does something else
         if intent is not None and not (work.idempotent and intent.key == work.key):
             raise self.halt(uncertain(self.record.id, work))
@@ -560,6 +561,11 @@ USED = "used"
 
 WAITING = frozenset({"agent", "human"})
 """Kinds of work that by themselves only wait for other work, or for a person."""
+
+
+def _passes_objects(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a callee is given anything that it could change."""
+    return bool(objects((*args, *kwargs.values())))
 
 
 def encoded_error(error: BaseException) -> bytes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import anyio
 import pytest
 
-from agentvm import AgentVM, RunFailed
+from agentvm import AgentVM, RunFailed, UncertainWrite
 from agentvm.loading import load_file
 from agentvm.testing import ScriptedLLM
 from agentvm_runtime.store.memory import MemoryStore
@@ -215,3 +216,40 @@ async def flow(topic: str) -> str:
     assert [each for each in expected.kept if "llm" in each] == [f"for#1[{n}]/llm#1" for n in range(3)]
     assert len(prompts) == 1
     assert bench.module.SENT == ["0", "1"]
+
+
+HELD = """\
+import asyncio
+
+@tool
+async def deliver(text: str) -> str:
+    SENT.append(text)
+    if STUCK:
+        STUCK.pop().set()
+        await asyncio.Event().wait()
+    return f"delivered {text}"
+
+STUCK = []
+
+@agent
+async def flow(topic: str) -> str:
+    receipt = await deliver(f"%s {topic}")
+    return await llm(f"polish {receipt}")
+"""
+
+
+async def test_a_changed_write_in_doubt_is_not_repeated(bench: Bench):
+    """A write was done, its code edited, and the process died in the edited write: that one is in doubt."""
+    await bench.stop_at(HELD % "on", "polish")
+    flow = bench.load(HELD % "about")
+    async with AgentVM(store=bench.store, llm=ScriptedLLM("x")) as vm:
+        stuck = anyio.Event()
+        bench.module.STUCK.append(stuck)
+        await vm.resume(bench.run, agent=flow, retry=True)
+        await stuck.wait()
+    assert bench.module.SENT == ["about bees"]
+    flow = bench.load(HELD % "about")
+    async with AgentVM(store=bench.store, llm=ScriptedLLM("x")) as vm:
+        with pytest.raises(UncertainWrite):
+            await (await vm.resume(bench.run, agent=flow)).result()
+    assert not bench.module.SENT

@@ -264,3 +264,21 @@ async def test_a_write_that_raised_is_tried_again_when_asked(store):
         again = await vm.resume(run.id, retry=True)
         assert await again.result() == ["posted first", "posted second", "posted last"]
     assert LOG == ["first", "second", "second", "last"]
+
+
+async def test_a_run_that_was_given_up_meanwhile_is_not_resumed(store, monkeypatch):
+    """What counts is how the run stands when this process has it for itself, not when it was looked up."""
+    run = await in_doubt(store)
+    async with AgentVM(store=store, llm=MODEL) as vm, AgentVM(store=store, llm=MODEL) as other:
+        acquire = vm.store.acquire_lease
+
+        async def after_the_other(*args):
+            await other.resolve(run, abort=True)
+            return await acquire(*args)
+
+        monkeypatch.setattr(vm.store, "acquire_lease", after_the_other)
+        with pytest.raises(RunCancelled):
+            await (await vm.resume(run)).result()
+        assert (await vm.get(run)).status is RunStatus.CANCELLED
+        assert await vm.store.lease_of(run) is None
+    assert len(LOG) == 1

@@ -22,8 +22,10 @@ from agentvm import (
     tool,
 )
 from agentvm.testing import ScriptedHuman, ScriptedLLM, plain
+from agentvm_runtime.mailbox import post
 from agentvm_runtime.questions import Question, answer_from_text
-from agentvm_runtime.records import EventKind, RunStatus, Source
+from agentvm_runtime.records import Event, EventKind, RunStatus, Source
+from agentvm_runtime.values import digest, encode
 
 LOG: list[str] = []
 
@@ -377,3 +379,19 @@ async def test_a_suspended_run_is_cancelled_and_forked(model):
         again = await answered(vm, fork, (None, True))
         assert await again.result() == "INDEPENDENT OF THE ANSWER, X"
         assert LOG == ["before x", "publish DRAFT X"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_of_two_answers_given_at_once_the_first_counts(model, first):
+    """Each of two processes found the question open: the run goes by the first answer."""
+    async with AgentVM(store="memory", llm=model) as vm:
+        handle = await vm.start(approve, "x")
+        await suspended(handle)
+        record = await vm.get(handle.id)
+        open_question = (await vm.questions(handle))[0]
+        for value in (first, not first):
+            data = encode(value)
+            message = Event(EventKind.ANSWERED, open_question.path, key=open_question.key, value=digest(data))
+            await post(vm.store, record.id, message, {digest(data): data})
+        await (await vm.resume(handle.id)).result()
+    assert ("publish DRAFT X" in LOG) is first

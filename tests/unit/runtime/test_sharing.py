@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from agentvm import AgentVM, agent, llm, tool
 from agentvm.testing import ScriptedLLM
 from agentvm_runtime.store.memory import MemoryStore
@@ -109,3 +111,58 @@ async def test_calls_that_begin_alike_say_so_to_the_scheduler():
     assert first and first == groups["Text: one Check its facts."]
     assert first != groups["Text: two Judge its tone."]
     assert groups["Write on x."] == ""
+
+
+@agent
+async def marks_what_it_shares(topic: str) -> list[list[str]]:
+    async def marked(mark: str) -> list[str]:
+        lines = await llm(topic, returns=list[str], temperature=0)
+        lines.append(mark)
+        return lines
+
+    tasks = {mark: asyncio.ensure_future(marked(mark)) for mark in "abc"}  # is traced
+    results = []
+    for mark in sorted(tasks):
+        results.append(await tasks[mark])
+    return results
+
+
+@tool(effect="pure")
+async def split(text: str) -> list[str]:
+    READS.append(text)
+    return text.split()
+
+
+@agent
+async def marks_what_a_tool_gives(topic: str) -> list[list[str]]:
+    async def marked(mark: str) -> list[str]:
+        lines = await split(text=topic)
+        lines.append(mark)
+        return lines
+
+    tasks = {mark: asyncio.ensure_future(marked(mark)) for mark in "abc"}  # is traced
+    results = []
+    for mark in sorted(tasks):
+        results.append(await tasks[mark])
+    return results
+
+
+async def test_who_waits_for_a_result_gets_it_as_it_was_made():
+    """Of equal calls at the same time one is made, and what its caller does to the result is its own."""
+
+    async def slowly(call):
+        await asyncio.sleep(0.01)
+        return ["line"]
+
+    model = ScriptedLLM(slowly)
+    async with AgentVM(store=MemoryStore(), llm=model) as vm:
+        assert await vm.run(marks_what_it_shares, "t") == [["line", mark] for mark in "abc"]
+    assert len(model.calls) == 1
+
+
+async def test_a_pure_tool_is_shared_in_traced_code_too():
+    """Unless it is given something that it could change, by position or by name."""
+    READS.clear()
+    results, _ = await twice(marks_what_a_tool_gives, "tea")
+    assert results == [[["tea", mark] for mark in "abc"]] * 2
+    assert READS == ["tea"]
