@@ -182,6 +182,8 @@ class Calls:
 
     def operate(self, kind: Any, held: Obj | None, names: Iterable[str], node: ast.AST) -> None:
         """An operation that calls the special methods of a class: count what they do."""
+        if not is_users(plain(kind)):
+            return
         for function in _special_methods(plain(kind), tuple(names), ()):
             summary = summarise(function)
             mark_effect(node, Effect.WRITE if summary.calls else summary.effect)

@@ -33,8 +33,9 @@ from .tree import COMPREHENSIONS, blocks_in
 
 def without_groups(source: Source) -> Source:
     """The source with task groups as calls; the same if there are none that can be rewritten."""
-    scope = Scope(source)
-    if not any(_group(each, scope) for each in source.index.every(ast.AsyncWith)):
+    managed = source.index.every(ast.AsyncWith)
+    scope = Scope(source) if managed else None
+    if scope is None or not any(_group(each, scope) for each in managed):
         return source
     tree = copy.deepcopy(source.tree)
     copied = replace(source, tree=tree)

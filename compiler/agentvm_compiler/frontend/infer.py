@@ -36,7 +36,7 @@ from .operations import combined, constant, elements, is_fixed, of_enum, sliced,
 from .records import ATOMS, has_fields, record_fields
 from .scope import UNKNOWN, Scope, member_of, parameters
 from .source import is_users
-from .tree import BINDING, NESTED_SCOPES, bound_by, children, walk
+from .tree import BINDING, NESTED_SCOPES, Tree, bound_by, walk
 
 ROUNDS = 24
 """More than chains of assignments in loops take in practice."""
@@ -57,7 +57,7 @@ _BINDING: tuple[type[ast.AST], ...] = (
 )
 """What binds names, or holds names that are bound."""
 
-_READ = (*_BINDING, ast.Call)
+_READ = frozenset((*_BINDING, ast.Call))
 
 
 class Types:
@@ -70,7 +70,8 @@ class Types:
         self._declared = {name: signature.get(name, Any) for name in scope.params}
         self._declared.update(_self_type(scope))
         body = scope.source.tree.body
-        self._nodes = [node for each in body for node in _own_nodes(each) if isinstance(node, _READ)]
+        self._nodes = [node for node in _own_nodes(scope.tree, body) if type(node) in _READ]
+        self._binding = [each for each in self._nodes if not isinstance(each, ast.Call)]
         self._lambdas = self._lambda_parameters()
         self._caught = dict(self._caught_names())
         self._settled = False
@@ -98,7 +99,7 @@ class Types:
 
     def _round(self) -> dict[str, Type]:
         found: dict[str, list[Type]] = {name: [kind] for name, kind in self._declared.items()}
-        for node in self._nodes:
+        for node in self._binding:
             for target, kind in self._bindings(node):
                 self._bind(found, target, kind)
         types_of_names = {name: join(kinds) for name, kinds in found.items()}
@@ -164,7 +165,7 @@ class Types:
         for handler in self._nodes:
             if not isinstance(handler, ast.ExceptHandler) or handler.name is None:
                 continue
-            inside = [node for each in handler.body for node in _own_nodes(each)]
+            inside = list(_own_nodes(self.scope.tree, handler.body))
             if any(handler.name in bound_by(each) for each in inside):
                 continue
             for node in inside:
@@ -466,12 +467,14 @@ _LARGEST = (heapq.nlargest, heapq.nsmallest)
 _APPLYING = (map, filter, itertools.takewhile, itertools.dropwhile, itertools.filterfalse)
 
 
-def _own_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a function in source order, with the insides of its lambdas, without nested functions'."""
-    yield tree
-    if not isinstance(tree, NESTED_SCOPES) or isinstance(tree, ast.Lambda):
-        for each in children(tree):
-            yield from _own_nodes(each)
+def _own_nodes(tree: Tree, body: list[ast.stmt]) -> Iterator[ast.AST]:
+    """The nodes of a body in source order, with the insides of its lambdas, without nested functions'."""
+    number, last = tree.span(body[0])[0], tree.span(body[-1])[1]
+    while number < last:
+        node = tree.nodes[number]
+        yield node
+        nested = isinstance(node, NESTED_SCOPES) and not isinstance(node, ast.Lambda)
+        number = tree.span(node)[1] if nested else number + 1
 
 
 def _names_inside(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> set[str]:

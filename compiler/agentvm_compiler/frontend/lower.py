@@ -229,6 +229,7 @@ class Lowering:
         if isinstance(statement, ast.Return) and statement.value is None:
             return Exit("$return", "$none", always=True)
         exits = may_exit(statement)
+        self.tree.hold(statement)
         assigned = dict.fromkeys(self.tree.stored(statement))
         mutated = [each for each in sorted(self.marks.mutated_in(statement)) if self._is_held(each, block)]
         stored = {**assigned, **dict.fromkeys(mutated)}
@@ -246,7 +247,7 @@ class Lowering:
         results = tuple(
             block.write(each) for each in ([self.own("exit"), self.own("value")] if exits else [])
         )
-        ended = set(self.tree.ended(statement))
+        ended = self.tree.ended(statement)
         unsure = [
             each
             for each in stored
@@ -271,6 +272,7 @@ class Lowering:
                 **unbound,
             },
         )
+        self.tree.release()
         if not exits:
             return None
         return Exit(results[0], results[1], always=isinstance(statement, ast.Return))

@@ -9,7 +9,6 @@ made anew from parts of a tree is not of the tree: it is walked down to its part
 from __future__ import annotations
 
 import ast
-import functools
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
@@ -40,21 +39,27 @@ _WITHOUT_NODES = frozenset(("ctx", "op", "ops", "id", "attr", "conversion", "kin
 """Fields that hold no nodes, or only contexts and operators, which nobody asks for."""
 
 
-@functools.cache
-def _fields(kind: Any) -> tuple[str, ...]:
-    return tuple(each for each in kind._fields if each not in _WITHOUT_NODES)
+class _Fields(dict[type, tuple[str, ...]]):
+    """The fields of a kind of node that may hold nodes."""
+
+    def __missing__(self, kind: Any) -> tuple[str, ...]:
+        fields = () if kind is ast.Constant else kind._fields
+        self[kind] = tuple(each for each in fields if each not in _WITHOUT_NODES)
+        return self[kind]
+
+
+_FIELDS = _Fields()
 
 
 def children(node: ast.AST) -> list[ast.AST]:
     """The nodes directly in a node, in source order, without contexts and operators."""
     found: list[ast.AST] = []
-    kind: Any = type(node)
-    for field in _fields(kind):
+    for field in _FIELDS[type(node)]:
         value = getattr(node, field, None)
-        if isinstance(value, list):
-            found += [each for each in value if isinstance(each, ast.AST)]
-        elif isinstance(value, ast.AST):
+        if isinstance(value, ast.AST):
             found.append(value)
+        elif value and isinstance(value, list):
+            found += [each for each in value if isinstance(each, ast.AST)]
     return found
 
 
@@ -118,10 +123,22 @@ class Facts(Generic[T]):
 
     def within(self, node: ast.AST) -> list[T]:
         """The facts of the node and of what is in it, in source order."""
-        if node in self._tree:
-            first, end = self._tree.span(node)
-            return self.all[bisect_left(self._numbers, first) : bisect_left(self._numbers, end)]
-        return [*self._own(node), *(fact for each in self._inside(node) for fact in self.within(each))]
+        span = self._tree.spans.get(id(node))
+        if span is not None:
+            return self._between(*span)
+        if self._inside is not children:
+            return [*self._own(node), *(fact for each in self._inside(node) for fact in self.within(each))]
+        found: list[T] = []
+        for each in self._tree.pieces(node):
+            span = self._tree.spans.get(id(each))
+            found += self._own(each) if span is None else self._between(*span)
+        return found
+
+    def _between(self, first: int, end: int) -> list[T]:
+        if not self.all:
+            return []
+        start = bisect_left(self._numbers, first)
+        return self.all[start : bisect_left(self._numbers, end, start)]
 
 
 class Tree:
@@ -130,13 +147,16 @@ class Tree:
     def __init__(self, root: FunctionTree) -> None:
         self.root = root
         self.nodes: list[ast.AST] = []
-        self._spans: dict[int, Span] = {}
+        self.spans: dict[int, Span] = {}
+        """The numbers of each node and of what is in it, by the node's identity."""
+        self._held: tuple[ast.AST, list[ast.AST]] | None = None
         self._by_type: dict[type, list[tuple[int, Any]]] = {}
         self._depths: list[int] = []
         self._number(root, 0)
         self.reads = Facts(self, self._reads(), lambda _: ())
         """What nodes of the tree read: how deep they are, and the name."""
         self._of_types: dict[tuple[type, ...], Facts[Any]] = {}
+        self._ended = self.facts(_ended_by, ast.Name, ast.ExceptHandler)
         self._stored = Facts(self, self._stores(), bound_by, _children_in_scope)
 
     def _number(self, node: ast.AST, depth: int) -> None:
@@ -146,7 +166,7 @@ class Tree:
         self._by_type.setdefault(type(node), []).append((start, node))
         for each in children(node):
             self._number(each, depth + 1)
-        self._spans[id(node)] = (start, len(self.nodes))
+        self.spans[id(node)] = (start, len(self.nodes))
 
     def span(self, node: ast.AST) -> Span:
         """The numbers of the node and of what is in it.
@@ -154,10 +174,32 @@ class Tree:
         Raises:
             KeyError: it is not of the tree.
         """
-        return self._spans[id(node)]
+        return self.spans[id(node)]
+
+    def pieces(self, node: ast.AST) -> list[ast.AST]:
+        """The parts of the tree in a node made anew, and the new nodes around them, in source order."""
+        if self._held is not None and self._held[0] is node:
+            return self._held[1]
+        found = [node]
+        for each in children(node):
+            if id(each) in self.spans:
+                found.append(each)
+            else:
+                found += self.pieces(each)
+        return found
+
+    def hold(self, node: ast.AST) -> None:
+        """Keep the pieces of a node that is not changed until another one is held."""
+        self._held = None
+        if id(node) not in self.spans:
+            self._held = node, self.pieces(node)
+
+    def release(self) -> None:
+        """The node that was held may be changed again."""
+        self._held = None
 
     def __contains__(self, node: ast.AST) -> bool:
-        return id(node) in self._spans
+        return id(node) in self.spans
 
     def facts(self, own: Callable[[ast.AST], Iterable[T]], *types: type[ast.AST]) -> Facts[T]:
         """What can be told of a single node by looking at it; if types are given, of these only."""
@@ -195,18 +237,18 @@ class Tree:
         return [name for _, name in found]
 
     def _load(self, node: ast.AST, depth: int, found: list[tuple[int, str]]) -> None:
-        if node in self:
-            offset = depth - self._depths[self.span(node)[0]]
+        span = self.spans.get(id(node))
+        if span is not None:
+            offset = depth - self._depths[span[0]]
             found += [(offset + each, name) for each, name in self.reads.within(node)]
             return
         found += [(depth, name) for name in read_by(node)]
         for each in children(node):
             self._load(each, depth + 1, found)
 
-    def ended(self, node: ast.AST) -> list[str]:
+    def ended(self, node: ast.AST) -> set[str]:
         """Names that may have no value any more after the node: deleted, or those of handled exceptions."""
-        deleted = [each.id for each in self.within(node, ast.Name) if isinstance(each.ctx, ast.Del)]
-        return deleted + [each.name for each in self.within(node, ast.ExceptHandler) if each.name]
+        return set(self._ended.within(node))
 
     def numbered(self, *types: type[N]) -> list[tuple[int, N]]:
         """All nodes of these types with their numbers, in source order."""
@@ -215,12 +257,12 @@ class Tree:
         )  # no two numbers are equal
 
     def _outside_nested(self, types: tuple[type[N], ...]) -> Iterator[tuple[int, N]]:
-        (end, _), (_, last) = (self._spans[id(self.root.body[each])] for each in (0, -1))
+        (end, _), (_, last) = (self.spans[id(self.root.body[each])] for each in (0, -1))
         for number, node in self.numbered(*types, *NESTED_SCOPES):
             if not end <= number < last:
                 continue
             if isinstance(node, NESTED_SCOPES):
-                end = self._spans[id(node)][1]
+                end = self.spans[id(node)][1]
             if isinstance(node, types):
                 yield number, node
 
@@ -236,7 +278,7 @@ class Tree:
             if number < end:
                 continue
             if isinstance(node, ast.comprehension):
-                end = self._spans[id(node.target)][1]
+                end = self.spans[id(node.target)][1]
             yield from ((number, name) for name in bound_by(node))
 
 
@@ -280,6 +322,12 @@ def read_by(node: ast.AST) -> Iterable[str]:
     if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
         return (node.target.id,)
     return ()
+
+
+def _ended_by(node: ast.AST) -> Iterable[str]:
+    if isinstance(node, ast.Name):
+        return (node.id,) if isinstance(node.ctx, ast.Del) else ()
+    return (node.name,) if isinstance(node, ast.ExceptHandler) and node.name else ()
 
 
 def loaded_names(node: ast.AST) -> list[str]:
