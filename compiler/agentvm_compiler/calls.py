@@ -44,7 +44,13 @@ _RANKS = {Effect.PURE: 0, Effect.READ: 1, Effect.WRITE: 2}
 
 def joined(effects: Iterable[Effect]) -> Effect:
     """The effect of doing all of them."""
-    return max(effects, key=lambda each: each.rank, default=Effect.PURE)
+    most = Effect.PURE
+    for each in effects:
+        if each is Effect.WRITE:
+            return each
+        if each is Effect.READ:
+            most = each
+    return most
 
 
 @dataclass(frozen=True)

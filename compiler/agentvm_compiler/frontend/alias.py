@@ -39,7 +39,7 @@ from .records import ATOMS, has_fields, is_record
 from .scope import UNKNOWN, Scope, member_of
 from .source import is_users
 from .summary import summarise
-from .tree import COMPREHENSIONS, walk
+from .tree import COMPREHENSIONS, children, walk
 
 _BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
 OPERATORS = tuple(f"__{side}{name}__" for name in (*_BINARY, "lshift", "rshift") for side in ("", "r"))
@@ -392,8 +392,15 @@ class Analysis:
                 return None
             case ast.Name():
                 return self._read_name(node)
+            case ast.Call():
+                return self._calls.of(node)
+            case ast.JoinedStr() | ast.FormattedValue():
+                self._inside(node)
+                return None
             case ast.Attribute():
                 return self._attribute(node)
+            case ast.Await():
+                return self._await(node)
             case ast.Subscript():
                 owner = self.value(node.value)
                 self.value(node.slice)
@@ -429,10 +436,6 @@ class Analysis:
                 value = self.value(node.value)
                 self._assign(node.target, value, node)
                 return value
-            case ast.Await():
-                return self._await(node)
-            case ast.Call():
-                return self._calls.of(node)
             case ast.Starred():
                 value = self.value(node.value)
                 return None if value is None else value.content
@@ -445,10 +448,14 @@ class Analysis:
             for side in (node.left, *node.comparators):
                 self.value(side)
             return None
-        for child in ast.iter_child_nodes(node):
+        self._inside(node)
+        return None
+
+    def _inside(self, node: ast.expr) -> None:
+        """An expression that only looks at the values of those in it."""
+        for child in children(node):
             if isinstance(child, ast.expr):
                 self._special(child, self.value(child), OTHER_SPECIAL, node)
-        return None
 
     def _special(self, value: ast.expr, held: Obj | None, names: Iterable[str], node: ast.AST) -> None:
         """An operation on a value whose class gives it a meaning of its own: that counts as a call."""

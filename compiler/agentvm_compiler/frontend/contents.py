@@ -24,7 +24,7 @@ from .records import is_record
 from .scope import UNKNOWN, Scope
 from .source import is_users
 from .summary import Summary, summarise, summarise_callee
-from .tree import bound_by, children, walk
+from .tree import BINDING, bound_by, walk
 
 if TYPE_CHECKING:
     from .infer import Types
@@ -60,8 +60,7 @@ class Contents:
     def __init__(self, scope: Scope, types: Types) -> None:
         self._scope = scope
         self._types = types
-        self._nodes = scope.tree.nodes
-        self._parents = {id(child): each for each in self._nodes for child in children(each)}
+        self._parents = scope.tree.parents
         self._occurrences: dict[str, list[ast.Name]] = {}
         for each in scope.tree.every(ast.Name):
             self._occurrences.setdefault(each.id, []).append(each)
@@ -89,7 +88,7 @@ class Contents:
     def _names_made_here(self) -> dict[str, list[ast.expr]]:
         made: dict[str, list[ast.expr]] = {}
         other = set(self._scope.params)
-        for node in self._nodes:
+        for node in self._scope.tree.every(*_NAMING):
             match node:
                 case ast.Name(id=name, ctx=ast.Store()):
                     value = self._made_here(node)
@@ -113,8 +112,8 @@ class Contents:
         )
 
     def _annotated(self) -> Iterator[str]:
-        for node in self._nodes:
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        for node in self._scope.tree.every(ast.AnnAssign):
+            if isinstance(node.target, ast.Name):
                 yield node.target.id
 
     def _leaves(self, node: ast.AST) -> bool:
@@ -349,6 +348,8 @@ _CHANGES: tuple[type[ast.AST], ...] = (
     ast.comprehension,
 )
 
+_NAMING: tuple[type[ast.AST], ...] = (*BINDING, ast.arg, ast.Global, ast.Nonlocal)
+
 _METHODS = [*known.MUTATORS.values(), *known.READERS.values()]
 
 
@@ -382,12 +383,15 @@ def _widened(made: Type, key: Type, value: Type) -> Type:
     return made
 
 
+_HARMLESS = known.PURE_BUILTINS | known.OUTPUT_BUILTINS | known.FRESH | known.PICKS
+
+
 def _is_harmless(callee: Any) -> bool:
     """Whether a callee of a library leaves its arguments as they are."""
     if isinstance(callee, type):
         return is_record(callee) or not is_users(callee)
     try:
-        if callee in known.PURE_BUILTINS | known.OUTPUT_BUILTINS | known.FRESH | known.PICKS:
+        if callee in _HARMLESS:
             return True
         return getattr(callee, "__module__", None) in known.PURE_MODULES and callee not in known.IMPURE
     except TypeError:

@@ -192,7 +192,8 @@ def lower_match(lowering: Lowering, statement: ast.Match, block: Block) -> Exit 
     rest: list[ast.stmt] = []
     for number, case in reversed(list(enumerate(statement.cases))):
         test = ast.Compare(ast.Name(chosen, ast.Load()), [ast.Eq()], [ast.Constant(number)])
-        rest = [ast.fix_missing_locations(ast.copy_location(ast.If(test, case.body, rest), case.body[0]))]
+        test = ast.fix_missing_locations(ast.copy_location(test, case.body[0]))
+        rest = [ast.copy_location(ast.If(test, case.body, rest), case.body[0])]
     return lowering.block(rest, block)
 
 

@@ -19,7 +19,8 @@ from .kinds import is_immutable
 from .scope import Scope
 from .tree import walk
 
-_FRAME_BUILTINS = frozenset({locals, globals, vars, dir, eval, exec, super})
+_FRAME_BUILTINS = frozenset(map(id, (locals, globals, vars, dir, eval, exec, super)))
+"""By identity, since what a name stands for need not have a hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +155,7 @@ def _is_private(name: str, scope: Scope) -> bool:
 
 
 def _is_frame_builtin(node: ast.Name, scope: Scope) -> bool:
-    found = scope.lookup(node.id)
-    return isinstance(node.ctx, ast.Load) and any(found is each for each in _FRAME_BUILTINS)
+    return isinstance(node.ctx, ast.Load) and id(scope.lookup(node.id)) in _FRAME_BUILTINS
 
 
 def _closures(analysis: Analysis) -> Reason | None:

@@ -48,7 +48,17 @@ class _Fields(dict[type, tuple[str, ...]]):
         return self[kind]
 
 
+class _Blocks(dict[type, tuple[str, ...]]):
+    """The fields of a kind of node that hold statements, handlers or cases."""
+
+    def __missing__(self, kind: Any) -> tuple[str, ...]:
+        blocks = ("body", "orelse", "finalbody", "handlers", "cases")
+        self[kind] = tuple(each for each in blocks if each in kind._fields)
+        return self[kind]
+
+
 _FIELDS = _Fields()
+_BLOCKS = _Blocks()
 
 
 def children(node: ast.AST) -> list[ast.AST]:
@@ -73,8 +83,8 @@ def walk(node: ast.AST) -> list[ast.AST]:
 
 def statements_in(node: ast.AST) -> Iterator[ast.AST]:
     """The statements, handlers and cases directly in a statement."""
-    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
-        yield from getattr(node, field, ())
+    for field in _BLOCKS[type(node)]:
+        yield from getattr(node, field)
 
 
 def blocks_in(node: ast.AST) -> Iterator[list[ast.stmt]]:
@@ -149,6 +159,8 @@ class Tree:
         self.nodes: list[ast.AST] = []
         self.spans: dict[int, Span] = {}
         """The numbers of each node and of what is in it, by the node's identity."""
+        self.parents: dict[int, ast.AST] = {}
+        """The node that each is directly in, by its identity."""
         self._held: tuple[ast.AST, list[ast.AST]] | None = None
         self._by_type: dict[type, list[tuple[int, Any]]] = {}
         self._depths: list[int] = []
@@ -164,7 +176,10 @@ class Tree:
         self.nodes.append(node)
         self._depths.append(depth)
         self._by_type.setdefault(type(node), []).append((start, node))
-        for each in children(node):
+        inside = children(node)
+        for each in inside:
+            self.parents[id(each)] = node
+        for each in inside:
             self._number(each, depth + 1)
         self.spans[id(node)] = (start, len(self.nodes))
 
