@@ -553,6 +553,7 @@ class AgentVM:
             session = await open_session(
                 record, compiled, self.store, self._backend, self._flights, retry=retry, human=self._human
             )
+            session.holder = lease.holder
             if not resumed:
                 session.progress.started_at = record.created_at  # its deadline may pass while it is compiled
             else:
@@ -563,7 +564,7 @@ class AgentVM:
                 if revision.meta:
                     record = replace(record, program=compiled.hash, meta={**record.meta, **revision.meta})
                 self.store.revise_run(record)
-                commit = self.store.set_status(record.id, RunStatus.RUNNING)
+                commit = self.store.set_status(record.id, RunStatus.RUNNING, holder=lease.holder)
                 await commit.wait()
                 session.record = replace(record, status=RunStatus.RUNNING, error=None, finished_at=None)
         except BaseException:

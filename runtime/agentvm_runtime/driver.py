@@ -220,6 +220,7 @@ async def _end(
         error=name if error is not None else None,
         finished_at=finished,
         values={name: data},
+        holder=session.holder,
     )
     with anyio.CancelScope(shield=True):
         await commit.wait()

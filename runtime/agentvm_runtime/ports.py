@@ -123,8 +123,9 @@ class Store(Protocol):
         error: Digest | None = None,
         finished_at: float | None = None,
         values: Mapping[Digest, bytes] | None = None,
+        holder: str | None = None,
     ) -> Commit:
-        """Change a run's status, in order with `append`."""
+        """Change a run's status, in order with `append`, and as that does for a `holder`."""
         ...
 
     def revise_run(self, run: RunRecord) -> Commit:
@@ -145,8 +146,16 @@ class Store(Protocol):
         event: Event,
         values: Mapping[Digest, bytes] | None = None,
         memo: MemoEntry | None = None,
+        *,
+        holder: str | None = None,
     ) -> Commit:
-        """Journal one event with the values it names; the store numbers it (`Event.seq`)."""
+        """Journal one event with the values it names; the store numbers it (`Event.seq`).
+
+        Args:
+            holder: who must have the run's lease when that is committed; otherwise nothing is
+                written, and the commit raises RunLeased. A process that was stopped for longer
+                than its lease, and goes on, thus changes nothing any more.
+        """
         ...
 
     async def events(self, run_id: str, wanted: Callable[[str], bool] | None = None) -> list[Event]:

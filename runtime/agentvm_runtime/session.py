@@ -27,7 +27,7 @@ from .activity import Activity
 from .budgets import Account, Usage
 from .claims import POLL, POLL_MAX, PREFIX, Claim, Claimed
 from .comparing import UNUSED, unused
-from .errors import Halt, ReplayMismatch, StoreError, UncertainWrite, UnstorableValue, is_failure
+from .errors import Halt, ReplayMismatch, RunLeased, StoreError, UncertainWrite, UnstorableValue, is_failure
 from .flights import Flights, Landed
 from .forking import Lineage
 from .history import History
@@ -104,6 +104,8 @@ class Session:
         human: Human | None = None,
     ) -> None:
         self.record = record
+        self.holder: str | None = None
+        """Of the run's lease, without which nothing can be journaled; unknown where nothing will be."""
         self.store = store
         self.backend = backend
         self.flights = flights
@@ -185,7 +187,7 @@ class Session:
     ) -> Commit:
         self.check(event.path)
         try:
-            commit = self.store.append(self.record.id, event, values, memo)
+            commit = self.store.append(self.record.id, event, values, memo, holder=self.holder)
         except StoreError as error:
             raise self.halt(error) from None
         if self.lineage is not None:
@@ -448,7 +450,7 @@ class Session:
         """Wait until the run may go on. Raises Halt if the store cannot be written."""
         try:
             await commit.accepted()
-        except StoreError as error:
+        except (StoreError, RunLeased) as error:
             raise self.halt(error) from None
 
     async def durable(self, commit: Commit) -> None:
@@ -456,8 +458,15 @@ class Session:
         with self.activity:
             try:
                 await commit.wait()
-            except StoreError as error:
+            except (StoreError, RunLeased) as error:
                 raise self.halt(error) from None
+
+    def block(self, commit: Commit, *, accepted: bool = False) -> None:
+        """The same for synchronous code: wait until it is durable, or until the run may go on."""
+        try:
+            commit.block_accepted() if accepted else commit.block()
+        except (StoreError, RunLeased) as error:
+            raise self.halt(error) from None
 
     def look_at(self, work: Work) -> Before | None:
         """The arguments of a call from traced code, before it is made."""

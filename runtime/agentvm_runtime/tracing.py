@@ -94,7 +94,7 @@ class Tracer:
         if found is not None:
             return session.replay(found, work)
         if work.write:
-            session.intend(work).block()
+            session.block(session.intend(work))
         started = time.time()
         before = session.look_at(work)
         try:
@@ -102,14 +102,11 @@ class Tracer:
         except BaseException as error:
             if not is_failure(error):
                 raise
-            session.failed(work, error, started, before).block()
+            session.block(session.failed(work, error, started, before))
             raise
         outcome = Outcome(value, work.usage.taken() if work.usage else {})
         commit = session.finished(work, outcome, started, before)
-        if work.write:
-            commit.block()
-        else:
-            commit.block_accepted()
+        session.block(commit, accepted=not work.write)
         return value
 
     def _place(self, site: str) -> Place:

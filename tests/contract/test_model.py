@@ -159,9 +159,9 @@ class Stores(RuleBasedStateMachine):
         try:
             lease = self.do(self.stores[who].renew_lease(Lease(run, holder, 0.0), TTL))
         except RunLeased:
-            assert held is not None and held.holder != holder
+            assert held is None or held.holder != holder
         else:
-            assert held is None or held.holder == holder
+            assert held is not None and held.holder == holder
             self.leases[run] = lease
 
     @rule(who=WHO, run=RUN)

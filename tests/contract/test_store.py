@@ -249,6 +249,31 @@ async def test_a_lease_taken_over_cannot_be_renewed(store: Store, clock: Clock) 
     assert await store.lease_of("run-1") == other
 
 
+async def test_only_the_holder_of_the_lease_journals(store: Store, clock: Clock) -> None:
+    """Also one whose lease ran out unnoticed, until another took it or gave it back."""
+    await store.create_run(RUN, {})
+    memo = MemoEntry("k1", TWO, "run-1")
+    mine = await store.acquire_lease("run-1", "elsewhere:7:x", 15.0)
+    clock.now += 20
+    await store.append("run-1", EVENT, holder=mine.holder).wait()
+    other = await store.acquire_lease("run-1", "other:8:y", 15.0)
+    for _ in range(2):
+        with pytest.raises(RunLeased):
+            await store.append("run-1", EVENT, {TWO: b"late"}, memo, holder=mine.holder).wait()
+        with pytest.raises(RunLeased):
+            await store.set_status("run-1", RunStatus.FAILED, holder=mine.holder).wait()
+        with pytest.raises(RunLeased):
+            await store.renew_lease(mine, 15.0)
+        await store.append("run-1", EVENT, holder=None).wait()
+        await store.release_lease(other)
+    assert [each.seq for each in await store.events("run-1")] == [1, 2, 3]
+    assert await store.values([TWO]) == {}
+    assert await store.memo("k1") is None
+    run = await store.get_run("run-1")
+    assert run is not None
+    assert run.status is RunStatus.RUNNING
+
+
 async def test_a_released_lease_is_free(store: Store) -> None:
     """After release anybody may take the run; releasing twice is harmless."""
     lease = await store.acquire_lease("run-1", "elsewhere:7:x", 15.0)

@@ -63,12 +63,14 @@ class CrashingStore(MemoryStore):
         event: Event,
         values: Mapping[Digest, bytes] | None = None,
         memo: MemoEntry | None = None,
+        *,
+        holder: str | None = None,
     ) -> Any:
         if self.limit is not None and self.appended >= self.limit:
             self.crashed.set()
             return Lost()
         self.appended += 1
-        return super().append(run_id, event, values, memo)
+        return super().append(run_id, event, values, memo, holder=holder)
 
     def set_status(self, run_id: str, status: RunStatus, **rest: Any) -> Any:
         if self.limit is not None and self.appended >= self.limit:

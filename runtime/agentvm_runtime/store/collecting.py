@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from agentvm_runtime.mailbox import mailbox_of
 from agentvm_runtime.records import Collected
-from agentvm_runtime.retention import OVER
+from agentvm_runtime.retention import DAY, OVER
 
 from . import leases, rows
 from . import statements as sql
@@ -35,7 +35,8 @@ def collect(transaction: Transaction, run_ids: Sequence[str], now: float) -> Col
             transaction.execute(sql.DROP_EVENTS, {"run_id": journal})
         memo += transaction.execute(sql.DROP_MEMO_OF, {"run_id": each})
     memo += transaction.execute(sql.DROP_EXPIRED_MEMO, {"now": now})
-    transaction.execute(sql.DROP_EXPIRED_LEASES, {"now": now})
+    # Not at once: a process that was only stopped goes on under its lease, if nobody took the run.
+    transaction.execute(sql.DROP_EXPIRED_LEASES, {"now": now - DAY})
     for digest in dict.fromkeys(_mentioned(transaction)):
         transaction.execute(sql.ADD_ROOT, {"digest": digest})
     values = transaction.execute(sql.DROP_VALUES, {})

@@ -39,6 +39,9 @@ class Transaction(Protocol):
     A database has one, used for group after group by the writer's thread.
     """
 
+    held: dict[str, str]
+    """Who is known to have the leases of runs, until the end of the transaction."""
+
     def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
         """The first row of a query."""
         ...

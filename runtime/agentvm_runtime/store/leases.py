@@ -121,11 +121,15 @@ def granted(recorded: Lease | None, run_id: str, holder: str, ttl: float, now: f
 
 def renewed(recorded: Lease | None, lease: Lease, ttl: float, now: float) -> Lease:
     """The lease prolonged. One that ran out is renewed too, if nobody took the run meanwhile."""
-    if recorded is not None and recorded.holder != lease.holder:
-        raise RunLeased(
-            f"run {lease.run_id} was taken over by {_who(recorded.holder)}; this process must stop driving it"
-        )
+    check_held(recorded, lease.run_id, lease.holder)
     return Lease(lease.run_id, lease.holder, now + ttl)
+
+
+def check_held(recorded: Lease | None, run_id: str, holder: str) -> None:
+    """Raises RunLeased unless the recorded lease is this holder's, be it that it has run out."""
+    if recorded is None or recorded.holder != holder:
+        who = _who(recorded.holder) if recorded is not None and recorded.holder else "another process"
+        raise RunLeased(f"run {run_id} was taken over by {who}; this process must stop driving it")
 
 
 def _who(holder: str) -> str:

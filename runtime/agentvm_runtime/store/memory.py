@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from agentvm_compiler.errors import InputError
-from agentvm_runtime.errors import StoreError
+from agentvm_runtime.errors import RunLeased, StoreError
 from agentvm_runtime.mailbox import mailbox_of
 from agentvm_runtime.records import Collected, Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
 from agentvm_runtime.retention import OVER
@@ -112,8 +112,11 @@ class MemoryStore:
         error: Digest | None = None,
         finished_at: float | None = None,
         values: Mapping[Digest, bytes] | None = None,
+        holder: str | None = None,
     ) -> Done:
         self._check()
+        if (lost := self._lost(run_id, holder)) is not None:
+            return lost
         run = self._runs.get(run_id)
         if run is None:
             return Done(InputError(f"there is no run {run_id}"))
@@ -144,9 +147,13 @@ class MemoryStore:
         event: Event,
         values: Mapping[Digest, bytes] | None = None,
         memo: MemoEntry | None = None,
+        *,
+        holder: str | None = None,
     ) -> Done:
         self._check()
         check_event(run_id, event)
+        if (lost := self._lost(run_id, holder)) is not None:
+            return lost
         self._values.update(values or {})
         journal = self._events.setdefault(run_id, [])
         # Through JSON as in a real store: what would not survive it must not seem to.
@@ -215,6 +222,15 @@ class MemoryStore:
     async def forget(self, key: str) -> bool:
         self._check()
         return self._memo.pop(key, None) is not None
+
+    def _lost(self, run_id: str, holder: str | None) -> Done | None:
+        """A commit that fails, if there must be a holder of the run's lease and it is not this one."""
+        try:
+            if holder is not None:
+                leases.check_held(self._leases.get(run_id), run_id, holder)
+        except RunLeased as error:
+            return Done(error)
+        return None
 
     async def acquire_lease(self, run_id: str, holder: str, ttl: float) -> Lease:
         self._check()

@@ -166,6 +166,7 @@ class PostgresTransaction:
         self._values: dict[Digest, bytes] = {}
         self._writes: dict[Statement, list[Row]] = {}
         self._committing = False
+        self.held: dict[str, str] = {}
 
     def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
         self._flush()
@@ -195,6 +196,7 @@ class PostgresTransaction:
 
     def begin(self) -> None:
         self._committing = False
+        self.held.clear()
         if self._connection.lost:
             self._connection.reconnect()
         self._connection.command("BEGIN")

@@ -185,6 +185,7 @@ class SqlStore:
         error: Digest | None = None,
         finished_at: float | None = None,
         values: Mapping[Digest, bytes] | None = None,
+        holder: str | None = None,
     ) -> Pending:
         row = {
             "run_id": run_id,
@@ -195,6 +196,7 @@ class SqlStore:
         }
 
         def work(transaction: Transaction) -> None:
+            _check_held(transaction, run_id, holder)
             if transaction.execute(sql.SET_STATUS, row) == 0:
                 raise InputError(f"there is no run {run_id}")
             transaction.put_values(values)
@@ -225,12 +227,15 @@ class SqlStore:
         event: Event,
         values: Mapping[Digest, bytes] | None = None,
         memo: MemoEntry | None = None,
+        *,
+        holder: str | None = None,
     ) -> Pending:
         check_event(run_id, event)
         row = rows.event_row(run_id, event)
         memo_row = None if memo is None else rows.memo_row(memo)
 
         def work(transaction: Transaction) -> None:
+            _check_held(transaction, run_id, holder)
             if values:
                 transaction.put_values(values)
             transaction.write(sql.ADD_EVENT, row)
@@ -341,6 +346,7 @@ class SqlStore:
             row = transaction.row(sql.HOLD_LEASE, {"run_id": run_id})
             recorded = None if added or row is None else rows.lease_of(row)
             new = decide(recorded, self._now(transaction))
+            transaction.held.clear()
             transaction.execute(sql.PUT_LEASE, rows.lease_row(new))
             return new
 
@@ -420,3 +426,15 @@ class SqlStore:
                 f"{self._name}: a recorded row is damaged ({type(error).__name__}: {error}). "
                 "What can be saved: agentvm doctor --store URL"
             ) from error
+
+
+def _check_held(transaction: Transaction, run_id: str, holder: str | None) -> None:
+    """Raises RunLeased if there must be a holder of the run's lease and it is not this one.
+
+    Looked up once in a transaction, and kept from changing until its end.
+    """
+    if holder is None or transaction.held.get(run_id) == holder:
+        return
+    row = transaction.row(sql.HOLD_LEASE, {"run_id": run_id})
+    leases.check_held(None if row is None else rows.lease_of(row), run_id, holder)
+    transaction.held[run_id] = holder

@@ -71,6 +71,7 @@ class SqliteTransaction:
         self._known: OrderedDict[Digest, None] = OrderedDict()
         self._new: dict[Digest, None] = {}
         self._version: int | None = None
+        self.held: dict[str, str] = {}
 
     def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
         if self._vault is not None:
@@ -115,6 +116,7 @@ class SqliteTransaction:
     def begin(self) -> None:
         self._execute("BEGIN IMMEDIATE")
         self._new.clear()
+        self.held.clear()
         # Another connection has written: it may have removed values nothing referred to yet.
         (version,) = self._execute("PRAGMA data_version").fetchone()
         if version != self._version:

@@ -1,0 +1,58 @@
+"""A process that lost its run to another one, and does not know yet, changes nothing any more."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from agentvm import AgentVM, RunLeased, agent, llm, tool
+from agentvm.testing import ScriptedLLM
+from agentvm_runtime.records import RunStatus
+from agentvm_runtime.store.sqlite import SqliteStore
+
+SAVED: list[str] = []
+
+
+@tool
+async def save(text: str) -> str:
+    SAVED.append(text)
+    return text.lower()
+
+
+@agent
+async def saves(topic: str) -> str:
+    return await save(await llm(topic))
+
+
+async def test_who_was_stopped_while_another_took_over_writes_nothing(tmp_path: Path):
+    """As when a process is stopped, or its loop blocked, for longer than its lease, and then goes on.
+
+    The other process has finished and given the lease back by then.
+    """
+    SAVED.clear()
+    asked, awake = anyio.Event(), anyio.Event()
+
+    async def slow(call):
+        asked.set()
+        await awake.wait()
+        return "SLOW"
+
+    path = tmp_path / "runs.db"
+    mine, others = SqliteStore(path), SqliteStore(path, clock=lambda: time.time() + 60)
+    async with AgentVM(store=mine, llm=ScriptedLLM(slow)) as vm:
+        run = await vm.start(saves, "bees")
+        await asked.wait()
+        async with AgentVM(store=others, llm=ScriptedLLM("QUICK")) as other:
+            assert await (await other.resume(run.id)).result() == "quick"
+            journal = await others.events(run.id)
+            awake.set()
+            with pytest.raises(RunLeased):
+                await run.result()
+            assert SAVED == ["QUICK"]
+            assert await others.events(run.id) == journal
+            assert (await other.get(run.id)).status is RunStatus.COMPLETED
+    await mine.aclose()
+    await others.aclose()
