@@ -123,7 +123,10 @@ class _Loader:
         }
         for program in self.module.programs:
             agent = agents[program.name]
-            cells = self._linked(self.entries[program.name]["cells"], agents)
+            links = self.entries[program.name]["cells"]
+            cells = self._linked(links, agents) | {
+                name: _function(code, program, shared) for name, code in links["functions"].items()
+            }
             namespace = self._namespace(program, agent, shared, cells)
             callees = [
                 agents[ref]
@@ -282,16 +285,26 @@ def _built(node: Node, program: Program, shared: dict[str, Any], cells: Mapping[
     return fn
 
 
+def _function(code: str, program: Program, shared: dict[str, Any]) -> Any:
+    """A function that an agent defines within it, made from its code."""
+    made: dict[str, Any] = {}
+    exec(compile(code, program.file, "exec"), shared, made)
+    (fn,) = made.values()
+    return fn
+
+
 # -- checking --------------------------------------------------------------------------
 
 
 def _links(value: Any, path: str) -> dict[str, dict[str, Any]]:
     data = serialise.mapping(value, path)
-    serialise.keys(data, path, ("imports", "agents", "constants"))
+    serialise.keys(data, path, ("imports", "agents", "constants", "functions"))
     _strings(data["imports"], f"{path}.imports")
     _strings(data["agents"], f"{path}.agents")
     for name, each in serialise.mapping(data["constants"], f"{path}.constants").items():
         _check_constant(each, f"{path}.constants.{name}")
+    for name, code in _strings(data["functions"], f"{path}.functions").items():
+        _check_function(code, f"{path}.functions.{name}")
     for names in data.values():
         for name in names:
             if not name.isidentifier():
@@ -343,6 +356,15 @@ def _check_constant(value: Any, path: str) -> None:
         content = next(iter(value.values()))
         for number, each in enumerate(content if isinstance(content, list) else ()):
             _check_constant(each, f"{path}[{number}]")
+
+
+def _check_function(code: str, path: str) -> None:
+    try:
+        body = ast.parse(code).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        serialise.refuse(path, f"this is no Python ({error})")
+    if len(body) != 1 or not isinstance(body[0], ast.FunctionDef) or body[0].decorator_list:
+        serialise.refuse(path, "one function is needed, and nothing else")
 
 
 def _check_code(node: Node, where: str) -> None:

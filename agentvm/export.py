@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import copy
 import enum
 import importlib.util
 import inspect
@@ -31,7 +32,7 @@ from agentvm_compiler.errors import CompileError, InputError
 from agentvm_compiler.frontend.callees import agent_of
 from agentvm_compiler.frontend.fingerprint import fingerprint
 from agentvm_compiler.frontend.scope import UNKNOWN
-from agentvm_compiler.frontend.source import is_given
+from agentvm_compiler.frontend.source import is_given, source_of
 from agentvm_compiler.ir import LITERALS, Module, Node, Program, base, canonical, content_hash
 
 from .artifact import FORMAT, PYTHON, SUFFIX, bare, code_of, found, is_artifact
@@ -80,14 +81,14 @@ class Home:
     def document(self) -> dict[str, Any]:
         programs: list[Program] = []
         entries: dict[str, Any] = {}
-        globals_: dict[str, dict[str, Any]] = {"imports": {}, "agents": {}, "constants": {}}
+        globals_ = _no_links()
         pending = [self.main.ref]
         while pending:
             agent = self.agents[pending.pop(0)]
             compiled = compile_agent(agent)
             programs.append(compiled.program)
             known = set(self.agents)
-            cells: dict[str, dict[str, Any]] = {"imports": {}, "agents": {}, "constants": {}}
+            cells = _no_links()
             for name, line in self._names(compiled):
                 self._link(name, line, compiled, globals_, cells)
             entries[agent.ref] = {
@@ -143,6 +144,11 @@ class Home:
         if inner is not None:  # defined inside the agent, and a program of its own
             cells["agents"][name] = inner.ref
             self.agents.setdefault(inner.ref, inner)
+            return
+        if is_given(value):  # defined inside the agent, and plain Python
+            code = cells["functions"][name] = ast.unparse(_Unannotated().visit(_tree_of(value)))
+            for each in sorted(_globals_of(code) - {name}):
+                self._link(each, line, compiled, globals_, cells)
             return
         if value is UNKNOWN:
             return  # a builtin, or a NameError as in plain Python
@@ -243,12 +249,27 @@ class Home:
         return {"generic": [self._value(origin), *(self._value(each) for each in arguments)]}
 
 
+def _no_links() -> dict[str, dict[str, Any]]:
+    return {"imports": {}, "agents": {}, "constants": {}, "functions": {}}
+
+
+def _tree_of(fn: types.FunctionType) -> ast.AST:
+    source = source_of(fn)
+    assert source is not None
+    return copy.deepcopy(source.tree)
+
+
 def global_names(node: Node) -> set[str]:
     """The names in a node's code that are not the agent's own variables, builtins included."""
     if not node.code:
         return set()
     function = _function_tree(node)
-    table = symtable.symtable(ast.unparse(function), "<code>", "exec")
+    return _globals_of(ast.unparse(function))
+
+
+def _globals_of(code: str) -> set[str]:
+    """The names that a function's code takes from its module, builtins included."""
+    table = symtable.symtable(code, "<code>", "exec")
     return {
         symbol.get_name()
         for scope in _tables(table.get_children()[0])

@@ -94,10 +94,12 @@ async def main(question: str, note: Note, count: int = 2, *more: int, **named: s
 async def traced(text: str, times: int = 1) -> list:
     """Traced as a whole: it yields to a closure."""
     out = []
-    same = out
+    added = 0
 
     def add(what):
-        same.append(shout(what))
+        nonlocal added
+        added += 1
+        out.append(shout(what))
 
     for number in range(times):
         add(await llm(f"{text} {number}"))
@@ -105,6 +107,16 @@ async def traced(text: str, times: int = 1) -> list:
     if times > 3:
         return await traced(text, times - 3)
     return [*out, note]
+
+
+@agent
+async def lifting(text: str) -> str:
+    """Has a function of its own, which is compiled apart."""
+
+    def louder(what: str, mark="!") -> str:
+        return shout(what) + mark + STYLE[0] + text
+
+    return louder(await llm(text)) + louder("end", mark="?")
 
 
 @agent
@@ -196,6 +208,15 @@ def test_a_traced_program_is_built_from_its_code(place):
     place.without_source()
     found = place.json("run", artifact, "-i", "text=t", "-i", "times=5")
     assert found["result"] == expected["result"]
+
+
+def test_functions_of_an_agents_own_are_carried(place):
+    """With what they read of their module."""
+    artifact = place.compiled("lifting")
+    expected = place.json("run", "agents.py:lifting", "-i", "text=t")
+    place.without_source()
+    found = place.json("run", artifact, "-i", "text=t")
+    assert found["result"] == expected["result"] == "<T>!shorttEND?shortt"
 
 
 def test_an_artifact_is_drawn_and_printed(place):

@@ -86,8 +86,10 @@ def prepare(path: Path, synchronous: str, vault: Vault | None) -> sqlite3.Connec
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            # Only heeded while the file is empty: lets pages that are freed later be given back.
-            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            if connection.execute("PRAGMA page_count").fetchone() == (0,):
+                # Lets pages that are freed later be given back. Heeded while the file is empty, and
+                # written each time it is said, which a full disk would refuse.
+                connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             # Changing the mode does not wait for locks as statements do: two processes may open at once.
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("BEGIN IMMEDIATE")
