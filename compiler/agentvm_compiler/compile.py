@@ -12,7 +12,6 @@ from functools import cached_property
 from .calls import Agent, Effect, joined
 from .codegen import Namespace
 from .explain import explain
-from .frontend.alias import Analysis
 from .frontend.fingerprint import fingerprint
 from .frontend.groups import without_groups
 from .frontend.kept import without_kept
@@ -20,6 +19,7 @@ from .frontend.lifted import with_lifted
 from .frontend.lower import Decision, Lowering
 from .frontend.scope import Scope
 from .frontend.source import Source, source_of
+from .frontend.summary import analysis_of, forget_analyses
 from .ir import Kind, Module, Node, Program, Region
 from .passes import optimise
 from .passes.fold import Constant, module_constants
@@ -95,6 +95,8 @@ def compile_agent(agent: Agent) -> Compiled:
             compiled = _compile(agent)
     finally:
         _compiling.discard(id(agent))
+        if not _compiling:
+            forget_analyses()
     adopt(compiled)
     return compiled
 
@@ -138,7 +140,7 @@ def _left_out() -> frozenset[str]:
 
 def _lowered(agent: Agent, source: Source) -> tuple[Scope, Lowering, Program]:
     scope = without_kept(without_groups(with_lifted(source.fn) or source), _effect_of)
-    lowering = Lowering(Analysis(scope), _effect_of)
+    lowering = Lowering(analysis_of(agent, scope), _effect_of)
     return scope, lowering, lowering.program(agent.ref)
 
 

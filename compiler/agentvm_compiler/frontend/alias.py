@@ -124,10 +124,14 @@ class Analysis:
     def parameter_shared(self, name: str, other: Obj) -> bool:
         """Whether the parameter and the other object may have a mutable part in common."""
         held = self.objects.get(name)
-        return held is not None and held.meets(other)
+        return held is not None and self.share(held, other)
 
     def may_change(self, mutation: Mutation, held: Obj) -> bool:
         return not self.reach(held).isdisjoint(self.itself(mutation.target))
+
+    def share(self, one: Obj, other: Obj) -> bool:
+        """Whether the two may have a part in common."""
+        return not self.reach(one).isdisjoint(self.reach(other))
 
     def reach(self, held: Obj) -> set[Obj]:
         """`Obj.reach`, kept: asked for when all statements have been seen, it does not change any more."""

@@ -300,7 +300,7 @@ class Lowering:
         Such results are not read back from a journal, one by one, but computed
         again, so that `is` and shared parts are after a crash what they were before.
         """
-        objects, types = self.analysis.objects, self.analysis.types.names
+        objects, types, share = self.analysis.objects, self.analysis.types.names, self.analysis.share
         given = [each for each in operands if each in objects and not is_immutable(types.get(each, Any))]
         part = any(each in self.parts and each not in objects for each in operands)
         if (given or part) and self.tree.within(statement, ast.Return):
@@ -313,7 +313,7 @@ class Lowering:
                     shared = True
             elif name in objects and not is_immutable(types.get(name, Any)):
                 others = [each for each in given if each != name]
-                shared = shared or part or any(objects[name].meets(objects[each]) for each in others)
+                shared = shared or part or any(share(objects[name], objects[each]) for each in others)
         return shared
 
     def _is_new(self, statement: ast.stmt) -> bool:

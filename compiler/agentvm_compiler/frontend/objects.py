@@ -44,6 +44,8 @@ class Obj:
         found = self
         while found._parent is not None:
             found = found._parent
+        if found is not self:
+            self._parent = found  # so that the way is short next time
         return found
 
     @property
@@ -98,10 +100,6 @@ class Obj:
             self.root,
             lambda each: (*each._members, *((each._content,) if each._content is not None else ())),
         )
-
-    def meets(self, other: Obj) -> bool:
-        """Whether the two may have a part in common."""
-        return not self.reach().isdisjoint(other.reach())
 
 
 def _closure(start: Obj, step: Callable[[Obj], Iterable[Obj]]) -> set[Obj]:

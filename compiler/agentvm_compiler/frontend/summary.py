@@ -54,6 +54,10 @@ WORST = Summary(Effect.WRITE, ALL, ALL, ALL, ALL, returns_outside=True, iterator
 
 _callees: WeakKeyDictionary[Tool | Agent, Summary] = WeakKeyDictionary()
 _under_way: set[types.FunctionType] = set()
+_cuts: list[types.FunctionType] = []
+"""Functions that were asked for while they were under way."""
+_analyses: dict[Agent, Analysis] = {}
+"""Of agents that were summarised, and are yet to be compiled."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -84,18 +88,34 @@ def summarise_callee(callee: Tool | Agent) -> Summary:
     if known is not None:
         return known
     # Within a recursion the answer leaves out what is under way, so it is not kept.
-    complete = not _under_way
-    found = _summarised_callee(callee)
-    if complete:
+    outermost, cuts = not _under_way, len(_cuts)
+    source = source_of(callee.fn) if isinstance(callee.fn, types.FunctionType) else None
+    analysis = _analysed(source) if source is not None else None
+    found = Summary() if source is None or analysis is None else _of_callee(callee, source, analysis)
+    complete = len(_cuts) == cuts
+    if complete or outermost:
         _callees[callee] = found
+    if complete and analysis is not None and isinstance(callee, Agent):
+        _analyses[callee] = analysis
+    if outermost:
+        _cuts.clear()
     return found
 
 
-def _summarised_callee(callee: Tool | Agent) -> Summary:
-    source = source_of(callee.fn) if isinstance(callee.fn, types.FunctionType) else None
-    analysis = _analysed(source) if source is not None else None
-    if source is None or analysis is None:
-        return Summary()
+def analysis_of(agent: Agent, scope: Scope) -> Analysis:
+    """The analysis of an agent in its scope; that made to summarise it, if there is one."""
+    from .alias import Analysis
+
+    found = _analyses.pop(agent, None)
+    return found if found is not None and found.scope.source is scope.source else Analysis(scope)
+
+
+def forget_analyses() -> None:
+    """Analyses hold for as long as nothing is run: what a name stands for may change then."""
+    _analyses.clear()
+
+
+def _of_callee(callee: Tool | Agent, source: Source, analysis: Analysis) -> Summary:
     found = _sharing(analysis)
     if isinstance(callee, Agent):
         return found
@@ -112,6 +132,7 @@ def _analysed(source: Source) -> Analysis | None:
     from .lifted import with_lifted
 
     if source.fn in _under_way:
+        _cuts.append(source.fn)
         return None
     _under_way.add(source.fn)
     try:
@@ -135,7 +156,7 @@ def _sharing(analysis: Analysis) -> Summary:
             for one, other in itertools.combinations(params, 2)
             if other in analysis.objects and analysis.parameter_shared(one, analysis.objects[other])
         ),
-        returns_outside=analysis.returned.meets(analysis.outside),
+        returns_outside=analysis.share(analysis.returned, analysis.outside),
     )
 
 
