@@ -44,11 +44,12 @@ lint: setup ## formatting, lint, types and layers
 check: lint ## lint, then the tests that need no engine
 	$(BIN)/python -m pytest -m "not engine and not gpu" $(ARGS)
 
-bench: setup ## measure start-up, compiling, the journal, forks and scheduling
+bench: setup ## measure start-up, compiling, the journal, forks, long runs and scheduling
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/compile.py
 	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/fork.py
+	$(BIN)/python benchmarks/scale.py
 ifneq ($(ENGINE),none)
 	$(BIN)/python benchmarks/scheduling.py
 endif

@@ -31,6 +31,7 @@ from .asking import Place, ask_model
 from .changes import settable
 from .deadlines import agent_limit
 from .errors import Halt, UnstorableValue, is_failure
+from .folding import fold_key
 from .humans import ask_person
 from .keys import agent_key, python_key
 from .ordered import OrderedGroup
@@ -263,8 +264,9 @@ class Frame:
 
     def _python(self, index: int, node: Node) -> None:
         """Run plain Python, or take its results from the journal."""
-        work = self._code_work(node)
-        results = self._replayed(node, work)
+        fold = fold_key(node, self._operands(node))
+        work = self._code_work(node, fold)
+        results = None if fold else self._replayed(node, work)
         if results is None:
             started = time.time()
             evaluate, inputs, kept = self.namespace.evaluator(node), self._inputs(node), Kept()
@@ -273,7 +275,10 @@ class Frame:
             except BaseException:
                 self._halfway[index] = _changed(node, kept)
                 raise
-            self._keep(node, work, results, started)
+            if fold:
+                self.session.folded(work, started)
+            else:
+                self._keep(node, work, results, started)
         self._give(node, self._overridden(work, results))
 
     async def _traced(self, index: int, node: Node) -> None:
@@ -307,8 +312,8 @@ class Frame:
             return results
         return list((dict(enumerate(results)) | self.session.given(work.path)).values())
 
-    def _code_work(self, node: Node) -> Work:
-        key = python_key(node.code_hash, [_stored(value) for value in self._operands(node)])
+    def _code_work(self, node: Node, key: str = "") -> Work:
+        key = key or python_key(node.code_hash, [_stored(value) for value in self._operands(node)])
         return Work(self._path(node), node.site, node.kind.value, key, looks=node.effect is not Effect.PURE)
 
     def _replayed(self, node: Node, work: Work) -> list[Any] | None:

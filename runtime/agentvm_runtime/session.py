@@ -536,6 +536,14 @@ class Session:
         """Journal that Python code ran whose result cannot be stored; on resume it runs again."""
         return self._note(work, None, Source.EXECUTED, started, {})
 
+    def folded(self, work: Work, started: float) -> None:
+        """Journal that something was added to a large container, whose contents are not recorded anew."""
+        known = self.history.results.get(work.path)
+        if known is not None and known.value is None and known.key == work.key:
+            self.progress.reused += 1
+        else:
+            self.volatile(work, started)
+
     def _note(
         self,
         work: Work,

@@ -45,6 +45,9 @@ def _copy(value: Any, done: dict[int, Any]) -> Any:
 
 
 def _list(value: list[Any], done: dict[int, Any]) -> list[Any]:
+    if _ATOMS.issuperset(map(type, value)):
+        done[id(value)] = flat = value.copy()
+        return flat
     result: list[Any] = []
     done[id(value)] = result
     for item in value:

@@ -1,0 +1,136 @@
+"""Folds: Python code that only puts something into a container, or at the end of one.
+
+What a run gathers in a loop would, if each version of it were recorded, take the
+square of the run's length to keep. A *fold* on a large container is therefore
+not recorded with its result but done again on resume, which takes no longer than
+reading it would. That is only right if it comes out the same in any process: the
+code is of a few forms, and only meets values whose order and text are fixed.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agentvm_compiler.calls import Effect
+from agentvm_compiler.ir import Kind, Node, base
+
+from .values import key_digest
+
+_LARGE = 16
+"""Items above which a container is not recorded anew whenever something is put into it."""
+_LONG = 1024
+"""Characters or bytes above which a text is not."""
+_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
+_TEXTS = frozenset({str, bytes})
+_ORDERED = _ATOMS | {list, tuple}
+"""What always gives its parts in the same order."""
+_CONTAINERS = frozenset({list, tuple, dict, set, deque})
+_PLACE = frozenset({"append", "appendleft", "add", "insert"})
+_JOIN = frozenset({"extend"})
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the code of a fold asks of the values it meets, by the names it has for them."""
+
+    into: frozenset[str]
+    """Containers that something is put into."""
+    joined: frozenset[str]
+    """What is taken apart, or added to something."""
+    written: frozenset[str]
+    """What is written into a text."""
+
+    def suits(self, names: Sequence[str], values: Sequence[Any]) -> bool:
+        if not self.into | self.joined | self.written <= set(names):
+            return False  # a global, of which nothing is known here
+        for name, value in zip(names, values, strict=True):
+            cls = type(value)
+            if name in self.written and cls not in _ATOMS:
+                return False
+            if name in self.joined and cls not in _ORDERED:
+                return False
+            if name in self.into and cls not in _CONTAINERS | _ATOMS:
+                return False
+        return True
+
+
+def fold_key(node: Node, values: Sequence[Any]) -> str:
+    """Key of a fold on a large container, which counts by its length alone; empty if it is none.
+
+    Such a key tells what was done where; no result may be found by it.
+    """
+    if node.kind is not Kind.PYTHON or node.effect is not Effect.PURE or node.attrs.get("exits"):
+        return ""
+    if not any(map(_is_large, values)):
+        return ""
+    form = _form(node.code)
+    if form is None or not form.suits([base(each) for each in node.operands], values):
+        return ""
+    short = [(type(each).__name__, len(each)) if _is_large(each) else repr(type(each)) for each in values]
+    return key_digest(("fold", node.code_hash, short))
+
+
+def _is_large(value: Any) -> bool:
+    cls = type(value)
+    if cls in _TEXTS:
+        return len(value) > _LONG
+    return cls in _CONTAINERS and len(value) > _LARGE
+
+
+@functools.lru_cache(maxsize=4096)
+def _form(code: str) -> Form | None:
+    """The form of a fold; None if the code does anything else."""
+    into: set[str] = set()
+    joined: set[str] = set()
+    written: set[str] = set()
+    for statement in ast.parse(code).body:
+        match statement:
+            case ast.Expr(ast.Call(ast.Attribute(ast.Name(name), method), args, [])):
+                into.add(name)
+                if method in _JOIN:
+                    joined |= _names(args)
+                elif method not in _PLACE:
+                    return None
+                parts = args
+            case ast.AugAssign(ast.Name(name), ast.Add(), value):
+                into.add(name)
+                joined |= {name} | _names([value])
+                parts = [value]
+            case ast.Assign([ast.Subscript(ast.Name(name), place)], value):
+                into.add(name)
+                parts = [place, value]
+            case ast.Assign([ast.Name()], ast.BinOp(left, ast.Add(), right)):
+                joined |= _names([left, right])
+                parts = [left, right]
+            case _:
+                return None
+        if not all(_is_simple(each, written) for each in parts):
+            return None
+    return Form(frozenset(into), frozenset(joined), frozenset(written))
+
+
+def _names(parts: Sequence[ast.expr]) -> set[str]:
+    return {each.id for part in parts for each in ast.walk(part) if isinstance(each, ast.Name)}
+
+
+def _is_simple(part: ast.expr, written: set[str]) -> bool:
+    """Whether an expression runs no code of a user's; notes the names written into texts."""
+    match part:
+        case ast.Constant() | ast.Name():
+            return True
+        case ast.Tuple(items) | ast.List(items):
+            return all(_is_simple(each, written) for each in items)
+        case ast.Dict(keys, values):
+            named = [each for each in keys if each is not None]
+            return len(named) == len(keys) and all(_is_simple(each, written) for each in named + values)
+        case ast.JoinedStr(pieces):
+            return all(_is_simple(each, written) for each in pieces)
+        case ast.FormattedValue(ast.Name(name), format_spec=None):
+            written.add(name)
+            return True
+    return False
