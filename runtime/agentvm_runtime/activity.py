@@ -27,7 +27,8 @@ class Activity:
 
     def __exit__(self, *raised: object) -> None:
         self._under_way -= 1
-        self.nudge()
+        if self.quiet:
+            self.nudge()
 
     @property
     def quiet(self) -> bool:

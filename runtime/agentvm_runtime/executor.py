@@ -11,7 +11,9 @@ dependence edges, in its own frame and in all frames around it.
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -28,6 +30,7 @@ from agentvm_compiler.ir import CONTROL_OPERANDS, LITERALS, UNBOUND, Kind, Node,
 from agentvm_compiler.wire import Stage
 
 from .asking import Place, ask_model
+from .chains import takes_no_time
 from .changes import settable
 from .deadlines import agent_limit
 from .errors import Halt, UnstorableValue, is_failure
@@ -43,6 +46,8 @@ from .tools import bind, call_tool
 from .tracing import Tracer, pure, tracing
 from .values import copy_value, digest, encode
 
+DEEPEST = 8
+"""Frames that run in one task, each within the one before: Python nests no calls for ever."""
 WINDOW = 1024
 """Iterations of one loop or map that may be under way at a time."""
 
@@ -96,6 +101,18 @@ class Frame:
         self._env.update((name, Slot()) for node in region.nodes for name in node.results)
         self._names = session.revision.names.get(program.program.name, {})
         self._index = {node.site: number for number, node in enumerate(region.nodes)}
+        self._inline: list[int] = []
+        """Nodes that are ready and need no task."""
+        self._draining = False
+        self.depth = 0
+        """How many frames run in one task with this one, around it."""
+        self._chain: deque[int] | None = None
+        """Of a chain: nodes that are ready and run in the frame's task."""
+        self._stirred = asyncio.Event()
+        """Set when there is one."""
+        around = None if owner is None or region is program.program.body else owner.frame
+        if around is not None and around.depth < DEEPEST and session.chains.within(region):
+            self._chain, self.depth = deque(), around.depth + 1
         self._halfway: dict[int, Mapping[str, Slot]] = {}
         """Of nodes that failed: what they had made of the names until then."""
         self.names: Mapping[str, Slot] = {}
@@ -109,19 +126,36 @@ class Frame:
 
     async def execute(self) -> None:
         """Run all nodes. Raises what the first node in program order that failed raised."""
-        async with anyio.create_task_group() as tasks:
-            self._group = OrderedGroup(tasks)
-            self._inline: list[int] = []
-            self._draining = False
-            for index, node in enumerate(self.region.nodes):
-                self._when_ready(index, node)
-            await self._group.before(len(self.region.nodes))
+        if self._chain is not None:
+            await self._one_by_one(self._chain)
+        else:
+            async with anyio.create_task_group() as tasks:
+                self._group = OrderedGroup(tasks)
+                self._begin()
+                await self._group.before(len(self.region.nodes))
         at = self._group.failed_at
         if at is not None and at >= 0:
             before = self.region.nodes[at].attrs.get("before", {})
             here = {name: self._env[each] for name, each in before.items()}
             self.names = {**here, **self._halfway.get(at, {})}
         self._group.raise_failure()
+
+    def _begin(self) -> None:
+        for index, node in enumerate(self.region.nodes):
+            self._when_ready(index, node)
+
+    async def _one_by_one(self, ready: deque[int]) -> None:
+        """Run the nodes of a chain, of which one at a time is ready, in this task."""
+        self._group = group = OrderedGroup(None)
+        self._begin()
+        while not group.settled(len(self.region.nodes)):
+            if ready:
+                index = ready.popleft()
+                await group.run(index, partial(self._run, index, self.region.nodes[index]))
+            else:
+                self._stirred = asyncio.Event()
+                group.wake(len(self.region.nodes), self._stirred)
+                await self._stirred.wait()
 
     async def _within(self, index: int, frame: Frame, ended: str = "") -> None:
         """Execute a frame that is part of a node: where it fails, the node has failed.
@@ -180,9 +214,12 @@ class Frame:
         return True
 
     def _start(self, index: int, node: Node) -> None:
-        if node.kind is Kind.PYTHON and node.effect is Effect.PURE:
+        if takes_no_time(node):
             self._inline.append(index)
             self._drain()
+        elif self._chain is not None:
+            self._chain.append(index)
+            self._stirred.set()
         else:
             self._group.start(index, partial(self._run, index, node))
 
@@ -477,6 +514,7 @@ class Frame:
         carried, captures = slots[:count], slots[count:]
         region = node.regions[0]
         may_leave = region.results[0] != "$none"
+        chained = self.session.chains.around(node)
         items = None if iterable.value is None else iter(iterable.value)
         left: tuple[Any, Slot] = (None, _LITERALS["$none"])
         frames: dict[int, Frame] = {}
@@ -501,8 +539,12 @@ class Frame:
                 frame = self._inner(
                     region, [Slot(item), *carried, *captures], owner, f"{self._path(node)}[{number}]"
                 )
-                await room.acquire()
-                group.start(at, partial(_iterate, room, frames, at, frame))
+                if chained:
+                    await group.run(at, partial(_iterate, frames, at, frame))
+                    await asyncio.sleep(0)  # others have their turn, as between tasks
+                else:
+                    await room.acquire()
+                    group.start(at, partial(_release_after, room, partial(_iterate, frames, at, frame)))
                 carried = frame.results[2:]
                 number += 1
                 if may_leave:
@@ -536,7 +578,7 @@ class Frame:
         values, failure = _taken(items.value)
         frames: list[Frame] = []
         self._seen(node).times.append(len(values))
-        room = anyio.Semaphore(WINDOW)
+        room = anyio.Semaphore(WINDOW, fast_acquire=True)
         async with anyio.create_task_group() as tasks:
             group = OrderedGroup(tasks)
             for number, item in enumerate(values):
@@ -551,7 +593,7 @@ class Frame:
                 )
                 frames.append(frame)
                 await room.acquire()
-                group.start(number, partial(_release_after, room, frame))
+                group.start(number, partial(_release_after, room, frame.execute))
             if failure is not None:
                 group.fail(len(values), failure)
             await group.before(len(frames))
@@ -636,17 +678,17 @@ async def _handling(error: BaseException, handler: Awaitable[None]) -> None:
         raise
 
 
-async def _release_after(room: anyio.Semaphore, frame: Frame) -> None:
+async def _release_after(room: anyio.Semaphore, work: Callable[[], Awaitable[None]]) -> None:
     try:
-        await frame.execute()
+        await work()
     finally:
         room.release()
 
 
-async def _iterate(room: anyio.Semaphore, frames: dict[int, Frame], number: int, frame: Frame) -> None:
+async def _iterate(frames: dict[int, Frame], number: int, frame: Frame) -> None:
     """Execute an iteration, which is among the frames while it goes on and if it fails."""
     frames[number] = frame
-    await _release_after(room, frame)
+    await frame.execute()
     del frames[number]
 
 
@@ -666,7 +708,7 @@ def _changed(node: Node, kept: Kept) -> dict[str, Slot]:
 
 async def _first(wanted: Slot, failure: Slot) -> Any:
     """The value, or None if a failure comes before it."""
-    event = anyio.Event()
+    event = asyncio.Event()
     wanted.then(event.set)
     failure.then(event.set)
     await event.wait()

@@ -8,6 +8,7 @@ matter.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from agentvm_compiler.calls import LlmRequest, Tool
@@ -15,7 +16,7 @@ from agentvm_compiler.frontend.fingerprint import fingerprint
 
 from .errors import UnstorableValue
 from .structured import schema_of, type_name
-from .values import key_digest
+from .values import digest, key_digest
 
 
 def python_key(code_hash: str, operands: Sequence[Any]) -> str:
@@ -32,7 +33,16 @@ def tool_key(tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     Raises:
         UnstorableValue: an argument has no codec.
     """
-    return key_digest(("tool", fingerprint(tool), args, kwargs))
+    return key_digest(("tool", _code(tool), args, kwargs))
+
+
+_code = lru_cache(maxsize=4096)(fingerprint)
+"""A tool's code does not change while it is there, and it is called often."""
+
+
+def idempotency_key(run_id: str, path: str, key: str) -> str:
+    """What a tool may tell a service to be known by: the same for all attempts at one call."""
+    return digest(f"idempotency\0{run_id}\0{path}\0{key}".encode("utf-8", "surrogatepass"))
 
 
 def agent_key(program: str, args: dict[str, Any]) -> str:

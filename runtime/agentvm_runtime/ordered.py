@@ -8,6 +8,7 @@ failure that is first in order is the one raised.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -18,14 +19,17 @@ from .slots import Slot
 
 
 class OrderedGroup:
-    """Children numbered in program order, in one task group."""
+    """Children numbered in program order, in one task group.
 
-    def __init__(self, tasks: TaskGroup) -> None:
+    Without a task group, children only `run`, one after the other.
+    """
+
+    def __init__(self, tasks: TaskGroup | None) -> None:
         self._tasks = tasks
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._ended: dict[int, Slot] = {}
         self._prefix = 0
-        self._waiting: list[tuple[int, anyio.Event]] = []
+        self._waiting: list[tuple[int, asyncio.Event]] = []
         self.failed_at: int | None = None
         """The first child in order that has failed so far."""
         self.error: BaseException | None = None
@@ -35,6 +39,7 @@ class OrderedGroup:
     def start(self, index: int, work: Callable[[], Awaitable[None]]) -> None:
         """Run a child, unless one before it has failed."""
         if self.failed_at is None or index < self.failed_at:
+            assert self._tasks is not None
             self._tasks.start_soon(self._child, index, work)
 
     async def _child(self, index: int, work: Callable[[], Awaitable[None]]) -> None:
@@ -43,17 +48,22 @@ class OrderedGroup:
         with anyio.CancelScope() as scope:
             self._scopes[index] = scope
             try:
-                await work()
-            except Halt as halt:
-                self.fail(-1, halt)  # before all: nothing goes on
-            except BaseException as error:
-                if not is_failure(error):
-                    raise
-                self.fail(index, error)
-            else:
-                self.succeed(index)
+                await self.run(index, work)
             finally:
                 del self._scopes[index]
+
+    async def run(self, index: int, work: Callable[[], Awaitable[None]]) -> None:
+        """Run a child in the caller's task, when no other is under way that could fail before it."""
+        try:
+            await work()
+        except Halt as halt:
+            self.fail(-1, halt)  # before all: nothing goes on
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            self.fail(index, error)
+        else:
+            self.succeed(index)
 
     def fail(self, index: int, error: BaseException) -> None:
         """Note a child's failure and cancel those after it."""
@@ -81,10 +91,14 @@ class OrderedGroup:
 
     async def before(self, count: int) -> None:
         """Return when the first `count` children have succeeded, or one of them has failed."""
-        if not self._settled(count):
-            event = anyio.Event()
-            self._waiting.append((count, event))
+        if not self.settled(count):
+            event = asyncio.Event()
+            self.wake(count, event)
             await event.wait()
+
+    def wake(self, count: int, event: asyncio.Event) -> None:
+        """Set the event when `before` would return."""
+        self._waiting.append((count, event))
 
     async def reached(self, index: int) -> None:
         """Return when all before the child have succeeded; if one fails, wait to be cancelled."""
@@ -92,14 +106,17 @@ class OrderedGroup:
         if self.failed_at is not None and self.failed_at < index:
             await anyio.sleep_forever()
 
-    def _settled(self, count: int) -> bool:
+    def settled(self, count: int) -> bool:
+        """Whether the first `count` children have succeeded, or one of them has failed."""
         limit = count if self.failed_at is None else min(count, self.failed_at)
         return self._prefix >= limit
 
     def _wake(self) -> None:
-        due = [each for each in self._waiting if self._settled(each[0])]
+        if not self._waiting:
+            return
+        due = [each for each in self._waiting if self.settled(each[0])]
         if due:
-            self._waiting = [each for each in self._waiting if not self._settled(each[0])]
+            self._waiting = [each for each in self._waiting if not self.settled(each[0])]
             for _, event in due:
                 event.set()
 

@@ -25,12 +25,14 @@ from agentvm_compiler.passes.stages import Forecaster
 
 from .activity import Activity
 from .budgets import Account, Usage
+from .chains import Chains
 from .claims import POLL, POLL_MAX, PREFIX, Claim, Claimed
 from .comparing import UNUSED, unused
 from .errors import Halt, ReplayMismatch, RunLeased, StoreError, UncertainWrite, UnstorableValue, is_failure
 from .flights import Flights, Landed
 from .forking import Lineage
 from .history import History
+from .keys import idempotency_key
 from .limits import due
 from .ports import Commit, ModelBackend, Store
 from .profiling import Observations
@@ -44,7 +46,7 @@ from .rooms import CONCURRENCY, in_turn
 from .skipping import Skip, value_of
 from .slots import Slot
 from .streams import Audience, Text
-from .values import copy_value, decode, digest, encode, key_digest
+from .values import copy_value, decode, digest, encode
 
 
 @dataclass(slots=True)
@@ -120,6 +122,8 @@ class Session:
         self.earlier = earlier or Observations()
         """What completed runs of the agent saw."""
         self.forecasts = Forecaster()
+        # A fork may set results, and a rehearsal goes around them: then nothing waits for what gives them.
+        self.chains = Chains(found=lineage is None and not self.rehearsing)
         self.events: Audience[Event] = Audience()
         """Are told every event as it is appended."""
         self.texts: Audience[Text] = Audience()
@@ -357,7 +361,7 @@ class Session:
         """
         begun = None if self.lineage is None else self.lineage.unsettled(work)
         key = begun.detail["idempotency_key"] if begun is not None else None
-        key = key or key_digest(("idempotency", self.record.id, work.path, work.key))
+        key = key or idempotency_key(self.record.id, work.path, work.key)
         return CallContext(self.record.id, work.path, key, due())
 
     async def _perform_shared(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:

@@ -5,10 +5,9 @@ Single-threaded: all of it happens in the event loop's thread.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
-
-import anyio
 
 _PENDING: Any = object()
 
@@ -47,7 +46,7 @@ class Slot:
     async def wait(self) -> Any:
         """The value, when it is there."""
         if not self.ready:
-            event = anyio.Event()
+            event = asyncio.Event()
             self._readers.append(event.set)
             await event.wait()
         return self.value

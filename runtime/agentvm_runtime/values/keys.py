@@ -73,7 +73,7 @@ class _Keys:
         depth = self.active[number] = len(self.active)
         outer, self.lowest = self.lowest, 1 << 60
         try:
-            tag, parts = self._parts(value)
+            tag, parts = _CONTAINERS.get(type(value), _Keys.other)(self, value)
         finally:
             del self.active[number]
         result = tag + hashlib.blake2b(b"".join(parts), digest_size=_SIZE).digest()
@@ -82,20 +82,7 @@ class _Keys:
         self.lowest = min(outer, self.lowest)
         return result
 
-    def _parts(self, value: Any) -> tuple[bytes, list[bytes]]:
-        match value:
-            case list() if type(value) is list:
-                return b"l", self._items(value)
-            case tuple() if type(value) is tuple:
-                return b"t", self._items(value)
-            case dict() if type(value) is dict:
-                return b"d", sorted(self._pairs(value))
-            case set() | frozenset() if type(value) in (set, frozenset):
-                # Python's == makes no difference between the two; a key must (the code may).
-                return b"S" if type(value) is set else b"Z", sorted(self._items(value))
-        return self._other(value)
-
-    def _other(self, value: Any) -> tuple[bytes, list[bytes]]:
+    def other(self, value: Any) -> tuple[bytes, list[bytes]]:
         kind = kind_of(type(value))
         if kind is None:
             if isinstance(value, type) or names.is_named(value):
@@ -106,14 +93,14 @@ class _Keys:
         parts = [kind.name.encode() + b"\0"]
         if kind.named:
             parts.append(self.token(type(value)))
-        parts += self._items(kind.head(value))
+        parts += self.items(kind.head(value))
         parts.append(b"|")
         body = kind.body(value) if kind.body else []
         if isinstance(body, dict):
-            pairs = self._pairs(body, kind.attributes)
+            pairs = self.pairs(body, kind.attributes)
             parts += pairs if kind.ordered else sorted(pairs)
         else:
-            parts += self._items(body)
+            parts += self.items(body)
         return b"o", parts
 
     def _reference(self, value: Any) -> bytes:
@@ -126,18 +113,17 @@ class _Keys:
             raise Refused(str(error)) from None
         return f"{module}:{qualname}".encode()
 
-    def _items(self, values: Any) -> list[bytes]:
-        parts = []
-        index = 0
+    def items(self, values: Any) -> list[bytes]:
+        parts: list[bytes] = []
         try:
-            for index, value in enumerate(values):  # noqa: B007
+            for value in values:
                 parts.append(self.token(value))
         except Refused as refused:
-            refused.inside(f"[{index}]")
+            refused.inside(f"[{len(parts)}]")
             raise
         return parts
 
-    def _pairs(self, values: dict[Any, Any], attributes: bool = False) -> list[bytes]:
+    def pairs(self, values: dict[Any, Any], attributes: bool = False) -> list[bytes]:
         parts = []
         key: Any = None
         try:
@@ -168,3 +154,13 @@ _PLAIN: dict[type, Callable[[Any], bytes]] = {
     bytes: lambda value: b"b" + size(len(value)) + value,
     bytearray: lambda value: b"B" + size(len(value)) + value,
 }
+
+_CONTAINERS: dict[type, Callable[[_Keys, Any], tuple[bytes, list[bytes]]]] = {
+    list: lambda keys, value: (b"l", keys.items(value)),
+    tuple: lambda keys, value: (b"t", keys.items(value)),
+    dict: lambda keys, value: (b"d", sorted(keys.pairs(value))),
+    # Python's == makes no difference between the two; a key must (the code may).
+    set: lambda keys, value: (b"S", sorted(keys.items(value))),
+    frozenset: lambda keys, value: (b"Z", sorted(keys.items(value))),
+}
+"""How a container's tag and parts are had; of other types by their kind."""
