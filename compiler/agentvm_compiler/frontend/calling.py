@@ -38,6 +38,8 @@ class Calls:
     def __init__(self, analysis: Analysis) -> None:
         self._analysis = analysis
         self._scope = analysis.scope
+        self._special: dict[tuple[type, tuple[str, ...]], list[types.FunctionType]] = {}
+        """The user's own code behind operations, by class and names of special methods."""
 
     def of(self, node: ast.Call) -> Obj | None:
         """What the call may refer to; marks the tree with what it may do."""
@@ -182,13 +184,19 @@ class Calls:
 
     def operate(self, kind: Any, held: Obj | None, names: Iterable[str], node: ast.AST) -> None:
         """An operation that calls the special methods of a class: count what they do."""
-        if not is_users(plain(kind)):
+        cls = plain(kind)
+        if not isinstance(cls, type) or not is_users(cls):
             return
-        for function in _special_methods(plain(kind), tuple(names), ()):
+        for function in self._methods(cls, tuple(names)):
             summary = summarise(function)
             mark_effect(node, Effect.WRITE if summary.calls else summary.effect)
             if summary.mutates or summary.keeps:
                 self._analysis.unknown([held], node, effect=summary.effect)
+
+    def _methods(self, cls: type, names: tuple[str, ...]) -> list[types.FunctionType]:
+        if (cls, names) not in self._special:
+            self._special[cls, names] = list(_special_methods(cls, names, ()))
+        return self._special[cls, names]
 
     def _compare(self, container: ast.expr, held: Obj | None, node: ast.AST) -> None:
         """What is in the container is compared, hashed or shown."""

@@ -38,9 +38,9 @@ def used_objects(tree: ast.AST, scope: Scope) -> dict[str, str]:
 def fingerprint(value: Any) -> str:
     """A string that changes when the object's code or value does."""
     if isinstance(value, Tool):
-        return content_hash(["tool", value.name, value.effect.value, fingerprint(value.fn)])
+        return _of_callee("tool", value.name, value.effect.value, fingerprint(value.fn))
     if isinstance(value, Agent):
-        return content_hash(["agent", value.name, fingerprint(value.fn)])
+        return _of_callee("agent", value.name, fingerprint(value.fn))
     if isinstance(value, types.FunctionType):
         return _function(value)
     if isinstance(value, type):
@@ -57,6 +57,11 @@ def fingerprint(value: Any) -> str:
     if name:
         return f"{getattr(value, '__module__', '')}.{name}"
     return f"a {type(value).__module__}.{type(value).__qualname__}"
+
+
+@functools.lru_cache(maxsize=4096)
+def _of_callee(*said: str) -> str:
+    return content_hash(list(said))
 
 
 def _reference(node: ast.AST, scope: Scope) -> Iterator[tuple[str, Any]]:

@@ -222,11 +222,13 @@ class Types:
 
     def of(self, expression: ast.expr) -> Type:
         """The type of an expression; Any if unknown."""
-        if not self._settled or expression not in self.scope.tree:
-            return self._of(expression)
-        if id(expression) not in self._found:
-            self._found[id(expression)] = self._of(expression)
-        return self._found[id(expression)]
+        known = self._found.get(id(expression))
+        if known is not None:
+            return known
+        found = self._of(expression)
+        if self._settled and expression in self.scope.tree:
+            self._found[id(expression)] = found
+        return found
 
     def _of(self, expression: ast.expr) -> Type:
         match expression:

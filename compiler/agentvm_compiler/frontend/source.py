@@ -95,8 +95,8 @@ class File:
 _files: dict[str, File] = {}
 
 
-def file_of(name: str, thing: types.CodeType | types.ModuleType) -> File:
-    """The file of this name, in which the code or module is.
+def file_of(name: str, thing: types.CodeType | types.FunctionType | types.ModuleType) -> File:
+    """The file of this name, in which the code, function or module is.
 
     Raises:
         OSError: it is not to be had.
@@ -134,7 +134,9 @@ def _source_of(fn: types.FunctionType) -> Source | None:
     code = fn.__code__  # of the function itself, not of what it wraps
     first = code.co_firstlineno
     try:
-        file = file_of(code.co_filename, code)
+        # The module of a function is known; that of code is looked for among all that are loaded.
+        own = fn.__module__ == fn.__globals__.get("__name__")
+        file = file_of(code.co_filename, fn if own else code)
     except (OSError, TypeError, SyntaxError):
         return None
     end = file.ends.get((code.co_name, first))

@@ -267,9 +267,11 @@ class Tree:
 
     def numbered(self, *types: type[N]) -> list[tuple[int, N]]:
         """All nodes of these types with their numbers, in source order."""
-        return sorted(
-            pair for each in set(types) for pair in self._by_type.get(each, ())
-        )  # no two numbers are equal
+        found: list[tuple[int, Any]] = []
+        for each in set(types):
+            found += self._by_type.get(each, ())
+        found.sort()  # no two numbers are equal
+        return found
 
     def _outside_nested(self, types: tuple[type[N], ...]) -> Iterator[tuple[int, N]]:
         (end, _), (_, last) = (self.spans[id(self.root.body[each])] for each in (0, -1))

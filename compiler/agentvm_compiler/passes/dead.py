@@ -32,6 +32,10 @@ def dead(module: Module) -> Module:
     return changed(module, programs=tuple(programs))
 
 
+_BINDING = (*CALLS, Kind.MAP)
+"""Nodes whose results certainly have a value."""
+
+
 class _Facts:
     """What is certain of values: that they are bound, that they are text."""
 
@@ -49,7 +53,7 @@ class _Facts:
             self._node(node)
 
     def _node(self, node: Node) -> None:
-        if node.kind in (*CALLS, Kind.MAP):
+        if node.kind in _BINDING:
             self.bound.update(node.results)
             call = call_of(node) if node.kind is Kind.LLM else None
             named = options(call) if call is not None else None

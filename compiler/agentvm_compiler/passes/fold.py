@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, get_origin
 
+from agentvm_compiler.frontend.tree import walk
 from agentvm_compiler.ir import Kind, Module, Node, Region, base, changed
 
 from .parsed import call_in, call_of
@@ -49,7 +50,7 @@ class Fold:
             return node
         hidden = {*map(base, node.operands), *node.attrs.get("unbound", ())}
         constants = {name: value for name, value in self.constants.items() if name not in hidden}
-        if not any(_may_fold(each, constants) for each in ast.walk(call)):
+        if not any(_may_fold(each, constants) for each in walk(call)):
             return node
         folding = _Folding(constants)
         made = copy.deepcopy(call)
