@@ -31,6 +31,7 @@ __all__ = [
     "load_file",
     "load_module",
     "load_object",
+    "outdated",
     "require_agent",
     "validate_inputs",
 ]
@@ -99,6 +100,21 @@ def find_agent(ref: str, file: str | None = None) -> Agent:
             "Put it back, or name the agent's new place: --agent FILE.py:NAME."
         )
     return load_agent(f"{file if by_file else module}:{name}")
+
+
+def outdated(module: str, file: str | None) -> str | None:
+    """What is wrong, if a file of the user's is loaded as that module that is not this file as it is now."""
+    if file is None or not file.endswith(".py"):
+        return None
+    loaded = sys.modules.get(Path(file).stem if module == "__main__" else module)
+    source = getattr(loaded, "__agentvm_source__", None)
+    if loaded is None or source is None:
+        return None
+    if Path(str(loaded.__file__)).resolve() != Path(file).resolve():
+        return f"The module {module!r} is {loaded.__file__} in this process, and the run's is {file}."
+    if Path(file).is_file() and Path(file).read_bytes() != source:
+        return f"{file} has changed since this process loaded it."
+    return None
 
 
 def load_file(path: Path) -> ModuleType:

@@ -14,7 +14,7 @@ import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,11 +30,11 @@ from agentvm_runtime.budgets import BUDGET, Budget, Usage
 from agentvm_runtime.control import OPEN, Settlement
 from agentvm_runtime.deadlines import ON_DEADLINE
 from agentvm_runtime.driver import LEASE_SECONDS, drive, ended_result, open_session, preview
-from agentvm_runtime.errors import RunCancelled, StoreError
+from agentvm_runtime.errors import RunCancelled, RunLeased, StoreError
 from agentvm_runtime.flights import Flights
 from agentvm_runtime.progress import Progress
 from agentvm_runtime.questions import Human, Question
-from agentvm_runtime.records import FORGETS, Event, EventKind, Lease, RunRecord, RunStatus
+from agentvm_runtime.records import FORGETS, Digest, Event, EventKind, Lease, RunRecord, RunStatus
 from agentvm_runtime.rehearsal import Preview
 from agentvm_runtime.revision import MEMO, MODULE, code_of
 from agentvm_runtime.rooms import CONCURRENCY
@@ -42,6 +42,7 @@ from agentvm_runtime.session import Session
 from agentvm_runtime.slots import Slot
 from agentvm_runtime.streams import Audience, Text
 from agentvm_runtime.values import digest, encode
+from agentvm_runtime.waiting import waits
 
 from .durations import Duration, optional_seconds
 from .inputs import validate_inputs
@@ -304,25 +305,31 @@ class AgentVM:
         Raises:
             InputError: the inputs do not fit the agent, or the id is taken.
         """
-        program: Agent = require_agent(agent)
-        values = validate_inputs(program, args, kwargs)
-        data = encode(values, name="the agent's inputs")
-        seconds = optional_seconds(deadline, what="deadline")
-        seconds = program.deadline if seconds is None else seconds
-        now = time.time()
-        compiled = compile_agent(program)
-        code, source = code_of(compiled)
-        record = RunRecord(
-            id=run_id or _new_id(now),
-            agent=program.ref,
-            program=compiled.hash,
-            inputs=digest(data),
-            created_at=now,
-            deadline_at=None if seconds is None else now + seconds,
-            meta={**self._meta(program, memo, on_deadline, budget, concurrency), MODULE: code},
-        )
-        await self.store.create_run(record, {record.inputs: data, code: source})
-        return await self._begin(record, program, await self._lease(record.id))
+        limits = deadline, on_deadline, budget, concurrency
+        record, program, values = self._new(agent, args, kwargs, limits, run_id, memo)
+        return await self._start(record, program, values)
+
+    async def enqueue(
+        self,
+        agent: Any,
+        /,
+        *args: Any,
+        deadline: Duration | None = None,
+        on_deadline: str | None = None,
+        budget: Budget | None = None,
+        concurrency: int | None = None,
+        run_id: str | None = None,
+        memo: bool = True,
+        **kwargs: Any,
+    ) -> str:
+        """Leave a run to a worker (`agentvm worker`); returns its id once it is durably recorded.
+
+        The options are those of `start`; a deadline counts from now, not from when the run is taken.
+        """
+        limits = deadline, on_deadline, budget, concurrency
+        record, _, values = self._new(agent, args, kwargs, limits, run_id, memo)
+        await self.store.create_run(replace(record, status=RunStatus.QUEUED), values)
+        return record.id
 
     async def resume(
         self, run_id: str | Run, *, agent: Any = None, retry: bool = False, budget: Budget | None = None
@@ -342,22 +349,35 @@ class AgentVM:
         """
         record = await self.get(_id_of(run_id))
         retry = retry or budget is not None
-        if not _resumable(record, retry):
-            return await self._ended(record)
-        program = self._agent_of(record, agent)
-        lease = await self._lease(record.id)
-        try:
-            record = await self.get(record.id)  # another process may have driven it until now
-            resumable = _resumable(record, retry)
-        except BaseException:
-            await self._give_back(lease)
-            raise
-        if not resumable:
-            await self._give_back(lease)
-            return await self._ended(record)
-        if budget is not None:
-            record = replace(record, meta={**record.meta, BUDGET: budget.to_json()})
-        return await self._begin(record, program, lease, resumed=True, retry=retry)
+        if _resumable(record, retry):
+            program = self._agent_of(record, agent)
+            async with self._taking(record.id) as lease:
+                record = await self.get(record.id)  # as whoever drove it last has left it
+                if _resumable(record, retry):
+                    if budget is not None:
+                        record = replace(record, meta={**record.meta, BUDGET: budget.to_json()})
+                    return await self._begin(record, program, lease, resumed=True, retry=retry)
+                await self._release(lease)
+        return await self._ended(record)
+
+    async def take(self, run_id: str, *, agent: Any = None) -> Run | None:
+        """Go on with a run if it waits for a process (`agentvm_runtime.waiting`); None if it does not.
+
+        Unlike a run that somebody resumes, it has no time left when its deadline has passed, unless
+        it was suspended: then it is finished all the same.
+
+        Raises:
+            InputError: no such run, or its agent cannot be found.
+            RunLeased: another process is driving it.
+        """
+        program = self._agent_of(await self.get(run_id), agent)
+        async with self._taking(run_id) as lease:
+            record = await self.get(run_id)
+            if await waits(self.store, record):
+                asked = record.status is RunStatus.SUSPENDED
+                return await self._begin(record, program, lease, resumed=True, asked_for=asked)
+            await self._release(lease)
+        return None
 
     async def preview(self, run_id: str, *, agent: Any = None, retry: bool = False) -> Preview | None:
         """What `resume` would keep and do again, without doing it; None for a run that has ended.
@@ -424,8 +444,7 @@ class AgentVM:
             meta=self._meta(program, memo, on_deadline, budget, concurrency),
         )
         plan = await Planner(self.store, parent, program).plan(record, at, set or {})
-        await self.store.create_run(plan.record, plan.values)
-        return await self._begin(plan.record, program, await self._lease(plan.record.id))
+        return await self._start(plan.record, program, plan.values)
 
     async def resolve(
         self,
@@ -533,43 +552,94 @@ class AgentVM:
             return require_agent(agent)
         return find_agent(record.agent, record.meta.get("file"))
 
-    async def _lease(self, run_id: str) -> Lease:
+    def _new(
+        self,
+        agent: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        limits: tuple[Duration | None, str | None, Budget | None, int | None],
+        run_id: str | None,
+        memo: bool,
+    ) -> tuple[RunRecord, Agent, dict[Digest, bytes]]:
+        """The record of a new run, its agent, and the values the record names."""
+        deadline, on_deadline, budget, concurrency = limits
+        program: Agent = require_agent(agent)
+        data = encode(validate_inputs(program, args, kwargs), name="the agent's inputs")
+        seconds = optional_seconds(deadline, what="deadline")
+        seconds = program.deadline if seconds is None else seconds
+        now = time.time()
+        compiled = compile_agent(program)
+        code, source = code_of(compiled)
+        record = RunRecord(
+            id=run_id or _new_id(now),
+            agent=program.ref,
+            program=compiled.hash,
+            inputs=digest(data),
+            created_at=now,
+            deadline_at=None if seconds is None else now + seconds,
+            meta={**self._meta(program, memo, on_deadline, budget, concurrency), MODULE: code},
+        )
+        return record, program, {record.inputs: data, code: source}
+
+    async def _start(self, record: RunRecord, agent: Agent, values: Mapping[Digest, bytes]) -> Run:
+        """Write a new run and drive it."""
+        try:
+            # First its lease: a run that is running and has none is any worker's to take.
+            async with self._taking(record.id) as lease:
+                await self.store.create_run(record, values)
+                return await self._begin(record, agent, lease)
+        except RunLeased:
+            raise InputError(f"run {record.id} exists already; choose another id") from None
+
+    @asynccontextmanager
+    async def _taking(self, run_id: str) -> AsyncIterator[Lease]:
+        """The run's lease, which is given back if what is done with it fails. Raises RunLeased."""
         from agentvm_runtime.store import this_holder
 
         if self._tasks is None:
             raise InternalError("AgentVM was used outside `async with AgentVM() as vm:`; enter it first.")
-        return await self.store.acquire_lease(run_id, this_holder(), LEASE_SECONDS)
-
-    async def _give_back(self, lease: Lease) -> None:
-        with anyio.CancelScope(shield=True):
-            await self.store.release_lease(lease)
+        lease = await self.store.acquire_lease(run_id, this_holder(), LEASE_SECONDS)
+        try:
+            yield lease
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._release(lease)
+            raise
 
     async def _begin(
-        self, record: RunRecord, agent: Agent, lease: Lease, *, resumed: bool = False, retry: bool = False
+        self,
+        record: RunRecord,
+        agent: Agent,
+        lease: Lease,
+        *,
+        resumed: bool = False,
+        retry: bool = False,
+        asked_for: bool = True,
     ) -> Run:
+        """Drive a run whose lease is held.
+
+        Args:
+            asked_for: whether it is to be finished even if its deadline has passed.
+        """
         assert self._tasks is not None
-        try:
-            compiled = compile_agent(agent)
-            session = await open_session(
-                record, compiled, self.store, self._backend, self._flights, retry=retry, human=self._human
-            )
-            session.holder = lease.holder
-            if not resumed:
-                session.progress.started_at = record.created_at  # its deadline may pass while it is compiled
-            else:
-                now, revision = time.time(), session.revision
-                detail = {FORGETS: record.error} if retry and record.error is not None else {}
-                event = Event(EventKind.RESUMED, "", started_at=now, finished_at=now, detail=detail)
-                session.append(event, revision.values)
-                if revision.meta:
-                    record = replace(record, program=compiled.hash, meta={**record.meta, **revision.meta})
-                self.store.revise_run(record)
-                commit = self.store.set_status(record.id, RunStatus.RUNNING, holder=lease.holder)
-                await commit.wait()
-                session.record = replace(record, status=RunStatus.RUNNING, error=None, finished_at=None)
-        except BaseException:
-            await self._give_back(lease)
-            raise
+        compiled = compile_agent(agent)
+        session = await open_session(
+            record, compiled, self.store, self._backend, self._flights, retry=retry, human=self._human
+        )
+        session.holder = lease.holder
+        if not resumed or not asked_for:
+            session.progress.started_at = record.created_at  # its deadline may pass while it is compiled
+        if resumed:
+            now, revision = time.time(), session.revision
+            detail = {FORGETS: record.error} if retry and record.error is not None else {}
+            event = Event(EventKind.RESUMED, "", started_at=now, finished_at=now, detail=detail)
+            session.append(event, revision.values)
+            if revision.meta:
+                record = replace(record, program=compiled.hash, meta={**record.meta, **revision.meta})
+            self.store.revise_run(record)
+            commit = self.store.set_status(record.id, RunStatus.RUNNING, holder=lease.holder)
+            await commit.wait()
+            session.record = replace(record, status=RunStatus.RUNNING, error=None, finished_at=None)
         handle = Run(session.record, session)
 
         async def work() -> None:

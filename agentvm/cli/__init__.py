@@ -31,6 +31,7 @@ from . import (
     run,
     runs,
     show,
+    worker,
 )
 from .exits import Exit, code_of, fail, internal
 
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 app.command()(run.run)
 app.command()(resume.resume)
+app.command()(worker.worker)
 app.command()(fork.fork)
 app.command()(answer.answer)
 app.command()(resolve.resolve)

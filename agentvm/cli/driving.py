@@ -52,6 +52,22 @@ def drive(
         out: where the answer or the JSON document goes (see `clean_stdout`).
     """
     known: list[Run] = []
+    code = stoppable(
+        lambda: _follow(begin, known, store=store, llm=llm, durability=durability, as_json=as_json, out=out),
+        lambda: _say_interrupted(known, store),
+    )
+    return Exit.INTERRUPTED if code is None else code
+
+
+def stoppable(work: Callable[[], Awaitable[int]], told: Callable[[], None]) -> int | None:
+    """Do the work; SIGINT and SIGTERM cancel it, and a second one ends the process at once.
+
+    Args:
+        told: called when it was stopped.
+
+    Returns:
+        What the work returns; None if it was stopped.
+    """
     interrupted: list[int] = []
 
     async def follow() -> int:
@@ -60,7 +76,7 @@ def drive(
 
         def stop(number: int) -> None:
             if interrupted:  # asked twice: do not wait for an orderly end
-                _say_interrupted(known, store)
+                told()
                 os._exit(Exit.INTERRUPTED)
             interrupted.append(number)
             task.cancel()
@@ -68,17 +84,15 @@ def drive(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop, number)
-        return await _follow(
-            begin, known, store=store, llm=llm, durability=durability, as_json=as_json, out=out
-        )
+        return await work()
 
     try:
         return asyncio.run(follow())
     except (asyncio.CancelledError, KeyboardInterrupt, Exception):
         if not interrupted:
             raise
-        _say_interrupted(known, store)
-        return Exit.INTERRUPTED
+        told()
+        return None
 
 
 @contextmanager

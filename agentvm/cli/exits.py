@@ -28,6 +28,7 @@ class Exit(IntEnum):
 
 
 _BY_STATUS = {
+    RunStatus.QUEUED: Exit.DONE,
     RunStatus.COMPLETED: Exit.DONE,
     RunStatus.FAILED: Exit.FAILED,
     RunStatus.CANCELLED: Exit.FAILED,

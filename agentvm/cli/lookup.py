@@ -19,12 +19,12 @@ _MANY = 100_000
 
 
 @asynccontextmanager
-async def opened(url: str | None) -> AsyncIterator[Store]:
+async def opened(url: str | None, durability: str | None = None) -> AsyncIterator[Store]:
     """The store of that URL, or the default one, open while inside."""
     from agentvm.config import default_store
     from agentvm_runtime.store import open_store
 
-    store = open_store(url or default_store())
+    store = open_store(url or default_store(), durability=durability)
     await store.open()
     try:
         yield store

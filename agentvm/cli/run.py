@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json as encoder
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +12,7 @@ import typer
 from .options import BudgetText, Durability, Json, Llm, NoMemo, Prices, StoreUrl, Target, budget_of
 
 if TYPE_CHECKING:
-    from agentvm.vm import AgentVM, Run
+    from agentvm.vm import Run
 
 
 def run(
@@ -35,6 +37,9 @@ def run(
     ] = None,
     llm: Llm = None,
     no_memo: NoMemo = False,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Leave the run to a worker (agentvm worker); prints its id.")
+    ] = False,
     store: StoreUrl = None,
     durability: Durability = None,
     json: Json = False,
@@ -48,6 +53,7 @@ def run(
     from agentvm.durations import optional_seconds
     from agentvm.inputs import as_call
     from agentvm.loading import bind_inputs, load_agent
+    from agentvm.vm import AgentVM
 
     from .driving import clean_stdout, drive
 
@@ -57,14 +63,24 @@ def run(
         agent = load_agent(target)
         args, kwargs = as_call(agent, bind_inputs(agent, inputs or [], input_json))
 
+        options: dict[str, Any] = {
+            "deadline": seconds,
+            "on_deadline": on_deadline,
+            "budget": limits,
+            "concurrency": concurrency,
+            "memo": not no_memo,
+        }
+
+        async def enqueue() -> str:
+            async with AgentVM(store=store, llm=llm) as vm:
+                return await vm.enqueue(agent, *args, **options, **kwargs)
+
+        if queue:
+            run_id = asyncio.run(enqueue())
+            print(encoder.dumps({"run": run_id, "status": "queued"}) if json else run_id, file=out)
+            return
+
         async def begin(vm: AgentVM) -> Run:
-            options: dict[str, Any] = {
-                "deadline": seconds,
-                "on_deadline": on_deadline,
-                "budget": limits,
-                "concurrency": concurrency,
-                "memo": not no_memo,
-            }
             return await vm.start(agent, *args, **options, **kwargs)
 
         code = drive(begin, store=store, llm=llm, durability=durability, as_json=json, out=out)

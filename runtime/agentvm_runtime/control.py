@@ -30,7 +30,15 @@ from .records import Event, EventKind, RunRecord, RunStatus, Source
 from .session import encoded_error
 from .values import digest, encode
 
-OPEN = frozenset({RunStatus.RUNNING, RunStatus.SUSPENDED, RunStatus.UNCERTAIN, RunStatus.DEADLINE_MISSED})
+OPEN = frozenset(
+    {
+        RunStatus.QUEUED,
+        RunStatus.RUNNING,
+        RunStatus.SUSPENDED,
+        RunStatus.UNCERTAIN,
+        RunStatus.DEADLINE_MISSED,
+    }
+)
 """Statuses of a run that may go on."""
 
 

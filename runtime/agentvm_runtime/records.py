@@ -18,6 +18,8 @@ Digest = NewType("Digest", str)
 class RunStatus(StrEnum):
     """Where a run stands. `RUNNING` without a lease in force means interrupted."""
 
+    QUEUED = "queued"
+    """Written down, and begun by no process yet."""
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"

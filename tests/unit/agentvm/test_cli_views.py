@@ -220,6 +220,7 @@ def test_exit_codes_follow_the_status():
     """Every status has one."""
     codes = {status: int(code_of_status(status)) for status in RunStatus}
     assert codes == {
+        RunStatus.QUEUED: 0,
         RunStatus.RUNNING: 1,
         RunStatus.COMPLETED: 0,
         RunStatus.FAILED: 1,

@@ -1,0 +1,203 @@
+"""Workers: processes that drive whatever run of a store waits for one.
+
+A worker takes a run under its lease, so of several workers on one store exactly
+one drives it; and it looks again, by the clock and when one of its runs has
+ended. A run it cannot drive (its code is not here, it cannot be replayed) it
+reports once and leaves to others. When it is stopped, its runs wait again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from agentvm_compiler.calls import Agent
+from agentvm_compiler.errors import InputError
+from agentvm_runtime.errors import RunCancelled, RunLeased, StoreError
+from agentvm_runtime.records import Lease, RunRecord, RunStatus
+from agentvm_runtime.waiting import Lookout
+
+from .loading import agents_of, find_agent, load_file, outdated
+from .vm import AgentVM, Run
+
+if TYPE_CHECKING:
+    from agentvm_runtime.ports import Store
+
+SLOWEST = 8
+"""A worker that finds nothing looks less and less often, down to one in so many intervals."""
+
+
+class Agents:
+    """Finds the code of runs: in the given files by `module:name`, else where it was when they began."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self._given: dict[str, Agent] = {}
+        for file in files:
+            for each in agents_of(load_file(file)).values():
+                self._given[each.ref] = each
+
+    def find(self, record: RunRecord) -> Agent:
+        """The agent of a run. Raises InputError if its code, as it is now, cannot be had in this process."""
+        given = self._given.get(record.agent)
+        if given is not None:
+            return given
+        file = record.meta.get("file")
+        # One process has one module of a name: another file's, or an older one, is not what was meant.
+        problem = outdated(record.agent.partition(":")[0], file)
+        if problem is not None:
+            raise InputError(f"{problem} Start another worker for it.")
+        return find_agent(record.agent, file)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a worker works."""
+
+    llm: str | None = None
+    """Model of all runs; by default each has its own."""
+    concurrency: int = 8
+    """Runs driven at once."""
+    interval: float = 0.5
+    """Seconds between two looks while there is work."""
+    once: bool = False
+    """End when no run waits any more."""
+
+
+class Worker:
+    """Drives the runs of one store that wait.
+
+    Args:
+        store: open.
+        say: called with a line for the log.
+    """
+
+    def __init__(self, store: Store, agents: Agents, options: Options, say: Callable[[str], None]) -> None:
+        self._store = store
+        self._agents = agents
+        self._options = options
+        self._say = say
+        self._lookout = Lookout(store)
+        self._left: set[str] = set()
+        """Runs this worker cannot drive."""
+        self._mine: dict[str, Run] = {}
+        self._ended = anyio.Event()
+        self._machines: dict[str, AgentVM] = {}
+        """By the model's spec."""
+        self._failure: StoreError | None = None
+
+    async def work(self) -> None:
+        """Until cancelled, or with `once` until nothing waits.
+
+        Raises:
+            StoreError: the store cannot be read or written any more.
+        """
+        async with anyio.create_task_group() as tasks:
+            try:
+                async with AsyncExitStack() as machines:  # closing one lets go of its runs
+                    await self._work(machines, tasks)
+            except StoreError as error:
+                self._failure = error
+        if self._failure is not None:
+            raise self._failure
+
+    async def _work(self, machines: AsyncExitStack, tasks: anyio.abc.TaskGroup) -> None:
+        patience = self._options.interval
+        while self._failure is None:
+            taken = 0
+            for record in await self._look():
+                await self._room()
+                if self._failure is None:
+                    taken += await self._take(record, machines, tasks)
+            if taken:
+                patience = self._options.interval
+                continue
+            if self._options.once and not self._mine:
+                return
+            await self._sleep(patience)
+            patience = min(patience * 2, self._options.interval * SLOWEST)
+
+    async def _look(self) -> list[RunRecord]:
+        found = await self._lookout.look()
+        return [each for each in found if each.id not in self._left and each.id not in self._mine]
+
+    async def _room(self) -> None:
+        """Return when another run may be driven."""
+        while len(self._mine) >= self._options.concurrency:
+            await self._ended.wait()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until then, or until a run has ended, which may have left something to do."""
+        with anyio.move_on_after(seconds):
+            await self._ended.wait()
+
+    async def _take(self, record: RunRecord, machines: AsyncExitStack, tasks: anyio.abc.TaskGroup) -> bool:
+        """Drive a run, if it still waits and can be driven here."""
+        try:
+            # In a thread: what a file does when it is loaded must not keep leases from being renewed.
+            agent = await anyio.to_thread.run_sync(self._agents.find, record)
+            machine = await self._machine(record, machines)
+            run = await machine.take(record.id, agent=agent)
+        except RunLeased:
+            return False
+        except Exception as error:  # whatever is wrong with one run, others wait
+            await self._leave(record.id, error)
+            return False
+        if run is None:
+            return False
+        self._mine[run.id] = run
+        self._say(f"{run.id} taken ({record.status}): {record.agent}")
+        tasks.start_soon(self._follow, run)
+        return True
+
+    async def _machine(self, record: RunRecord, machines: AsyncExitStack) -> AgentVM:
+        """The machine for the run's model."""
+        spec = self._options.llm or record.meta.get("llm") or ""
+        if spec not in self._machines:
+            machine = AgentVM(store=self._store, llm=spec or None)
+            self._machines[spec] = await machines.enter_async_context(machine)
+        return self._machines[spec]
+
+    async def _follow(self, run: Run) -> None:
+        error: Exception | None = None
+        try:
+            with anyio.CancelScope(
+                shield=True
+            ):  # a worker that stops closes the run's machine, which ends it
+                await run.result()
+        except Exception as raised:
+            error = raised
+        try:
+            if run.record.status is not RunStatus.RUNNING:
+                self._say(f"{run.id} {run.record.status}{_because(error)}")
+            elif isinstance(error, RunCancelled | RunLeased):
+                self._say(f"{run.id} let go{_because(error)}")
+            else:
+                assert error is not None
+                await self._leave(run.id, error)
+        finally:
+            del self._mine[run.id]
+            self._ended.set()
+            self._ended = anyio.Event()
+
+    async def _leave(self, run_id: str, error: Exception) -> None:
+        """Leave a run to others, after an error that is not its end."""
+        self._left.add(run_id)
+        self._say(f"{run_id} left alone{_because(error)}")
+        if isinstance(error, StoreError):
+            # Is it the run's, or does the store take nothing any more? A write that changes nothing tells.
+            try:
+                await self._store.release_lease(Lease(run_id, "", 0.0))
+            except StoreError as failure:
+                self._failure = failure
+
+
+def _because(error: Exception | None) -> str:
+    """The error in the line of a log."""
+    return "" if error is None else ": " + " ".join(str(error).split())
