@@ -352,7 +352,7 @@ class AgentVM:
         if _resumable(record, retry):
             program = self._agent_of(record, agent)
             async with self._taking(record.id) as lease:
-                record = await self.get(record.id)  # as whoever drove it last has left it
+                record = await self.get(record.id)  # another process may have driven it until now
                 if _resumable(record, retry):
                     if budget is not None:
                         record = replace(record, meta={**record.meta, BUDGET: budget.to_json()})
@@ -370,9 +370,12 @@ class AgentVM:
             InputError: no such run, or its agent cannot be found.
             RunLeased: another process is driving it.
         """
-        program = self._agent_of(await self.get(run_id), agent)
+        record = await self.get(run_id)
+        if not await waits(self.store, record):
+            return None
+        program = self._agent_of(record, agent)
         async with self._taking(run_id) as lease:
-            record = await self.get(run_id)
+            record = await self.get(run_id)  # another process may have driven it until now
             if await waits(self.store, record):
                 asked = record.status is RunStatus.SUSPENDED
                 return await self._begin(record, program, lease, resumed=True, asked_for=asked)
