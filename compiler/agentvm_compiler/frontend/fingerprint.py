@@ -22,6 +22,7 @@ from agentvm_compiler.ir import content_hash
 from .scope import UNKNOWN, Scope
 from .source import file_of, is_users, source_of
 from .tree import FunctionTree, walk
+from .writing import written
 
 
 def code_hash(code: str, used: Mapping[str, str], *more: Any) -> str:
@@ -69,7 +70,7 @@ def _reference(node: ast.AST, scope: Scope) -> Iterator[tuple[str, Any]]:
     if isinstance(node, ast.Name | ast.Attribute):
         value = scope.resolve(node)
         if value is not UNKNOWN and not isinstance(value, types.ModuleType):
-            yield ast.unparse(node), value
+            yield written(node), value
 
 
 @functools.lru_cache(maxsize=4096)

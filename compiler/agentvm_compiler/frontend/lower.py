@@ -38,6 +38,7 @@ from .kinds import element, is_immutable
 from .scope import UNKNOWN
 from .source import source_of
 from .targets import assign_to_awaiting, augmented, replaced, targets
+from .writing import written
 
 EffectOf = Callable[[Agent], Effect]
 """The effect of a whole agent."""
@@ -354,7 +355,7 @@ class Lowering:
         if block.guarded:
             before = {name: value for name, value in block.before.items() if not self.is_own(name)}
             attrs = {**(attrs or {}), **({"before": before} if before else {})}
-        code = ast.unparse(tree) if tree is not None else ""
+        code = written(tree) if tree is not None else ""
         used = used_objects(tree, self.scope) if tree is not None else {}
         block.add(
             Node(

@@ -1,0 +1,66 @@
+"""What is written of syntax trees is what Python itself writes."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import agentvm_compiler
+from agentvm_compiler.frontend.writing import written
+
+MODULES = sorted(Path(agentvm_compiler.__file__).parent.rglob("*.py"))
+
+ODD = [
+    "x = 'it\\'s'",
+    "x = f'{a}'",
+    "x = f'{a!r} {b:>3} {c}'",
+    "x = f'{{{a}}} \\n'",
+    "x = f\"it's {a['k']}\"",
+    "x = f''",
+    "x = (a, b)",
+    "x = ()",
+    "x = (y := 1)",
+    "x = y = 1",
+    "x = await f(a)",
+    "x = yield a",
+    "x = lambda: (yield)",
+    "x: int = 1",
+    "f(*a, **b)",
+    "f(*a, k=1)",
+    "f(a if b else c, not d, -1, 1.5, 1e999, 2j, ..., b'x', u'y', None, True)",
+    "f((a, b), [c], {d: e}, {*g}, (h for h in i), k=(l := 2))",
+    "(1).real.f(2)",
+    "1 .real",
+    "f(1)(2)[3].g()[-1]['k'][a:b][c, d]",
+    "(a + b).f(c)",
+    "(await a).f(b)",
+    "'x'.join(y)",
+    "f'{a}'.strip()",
+    "return a, b",
+    "return (yield)",
+    "return *a, b",
+    "return",
+    "'docstring'",
+    "x = 'a' 'b'",
+    "x = '\\ud800\\x00'",
+    "f(a)[b](c).d = 1",
+    "f(print)(k=lambda x=1, *y, **z: x)",
+]
+
+
+@pytest.mark.parametrize("source", ODD)
+def test_odd_code_is_written_as_python_writes_it(source):
+    """Precedence, quotes, escapes and unpacking come out the same."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt | ast.expr):
+            assert written(node) == ast.unparse(node)
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda each: each.stem)
+def test_the_compilers_own_code_is_written_as_python_writes_it(file):
+    """Every statement and every call of it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Assign | ast.Return | ast.Expr | ast.Call):
+            assert written(node) == ast.unparse(node)
