@@ -3,9 +3,10 @@
     python crash_points.py URL MODE FOLDER FIRST STRIDE
 
 A *point* is a moment before or after an event is appended, a value is written, a
-transaction is committed, or a tool takes effect. Everything is imported once;
-each life is a fork of this process, so that a point costs milliseconds. `{n}` in
-the URL is replaced by the point. Prints one JSON line a point.
+transaction is committed, or a tool takes effect. The resume is killed in turn, a few
+points later for each point, and resumed again. Everything is imported once; each
+life is a fork of this process, so that a point costs milliseconds. `{n}` in the URL
+is replaced by the point. Prints one JSON line a point.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -24,14 +26,16 @@ from typing import Any
 from agentvm import AgentVM, agent, current, llm, tool
 from agentvm.testing import ScriptedLLM
 from agentvm_runtime.errors import UncertainWrite
-from agentvm_runtime.records import EventKind
-from agentvm_runtime.store import open_store, postgres, sql, sqlite
+from agentvm_runtime.records import Event, EventKind
+from agentvm_runtime.store import group, open_store, postgres, sql, sqlite
 
 RUN = "run"
 WORLD = Path()
 """Where the tools take effect: one line for each time."""
 executed: list[str] = []
 """Paths of the calls that this life made."""
+AGAIN = 41
+"""Points of a resume at one of which it is killed, too."""
 
 
 class Killer:
@@ -63,9 +67,34 @@ class Killer:
         for transaction in (sqlite.SqliteTransaction, postgres.PostgresTransaction):
             for name in ("put_values", "commit"):
                 self.around(transaction, name)
+        self.note_acknowledged()
+
+    def note_acknowledged(self) -> None:
+        """Write down which events were acknowledged, before anybody is told so."""
+        append, finish = sql.SqlStore.append, group.Pending.finish
+        paths: dict[group.Pending, str] = {}
+
+        def appended(store: sql.SqlStore, run: str, event: Event, *rest: Any, **more: Any) -> group.Pending:
+            pending: group.Pending = append(store, run, event, *rest, **more)
+            if run == RUN:
+                paths[pending] = f"{event.kind} {event.path}\n"
+            return pending
+
+        def finished(pending: group.Pending) -> Any:
+            if pending in paths and pending.error is None:
+                with acknowledged().open("a") as log:
+                    log.write(paths[pending])
+            return finish(pending)
+
+        sql.SqlStore.append, group.Pending.finish = appended, finished  # type: ignore[method-assign,assignment]
 
 
 killer = Killer(0)
+
+
+def acknowledged() -> Path:
+    """The log of what was durable."""
+    return WORLD.with_suffix(".acknowledged")
 
 
 def effect(what: str) -> None:
@@ -134,9 +163,11 @@ async def go_on(url: str, mode: str) -> dict[str, Any]:
     events = await store.events(RUN)
     await store.aclose()
     recorded = {each.path for each in events if each.kind is EventKind.DONE}
+    known = {f"{each.kind} {each.path}" for each in events}
+    lost = sorted(set(lines(acknowledged())) - known)
     happened = world()
     if not began:
-        return {"began": False, "happened": happened, "recorded": len(recorded)}
+        return {"began": False, "happened": happened, "recorded": len(recorded), "lost": lost}
     uncertain = 0
     while True:
         try:
@@ -150,6 +181,8 @@ async def go_on(url: str, mode: str) -> dict[str, Any]:
         "began": True,
         "result": result,
         "recorded": len(recorded),
+        "lost": lost,
+        "acknowledged": len(lines(acknowledged())),
         "again": sorted(recorded & set(executed)),
         "uncertain": uncertain,
         "happened": world(),
@@ -161,7 +194,8 @@ async def settle(url: str, mode: str) -> None:
     async with machine(url, mode) as vm:
         events = await vm.store.events(RUN)
         done = {each.path for each in events if each.kind is EventKind.DONE}
-        [intent] = [each for each in events if each.kind is EventKind.INTENT and each.path not in done]
+        started = {each.path: each for each in events if each.kind is EventKind.INTENT}
+        [intent] = [each for path, each in started.items() if path not in done]
         key = intent.detail["idempotency_key"]
         found = [what for what, used in world() if used == key]
         if found:
@@ -171,7 +205,11 @@ async def settle(url: str, mode: str) -> None:
 
 
 def world() -> list[list[str]]:
-    return [line.split("\t") for line in WORLD.read_text().splitlines()] if WORLD.exists() else []
+    return [line.split("\t") for line in lines(WORLD)]
+
+
+def lines(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
 
 
 def fork(work: Callable[[], Any]) -> int:
@@ -182,6 +220,8 @@ def fork(work: Callable[[], Any]) -> int:
         try:
             work()
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             os._exit(status)
@@ -190,6 +230,10 @@ def fork(work: Callable[[], Any]) -> int:
 
 def main(template: str, mode: str, folder: str, first: int, stride: int) -> None:
     global WORLD
+    url = template.replace("{n}", f"{mode}_warm")
+    WORLD = Path(folder) / f"world-{mode}-warm"
+    asyncio.run(live(url, mode))  # all is imported and compiled now
+    executed.clear()
     at = first
     while True:
         url = template.replace("{n}", f"{mode}_{at}")
@@ -199,6 +243,11 @@ def main(template: str, mode: str, folder: str, first: int, stride: int) -> None
             killer.left = at
             killer.watch()
             asyncio.run(live(url, mode))
+
+        def killed_again(url: str = url, at: int = at) -> None:
+            killer.left = at % AGAIN + 1
+            killer.watch()
+            asyncio.run(go_on(url, mode))
 
         def resumed(url: str = url, at: int = at) -> None:
             found = asyncio.run(go_on(url, mode))
@@ -210,7 +259,8 @@ def main(template: str, mode: str, folder: str, first: int, stride: int) -> None
         if not os.WIFSIGNALED(status):
             print(json.dumps({"point": at, "mode": mode, "survived": os.waitstatus_to_exitcode(status)}))
             return
-        if fork(resumed) != 0:
+        again = fork(killed_again)
+        if (again != 0 and not os.WIFSIGNALED(again)) or fork(resumed) != 0:
             print(json.dumps({"point": at, "mode": mode, "broken": True}), flush=True)
         at += stride
 
