@@ -47,6 +47,8 @@ def run_limit(session: Session) -> Limit | nullcontext[None]:
 
     taken_up = session.progress.started_at
     limit = Limit(record.deadline_at, miss, best_effort=best_effort, started_at=taken_up)
+    if taken_up < record.deadline_at <= time.time() and not best_effort:
+        miss()  # it waited for too long: nothing of it is to begin
     return limit
 
 

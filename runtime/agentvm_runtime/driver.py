@@ -177,6 +177,7 @@ async def _attempt(session: Session, compiled: Compiled) -> Any:
         session.check()
         try:
             with run_limit(session), session.account.watched(session):
+                session.check()
                 value = await run_program(session, compiled, inputs)
                 session.check()
                 data = encode(value, name="the agent's result")
