@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentvm_compiler.parsing import parse
+
 from .ir import UNBOUND, Kind, Node, base
 
 Kept = dict[str, Any]
@@ -87,7 +89,7 @@ _CALL = "__avm_call__"
 
 def _build(node: Node, namespace: Namespace, missing: frozenset[str]) -> Callable[..., Any]:
     names = [base(each) for each in node.operands if base(each) not in missing]
-    parsed = ast.parse(node.code)
+    parsed = parse(node.code)
     if node.kind not in (Kind.PYTHON, Kind.TRACED):
         parts = _function(names, [_call(parsed.body[0])], node, namespace, missing)
         return lambda kept, *values: parts(*values)
@@ -113,7 +115,7 @@ def _function(
 ) -> types.FunctionType:
     """A function that runs the body where the agent's own code would run."""
     unbound = [*node.attrs.get("unbound", ()), *sorted(missing)]
-    local = [ast.parse(f"if 0: {each} = None").body[0] for each in unbound]
+    local = [parse(f"if 0: {each} = None").body[0] for each in unbound]
     maker = ast.AsyncFunctionDef if node.kind is Kind.TRACED else ast.FunctionDef
     # Not under the agent's own name: that would hide the agent from its code.
     inner = maker(name="__avm_block__", args=_arguments(params), body=[*local, *body], decorator_list=[])
@@ -158,7 +160,7 @@ def _call(statement: ast.stmt) -> ast.stmt:
 
 
 def _expression(code: str) -> ast.expr:
-    return ast.parse(code, mode="eval").body
+    return parse(code, mode="eval").body
 
 
 def _as_parts(callee: Any, /, *args: Any, **kwargs: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
@@ -171,7 +173,7 @@ def _statements(statements: list[ast.stmt]) -> list[ast.stmt]:
     They are kept in an outermost `finally`, after any of the user's own has run.
     """
     rewritten = [part for each in statements for part in _listed(_Exits().visit(each))]
-    keep = ast.parse(f"{_KEPT}.update({_LOCALS}())").body
+    keep = parse(f"{_KEPT}.update({_LOCALS}())").body
     return [ast.Try([*rewritten, _leave(None)], [], [], keep)]
 
 

@@ -19,7 +19,7 @@ from .frontend.lifted import with_lifted
 from .frontend.lower import Decision, Lowering
 from .frontend.scope import Scope
 from .frontend.source import Source, source_of
-from .frontend.summary import analysis_of, forget_analyses
+from .frontend.summary import analysis_of, forget_analyses, summarise_callee
 from .ir import Kind, Module, Node, Program, Region
 from .passes import optimise
 from .passes.fold import Constant, module_constants
@@ -75,6 +75,7 @@ class Compiled:
 
 
 _CACHE = "_agentvm_compiled"
+_PLAIN = "_agentvm_plain"
 SKIP_VARIABLE = "AGENTVM_SKIP_PASSES"
 """Environment variable: names of passes to leave out, with commas between."""
 _compiling: set[int] = set()
@@ -112,6 +113,23 @@ def _uncollected() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def called_from_traced(agent: Agent) -> Compiled:
+    """What traced code runs to call an agent.
+
+    A node that changes something works on a copy, so a program's result need not be made of the
+    very objects it was given, as Python's would be; traced code could tell. Where it may, the
+    function itself runs, and on resume again, rather than its result being read back.
+    """
+    found = summarise_callee(agent)
+    if not (found.returns or found.raises):
+        return compile_agent(agent)
+    cached: Compiled | None = agent.__dict__.get(_PLAIN)
+    if cached is None:
+        cached = _opaque(agent, "its result may share something with its arguments", shares=True)
+        agent.__dict__[_PLAIN] = cached
+    return cached
 
 
 def adopt(compiled: Compiled) -> None:
@@ -166,7 +184,7 @@ def _effect_of(agent: Agent) -> Effect:
     return Effect.WRITE if id(agent) in _compiling else compile_agent(agent).effect
 
 
-def _opaque(agent: Agent, reason: str) -> Compiled:
+def _opaque(agent: Agent, reason: str, *, shares: bool = False) -> Compiled:
     """A program of one traced node that calls the function itself."""
     fn = agent.fn
     params = tuple(agent.signature.parameters)
@@ -177,7 +195,7 @@ def _opaque(agent: Agent, reason: str) -> Compiled:
         values,
         ("_value.0",),
         effect=Effect.WRITE,
-        attrs={"whole": True, "reason": reason},
+        attrs={"whole": True, "reason": reason, **({"shares": True} if shares else {})},
         code_hash=fingerprint(fn),
     )
     program = Program(agent.ref, params, Region(values, (node,), ("_value.0",)))

@@ -23,7 +23,7 @@ import anyio
 
 from agentvm_compiler.calls import Agent, Effect, Tool
 from agentvm_compiler.codegen import Kept, Namespace
-from agentvm_compiler.compile import Compiled, compile_agent
+from agentvm_compiler.compile import Compiled, called_from_traced, compile_agent
 from agentvm_compiler.errors import InternalError
 from agentvm_compiler.frontend.callees import agent_of
 from agentvm_compiler.ir import CONTROL_OPERANDS, LITERALS, UNBOUND, Kind, Node, Region, base
@@ -40,6 +40,7 @@ from .keys import agent_key, python_key
 from .ordered import OrderedGroup
 from .ports import Commit
 from .profiling import Notes
+from .restoring import objects
 from .session import Outcome, Session, Work
 from .slots import Slot
 from .tools import bind, call_tool
@@ -363,7 +364,7 @@ class Frame:
 
     def _keep(self, node: Node, work: Work, results: Sequence[Any], started: float) -> Commit:
         """Journal the results; what cannot be stored, or shares with others, is computed again on resume."""
-        if node.attrs.get("shares") and node.effect is Effect.PURE:
+        if node.attrs.get("shares") and (node.effect is Effect.PURE or node.attrs.get("whole")):
             return self.session.volatile(work, started)
         kept = {number: value for number, value in enumerate(results) if value is not UNBOUND}
         try:
@@ -635,14 +636,14 @@ async def run_agent(
 ) -> Any:
     """Call an agent from within a run: its program in a frame of its own."""
     values = bind(agent, args, kwargs)
-    compiled = compile_agent(agent)
+    arguments = (tuple(args), kwargs) if traced else None
+    compiled = called_from_traced(agent) if arguments and objects(arguments) else compile_agent(agent)
     try:
         key = agent_key(compiled.hash, values)
     except UnstorableValue:
         if traced:
             raise
         key = ""  # what it does is recorded; that it was called with a lock, say, cannot be
-    arguments = (tuple(args), kwargs) if traced else None
     looks = compiled.effect is not Effect.PURE
     work = Work(place.path, place.site, "agent", key, traced=traced, arguments=arguments, looks=looks)
 

@@ -64,6 +64,17 @@ def redo(arguments: Any, data: bytes, positions: Sequence[int]) -> Any:
     return _replaced(left, instead)[1]
 
 
+def held_by(error: BaseException) -> tuple[Any, dict[str, Any]]:
+    """What an exception refers to: it is to a call that fails what its result is to another."""
+    return error.args, dict(vars(error))
+
+
+def hold(error: BaseException, held: tuple[Any, dict[str, Any]]) -> None:
+    """Make an exception refer to this, as `held_by` gives it."""
+    error.args, attributes = held
+    vars(error).update(attributes)
+
+
 def objects(value: Any) -> list[Any]:
     """The objects in a value that can be changed in place, each once; a copy of it has them in this order."""
     found: list[Any] = []

@@ -40,7 +40,7 @@ from .progress import Progress
 from .questions import Human
 from .reasons import AGAIN, CHANGED_KEY, MISS, NO_MEMO, OWN, PASSED, WHY, WRITE, WROTE
 from .records import CHANGED, Digest, Event, EventKind, MemoEntry, RunRecord, Source
-from .restoring import Before, before, change, objects, redo
+from .restoring import Before, before, change, held_by, hold, objects, redo
 from .revision import UNCHANGED, Revision
 from .rooms import CONCURRENCY, in_turn
 from .skipping import Skip, value_of
@@ -208,7 +208,9 @@ class Session:
         if work is not None and CHANGED in event.detail:
             name, positions = event.detail[CHANGED], event.detail["positions"]
             result = redo(work.arguments, self._values[name], positions)
-            value = value if event.kind is EventKind.FAILED else result
+            if event.kind is not EventKind.FAILED:
+                return result
+            hold(value, result)
         if event.kind is EventKind.FAILED:
             raise value
         return value
@@ -517,7 +519,7 @@ class Session:
     ) -> Commit:
         """Journal an exception."""
         data = encoded_error(error)
-        changed, values = self._changes(before)
+        changed, values = self._changes(before, held_by(error) if _is_storable(error) else None)
         event = Event(
             EventKind.FAILED,
             work.path,
@@ -595,6 +597,14 @@ def encoded_error(error: BaseException) -> bytes:
         return encode(error)
     except UnstorableValue:
         return encode(RuntimeError(f"{type(error).__name__}: {error}"))
+
+
+def _is_storable(error: BaseException) -> bool:
+    try:
+        encode(error)
+    except UnstorableValue:
+        return False
+    return True
 
 
 def _encoded(work: Work, value: Any) -> bytes:

@@ -395,3 +395,46 @@ async def test_a_name_that_an_iteration_ends_is_unbound_in_the_next():
     """A name that is deleted, or is an exception's, raises what Python raises when it is read again."""
     await assert_as_plain(ends_a_name, ["a", "b", "c"])
     await assert_as_plain(returns_a_deleted_name, ["a", "b"])
+
+
+@agent
+async def gives_back(values: list[str]) -> list[str]:
+    await write(str(len(values)))
+    return values
+
+
+@agent
+async def tells_result_from_argument() -> bool:
+    values = ["a"]
+    same = await gives_back(values)
+    return same is values
+
+
+async def test_a_result_that_is_the_argument_is_so_after_a_crash():
+    """`is` says of a result that was read back what it said before."""
+    await assert_as_plain(tells_result_from_argument)
+    await assert_resumes_anywhere(tells_result_from_argument)
+
+
+@agent
+async def fails_with(values: list[str]) -> int:
+    error = LookupError(values)
+    error.values = [values]  # type: ignore[attr-defined]
+    raise error
+
+
+@agent
+async def changes_what_failed() -> list[str]:
+    values = ["a"]
+    try:
+        await fails_with(values)
+    except LookupError as error:
+        error.args[0].append(await llm("x"))
+        error.values[0].append("y")  # type: ignore[attr-defined]
+    return values
+
+
+async def test_an_exception_holds_the_very_arguments_after_a_crash():
+    """What an exception of a call holds of its arguments is theirs also when it is raised again on resume."""
+    await assert_as_plain(changes_what_failed)
+    await assert_resumes_anywhere(changes_what_failed)

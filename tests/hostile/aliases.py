@@ -1066,3 +1066,61 @@ async def gen_log():
 @agent
 async def gen_log2():
     return [await w(x) for x in genlog(3)]
+
+
+@dataclasses.dataclass
+class Held:
+    xs: list[str]
+
+
+@agent
+async def put_in_record(xs: list[str]) -> Held:
+    held = Held([])
+    await llm("q")
+    held.xs = xs
+    return held
+
+
+@agent
+async def put_in_rows(xs: list[str]) -> list[list[str]]:
+    rows: list[list[str]] = []
+    rows.append(xs)
+    rows.append([await llm("q")])
+    return rows
+
+
+@agent
+async def put_in_error(xs: list[str]) -> int:
+    error = LookupError("found")
+    error.xs = xs  # type: ignore[attr-defined]
+    await llm("q")
+    raise error
+
+
+@case()
+@agent
+async def result_holds_argument():
+    xs: list[str] = ["a"]
+    held = await put_in_record(xs)
+    held.xs.append(await llm("x"))
+    return xs, held
+
+
+@case()
+@agent
+async def result_holds_argument2():
+    xs: list[str] = ["a"]
+    rows = await put_in_rows(xs)
+    rows[0].append(await llm("x"))
+    return xs, rows
+
+
+@case()
+@agent
+async def error_holds_argument():
+    xs: list[str] = ["a"]
+    try:
+        await put_in_error(xs)
+    except LookupError as error:
+        error.xs.append(await llm("x"))  # type: ignore[attr-defined]
+    return xs

@@ -32,6 +32,7 @@ from .calling import Calls
 from .contents import makes_plainly
 from .families import Families, Held
 from .gates import gates_of
+from .implicit import noticed
 from .infer import Types
 from .kinds import is_immutable, plain
 from .objects import Marks, Obj, mark_effect
@@ -93,9 +94,13 @@ class Analysis:
         """Mutations whose family cannot be kept together, or that happen inside a tool or an agent."""
         self.late: list[tuple[ast.AST, str]] = []
         """Mutations of what is held under no name, and what that is."""
+        self.over: list[tuple[Obj, Obj]] = []
+        """Iterators, with what they go over: they give what is added to it later."""
         self.held: list[Held] = []
-        self.apart: list[tuple[Obj, Obj]] = []
-        """Results of calls, with the arguments they may share something with."""
+        self.apart: list[tuple[Obj, Obj, ast.AST]] = []
+        """Results of calls, with the arguments they may share something with, and the calls."""
+        self.told: ast.AST | None = None
+        """A call whose result `is` may tell from the argument it was, once it is read back from a journal."""
         self.items: dict[str, tuple[int, int]] = {}
         """Names for what loops go over, and the spans of the loops."""
         self.calls = False
@@ -103,6 +108,10 @@ class Analysis:
         """What the function may return."""
         self.raised = Obj()
         """What the function may raise."""
+        self.noticed: tuple[ast.AST, str] | None = None
+        """An expression for a value with a special method whose calls can be told, and its name."""
+        self._kinds: dict[int, tuple[Any, ast.AST]] = {}
+        """The types of the expressions, each with one that has it."""
         self._put: list[tuple[Obj, Obj]] = []
         """Objects, and what is put into them."""
         self._reaches: dict[Obj, set[Obj]] = {}
@@ -136,7 +145,12 @@ class Analysis:
     def reach(self, held: Obj) -> set[Obj]:
         """`Obj.reach`, kept: asked for when all statements have been seen, it does not change any more."""
         if held.root not in self._reaches:
-            self._reaches[held.root] = held.reach()
+            found = held.reach()
+            pending = [(made.root, over) for made, over in self.over]
+            while given := [each for each in pending if each[0] in found]:
+                pending = [each for each in pending if each[0] not in found]
+                found.update(*(over.reach() for _, over in given))
+            self._reaches[held.root] = found
         return self._reaches[held.root]
 
     def itself(self, held: Obj) -> set[Obj]:
@@ -148,6 +162,7 @@ class Analysis:
 
     def _solve(self) -> None:
         self._spread()
+        self._note_special_methods()
         outside = self.reach(self.outside)
         for name, held in self._reads:
             may_be = self.itself(held)
@@ -163,6 +178,12 @@ class Analysis:
         for node in self.scope.tree.every(*COMPREHENSIONS):
             if getattr(node, "avm_items", "") in self.marks.mutated_in(node):
                 node.avm_read_over = True  # type: ignore[attr-defined]
+
+    def _note_special_methods(self) -> None:
+        for kind, node in self._kinds.values():
+            if name := noticed(kind):
+                mark_effect(node, Effect.WRITE)
+                self.noticed = self.noticed or (node, name)
 
     def _spread(self) -> None:
         """What is put into an object is in all that this may be."""
@@ -388,7 +409,9 @@ class Analysis:
     def value(self, node: ast.expr) -> Obj | None:
         """What the expression may refer to; None for a value that cannot change."""
         held = self._evaluate(node)
-        return None if is_immutable(self.types.of(node)) else held
+        kind = self.types.of(node)
+        self._kinds.setdefault(id(kind), (kind, node))
+        return None if is_immutable(kind) else held
 
     def _evaluate(self, node: ast.expr) -> Obj | None:
         match node:

@@ -95,6 +95,8 @@ class Calls:
             made = analysis.fresh([*inside, *deeper, *given])
             made.iterator = made.passed = _in(callee, known.ITERATORS)
             made.when_read = effect_mark(node) if made.iterator else Effect.PURE
+            if made.iterator:
+                analysis.over += [(made, held) for held in arguments if held is not None]
             return made
         if _in(callee, known.OUTPUT_BUILTINS):
             mark_effect(node, Effect.WRITE)
@@ -328,9 +330,10 @@ class Calls:
             made = analysis.fresh([receiver.content])
             if method.attr == "items":
                 made.content.content.include(receiver.content)
-            if method.attr in ("keys", "values", "items"):
+            if method.attr in ("keys", "values", "items", "elements"):
                 made.include(receiver)  # a view shows later changes
                 made.passed = True
+                made.iterator = method.attr == "elements"
             if method.attr == "get":
                 made.include(receiver.content)
                 made.include(arguments[1] if len(arguments) > 1 else None)
@@ -397,7 +400,7 @@ class Calls:
                 made.include(held.content)
                 made.content.include(held)
                 if effect_call(node, self._scope):
-                    analysis.apart.append((made, held))
+                    analysis.apart.append((made, held, node))
             if summary.raises & names:
                 analysis.raised.include(held)
                 analysis.raised.content.include(held)

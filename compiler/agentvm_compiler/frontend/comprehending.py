@@ -12,6 +12,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from agentvm_compiler.calls import Effect
+from agentvm_compiler.parsing import parse
 
 from . import control
 from .callees import effect_calls, suspends
@@ -242,4 +243,4 @@ def _collected(node: Comprehension, name: str, flat: bool) -> ast.expr:
             return ast.copy_location(ast.Name(name, ast.Load()), node)
         case _:
             code = f"[_each {each}]"
-    return ast.copy_location(ast.parse(code, mode="eval").body, node)
+    return ast.copy_location(parse(code, mode="eval").body, node)

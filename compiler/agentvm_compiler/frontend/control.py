@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from agentvm_compiler.calls import joined
 from agentvm_compiler.ir import Kind
+from agentvm_compiler.parsing import parse
 
 from .block import Block, Exit
 from .callees import suspends
@@ -163,9 +164,9 @@ def _lower_counted(
     """
     listed = ast.List([ast.Starred(iterable, ast.Load())], ast.Load())
     lowering.assign(name, ast.copy_location(listed, statement.iter), block)
-    numbers = ast.parse(f"range(len({name}))", mode="eval").body
+    numbers = parse(f"range(len({name}))", mode="eval").body
     lowering.assign(lowering.own("in"), ast.copy_location(numbers, statement.iter), block)
-    item = ast.parse(f"{name}[{lowering.own('item')}]", mode="eval").body
+    item = parse(f"{name}[{lowering.own('item')}]", mode="eval").body
     take = ast.Assign([statement.target], item)
     body = [ast.fix_missing_locations(ast.copy_location(take, statement)), *statement.body]
     count = block.read(lowering.own("in"))
@@ -273,7 +274,7 @@ def _loop_else(
         if end is None:
             return None
         name = lowering.own("exit")
-        unless = ast.parse(f"None if {name} == 'break' else {name}", mode="eval").body
+        unless = parse(f"None if {name} == 'break' else {name}", mode="eval").body
         lowering.assign(name, ast.copy_location(unless, orelse[0]), other)
         reason = other.read(name)
         assert reason is not None

@@ -49,6 +49,13 @@ def why_whole(analysis: Analysis) -> Reason | None:
     reason = _structural(scope) or _closures(analysis) or _gates(analysis)
     if reason is not None:
         return reason
+    if analysis.noticed is not None:
+        node, name = analysis.noticed
+        advice = "have special methods change nothing"
+        return Reason(node, f"Python may call `{name}`, which does something, where nothing shows it", advice)
+    if analysis.told is not None:
+        what = "the result may be an argument, and the function compares with `is`"
+        return Reason(analysis.told, what, "compare with `==`")
     for node, held in analysis.late:
         return Reason(node, f"this may change what {held}", "change it before")
     for node, found in analysis.conflicts:

@@ -83,7 +83,7 @@ class Families:
         self._changeable = self._grouped(changed & self._reached_from.keys())
         """The same, of parts that may be changed."""
         self._identity = any(map(self._compares_identity, analysis.scope.tree.every(ast.Compare, ast.Call)))
-        apart = [(analysis.reach(one) & analysis.reach(two)) & changed for one, two in analysis.apart]
+        apart = [(analysis.reach(one) & analysis.reach(two)) & changed for one, two, _ in analysis.apart]
         self._parted = set().union(*apart)
         """What may be changed and is shared across a call: by an argument and the result."""
 
@@ -112,6 +112,8 @@ class Families:
     def solve(self) -> None:
         """Mark what each mutation changes; note those that cannot be lowered."""
         analysis = self._analysis
+        if self._identity:
+            analysis.told = next((node for one, two, node in analysis.apart if one.meets(two)), None)
         for mutation in analysis.mutations:
             seen = self._seen_by(mutation)
             family = self._family(seen, mutation)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from agentvm_compiler.calls import Effect, Tool
 from agentvm_compiler.grouped import SETTLED, grouped
 from agentvm_compiler.ir import Kind
+from agentvm_compiler.parsing import parse
 
 from .block import Block
 from .callees import is_async_call, suspends
@@ -194,9 +195,9 @@ def _raised(hoisting: Hoisting, pairs: ast.expr) -> ast.expr:
     name = hoisting.temporary(pairs).id
     one = hoisting.lowering.temporary()
     code = f"for {one} in {name}:\n    if {one}[1] is not None:\n        raise {one}[1]"
-    check = ast.parse(code).body[0]
+    check = parse(code).body[0]
     for each in ast.walk(check):
         ast.copy_location(each, pairs)
     hoisting.lowering.python(check, hoisting.block)
-    values = ast.parse(f"[_each[0] for _each in {name}]", mode="eval").body
+    values = parse(f"[_each[0] for _each in {name}]", mode="eval").body
     return ast.copy_location(values, pairs)

@@ -21,6 +21,7 @@ from typing import Any
 
 from agentvm_compiler.calls import Effect, Tool, llm
 from agentvm_compiler.grouped import GROUPED, SETTLED, grouped, settled
+from agentvm_compiler.parsing import parse
 
 from .certain import Certainty
 from .decide import Unsupported
@@ -80,7 +81,9 @@ class _Rewriting:
         if len(self._names(group)) != len(loads) + 1:
             return
         uses = [self._uses(name, is_list) for name, _, is_list in given if name]
-        if any(each is None for each in uses):
+        if any(each is None for each in uses) or not self._stand_in(
+            block[number + 1 :], [node for each in uses for node, _ in each or ()]
+        ):
             return
         held = f"_{group}_done"
         arguments = [value for _, value, _ in given]
@@ -103,7 +106,7 @@ class _Rewriting:
             else:
                 index = str(number) if number < listed else f"-{after + 1}"
             if name:
-                made.append(ast.parse(f"{name} = {held}[{index}]").body[0])
+                made.append(parse(f"{name} = {held}[{index}]").body[0])
         return made
 
     def _task(self, statement: ast.stmt, group: str) -> tuple[str, ast.expr, bool] | None:
@@ -174,6 +177,11 @@ class _Rewriting:
                 return None
             asked += found
         return asked
+
+    def _stand_in(self, rest: list[ast.stmt], uses: list[ast.expr]) -> bool:
+        """Whether all uses come after the group in its own block: only there it certainly did not fail."""
+        after = {id(node) for each in rest for node in ast.walk(each)}
+        return all(id(each) in after for each in uses)
 
     def _asked(self, load: ast.Name) -> list[tuple[ast.expr, ast.expr]] | None:
         for node in ast.walk(self._source.tree):

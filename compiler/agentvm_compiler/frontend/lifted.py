@@ -55,6 +55,7 @@ class _Lifting:
                     isinstance(statement, FunctionTree)
                     and (captured := self._captures(statement)) is not None
                     and self._is_defined_first(statement.name, block[number + 1 :])
+                    and (not captured or self._is_called_rightly(statement))
                 ):
                     found[statement.name] = self._made(statement, captured)
                     for call in self._calls(statement.name):
@@ -107,6 +108,30 @@ class _Lifting:
         """Whether all calls stand in what comes after the definition, where it has certainly been made."""
         later = {id(node) for each in rest for node in self._index.within(each, ast.Call)}
         return all(id(each) in later for each in self._calls(name))
+
+    def _is_called_rightly(self, function: FunctionTree) -> bool:
+        """Whether the arguments of all calls fit: an error would say what it captures."""
+        positional = [*function.args.posonlyargs, *function.args.args]
+        defaults = len(function.args.defaults)
+        required = {each.arg for each in positional[: len(positional) - defaults]}
+        required |= {
+            each.arg
+            for each, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+            if default is None
+        }
+        named = {each.arg for each in (*function.args.args, *function.args.kwonlyargs)}
+        for call in self._calls(function.name):
+            if any(isinstance(each, ast.Starred) for each in call.args):
+                return False
+            given = [each.arg for each in positional[: len(call.args)]]
+            keywords = [each.arg for each in call.keywords]
+            if len(call.args) > len(positional) and function.args.vararg is None:
+                return False
+            if not named.issuperset(keywords) or not required.issubset({*given, *keywords}):
+                return False
+            if not set(given).isdisjoint(keywords):
+                return False
+        return True
 
     def _calls(self, name: str) -> list[ast.Call]:
         return [

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from agentvm_compiler.parsing import parse
+
 from .tree import FunctionTree, Tree, statements_in
 
 _LIBRARIES = tuple(
@@ -68,7 +70,7 @@ class File:
         self.classes: dict[str, ast.ClassDef] = {}
         """By qualified name, of several the first."""
         self.rebound: set[str] = set()
-        self._note(ast.parse("".join(lines)), "")
+        self._note(parse("".join(lines)), "")
 
     def taken(self, name: str, first: int) -> FunctionTree:
         """A tree of its own for the function that begins in this line."""
@@ -151,7 +153,7 @@ def _parsed(lines: list[str], first: int) -> FunctionTree:
     """The function in these lines, at its own line numbers and columns."""
     indented = lines[0][:1].isspace()
     above = "\n" * (first - 2) + "if 1:\n" if indented else "\n" * (first - 1)
-    statement = ast.parse(above + "".join(lines)).body[0]
+    statement = parse(above + "".join(lines)).body[0]
     tree = statement.body[0] if isinstance(statement, ast.If) else statement
     assert isinstance(tree, FunctionTree)
     return tree

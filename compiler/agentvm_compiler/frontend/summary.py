@@ -78,6 +78,11 @@ def summarise(fn: types.FunctionType) -> Summary:
     return replace(found, effect=effect, iterator=iterator, calls=analysis.calls)
 
 
+def is_under_way(fn: types.FunctionType) -> bool:
+    """Whether the function is being looked into: asked now, the answer would be the worst."""
+    return fn in _under_way
+
+
 def summarise_callee(callee: Tool | Agent) -> Summary:
     """What a tool or agent may do with its arguments; its effect is as declared.
 

@@ -7,11 +7,12 @@ import functools
 from collections.abc import Mapping
 
 from agentvm_compiler.ir import Kind, Node
+from agentvm_compiler.parsing import parse
 
 
 @functools.lru_cache(maxsize=2048)
 def _parsed(code: str) -> ast.Module:
-    return ast.parse(code)
+    return parse(code)
 
 
 def tree_of(node: Node) -> ast.Module:

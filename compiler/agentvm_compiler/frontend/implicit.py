@@ -1,0 +1,58 @@
+"""Special methods that Python calls where nothing in the source shows it, and what they do.
+
+`{key: 1}` hashes, `if thing:` asks for a truth value, copying a dictionary hashes
+again: code of the user's runs, as often as Python sees fit. That can be told only
+of code that nobody notices; a class with any other is *noticed*, and what handles
+its instances is not taken apart.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from agentvm_compiler.calls import Effect
+
+from .callees import subclasses
+from .kinds import members, parts, plain
+from .records import has_fields, is_generated, record_fields
+from .scope import member_of
+from .source import is_users
+from .summary import is_under_way, summarise
+
+_CHANGING = ("setitem", "delitem", "iadd", "isub", "imul", "ior", "iand", "ixor", "next", "iter")
+_ASKING = (
+    *("hash", "eq", "ne", "lt", "le", "gt", "ge", "bool", "len", "contains", "getitem", "missing"),
+    *("index", "int", "float", "str", "repr", "format", "copy", "deepcopy", "reversed", "length_hint"),
+)
+_NAMES = tuple(f"__{name}__" for name in (*_ASKING, *_CHANGING))
+_CHANGE_SELF = frozenset(f"__{name}__" for name in _CHANGING)
+"""Special methods that are there to change the object itself."""
+
+
+def noticed(kind: Any) -> str:
+    """The name of a special method, of a class that values of the type may hold, whose calls can be told."""
+    for function in _special(kind, ()):
+        if is_under_way(function):
+            continue  # it is being looked into: what it does shows there
+        summary = summarise(function)
+        alone = function.__name__ not in _CHANGE_SELF
+        if summary.effect is Effect.WRITE or summary.calls or (alone and (summary.mutates or summary.keeps)):
+            return function.__qualname__
+    return ""
+
+
+def _special(kind: Any, seen: tuple[Any, ...]) -> Iterator[types.FunctionType]:
+    for each in members(kind):
+        cls = plain(each)
+        for part in parts(each):
+            yield from _special(part, seen)
+        if not isinstance(cls, type) or not is_users(cls) or cls in seen:
+            continue
+        for function in (member_of(sub, name) for sub in (cls, *subclasses(cls)) for name in _NAMES):
+            if isinstance(function, types.FunctionType) and is_users(function) and not is_generated(function):
+                yield function
+        if has_fields(cls):
+            for inner in record_fields(cls).values():
+                yield from _special(inner, (*seen, cls))
