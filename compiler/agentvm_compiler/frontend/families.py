@@ -113,7 +113,9 @@ class Families:
         """Mark what each mutation changes; note those that cannot be lowered."""
         analysis = self._analysis
         if self._identity:
-            analysis.told = next((node for one, two, node in analysis.apart if one.meets(two)), None)
+            analysis.told = next(
+                (node for one, two, node in analysis.apart if analysis.reach(one) & analysis.reach(two)), None
+            )
         for mutation in analysis.mutations:
             seen = self._seen_by(mutation)
             family = self._family(seen, mutation)
