@@ -1,4 +1,7 @@
-"""Journal, memo and leases of two processes on one database, with crashes, against a model of them."""
+"""Journal, memo and leases of two processes on one database, with crashes, against a model of them.
+
+In memory the two are holders within one process, which loses nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from agentvm_runtime.errors import RunLeased, StoreError
 from agentvm_runtime.records import Digest, Event, EventKind, Lease, MemoEntry, RunRecord, RunStatus
 from agentvm_runtime.store import open_store
+from agentvm_runtime.store.memory import MemoryStore
 from agentvm_runtime.store.sqlite import SqliteStore, SqliteTransaction
 from agentvm_runtime.values import digest, encode
 
 RUNS = ("a", "b")
 KEYS = ("k1", "k2", "k3")
+LEASED = (*RUNS, "work:k1")
+"""Runs, and a claim on the work of an execution key."""
 WHO = st.sampled_from((0, 1))
 RUN = st.sampled_from(RUNS)
+NAME = st.sampled_from(LEASED)
 TTL = 10.0
 
 
@@ -58,14 +65,14 @@ class Stores(RuleBasedStateMachine):
         self.leases: dict[str, Lease] = {}
         self.count = 0
         self.lives = [0, 0]
-        self.stores: list[SqliteStore] = [self.opened(), self.opened()]
+        self.stores: list[Any] = [self.opened(), self.opened()]
         for run in RUNS:
             self.do(self.stores[0].create_run(RunRecord(run, "m:a", "p", Digest("i"), 1.0), {}))
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(work)
 
-    def opened(self) -> SqliteStore:
+    def opened(self) -> Any:
         # Processes die here, not machines: nothing need be synced.
         url = f"sqlite:///{self.folder}/runs.db?synchronous=NORMAL"
         store = open_store(url, clock=lambda: self.now)
@@ -94,7 +101,7 @@ class Stores(RuleBasedStateMachine):
         """All that a process has appended becomes durable."""
         last = self.stores[who]._opened().last
         if last is not None:
-            self.do(last.wait())
+            self.do(last.settled())  # if it was refused, nobody was told anything else
         for run in RUNS:
             if self.writer.get(run) == who:
                 self.durable[run] = len(self.appended[run])
@@ -112,6 +119,24 @@ class Stores(RuleBasedStateMachine):
         if wait:
             self.do(commits[-1].wait())
             self.durable[run] = len(self.appended[run])
+
+    @rule(who=WHO, run=RUN, result=st.booleans())
+    def drive(self, who: int, run: str, result: bool) -> None:
+        """Journal as who drives the run; who does not, or no longer, is refused and leaves nothing."""
+        self.take_over(who, run)
+        self.count += 1
+        holder, path = self.holder(who), str(self.count)
+        held = self.leases.get(run)
+        kind = EventKind.DONE if result else EventKind.INTENT
+        commit = self.stores[who].append(run, Event(kind, path), holder=holder)
+        try:
+            self.do(commit.wait())
+        except RunLeased:
+            assert held is None or held.holder != holder
+        else:
+            assert held is not None and held.holder == holder
+            self.appended[run].append(path)
+        self.durable[run] = len(self.appended[run])
 
     @rule(who=WHO, run=RUN, key=st.sampled_from(KEYS))
     def remember(self, who: int, run: str, key: str) -> None:
@@ -139,7 +164,7 @@ class Stores(RuleBasedStateMachine):
         self.status[run] = status
         self.durable[run] = len(self.appended[run])
 
-    @rule(who=WHO, run=RUN)
+    @rule(who=WHO, run=NAME)
     def take_lease(self, who: int, run: str) -> None:
         held = self.leases.get(run)
         holder = self.holder(who)
@@ -152,7 +177,7 @@ class Stores(RuleBasedStateMachine):
             assert free and lease == Lease(run, holder, self.now + TTL)
             self.leases[run] = lease
 
-    @rule(who=WHO, run=RUN)
+    @rule(who=WHO, run=NAME)
     def beat(self, who: int, run: str) -> None:
         holder = self.holder(who)
         held = self.leases.get(run)
@@ -164,7 +189,7 @@ class Stores(RuleBasedStateMachine):
             assert held is not None and held.holder == holder
             self.leases[run] = lease
 
-    @rule(who=WHO, run=RUN)
+    @rule(who=WHO, run=NAME)
     def let_go(self, who: int, run: str) -> None:
         holder = self.holder(who)
         self.do(self.stores[who].release_lease(Lease(run, holder, 0.0)))
@@ -222,10 +247,32 @@ class Stores(RuleBasedStateMachine):
                 names = [event.value for event in events if event.value is not None]
                 assert set(self.do(store.values(names))) == set(names)
                 assert self.do(store.get_run(run)).status is self.status[run]
-                held = self.leases.get(run)
+            for name in LEASED:
+                held = self.leases.get(name)
                 in_force = held if held is not None and held.expires_at > self.now else None
-                assert self.do(store.lease_of(run)) == in_force
+                assert self.do(store.lease_of(name)) == in_force
+
+
+class Holders(Stores):
+    """Two holders in one process, with its one store in memory."""
+
+    _store: MemoryStore | None = None
+
+    def opened(self) -> Any:
+        self._store = self._store or MemoryStore(clock=lambda: self.now)
+        self.do(self._store.open())
+        return self._store
+
+    def settle(self, who: int) -> None:
+        self.durable = {run: len(paths) for run, paths in self.appended.items()}
+
+    @rule(who=WHO)
+    def crash(self, who: int) -> None:  # type: ignore[override]
+        """A holder goes without a word: another comes, under another name."""
+        self.lives[who] += 1
 
 
 Stores.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
 TestStores = Stores.TestCase
+Holders.TestCase.settings = Stores.TestCase.settings
+TestHolders = Holders.TestCase
