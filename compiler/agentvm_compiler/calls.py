@@ -129,7 +129,7 @@ class Tool(_Callable):
     def __post_init__(self) -> None:
         update_wrapper(self, self.fn)
 
-    @property
+    @cached_property
     def is_async(self) -> bool:
         return inspect.iscoroutinefunction(self.fn)
 

@@ -35,9 +35,15 @@ class Namespace:
     cells: Mapping[str, Any]
     file: str
     _functions: dict[tuple[str, frozenset[str]], Callable[..., Any]] = field(default_factory=dict)
+    _evaluators: dict[str, Evaluate] = field(default_factory=dict)
 
     def evaluator(self, node: Node) -> Evaluate:
         """The function of a node with code."""
+        if node.site not in self._evaluators:
+            self._evaluators[node.site] = self._evaluator(node)
+        return self._evaluators[node.site]
+
+    def _evaluator(self, node: Node) -> Evaluate:
         if node.attrs.get("whole"):
             return self._whole(node)
         names = [base(each) for each in node.operands]

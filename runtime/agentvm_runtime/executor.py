@@ -15,7 +15,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any
 
@@ -101,7 +101,6 @@ class Frame:
         self._env.update(zip(region.params, params, strict=True))
         self._env.update((name, Slot()) for node in region.nodes for name in node.results)
         self._names = session.revision.names.get(program.program.name, {})
-        self._index = {node.site: number for number, node in enumerate(region.nodes)}
         self._inline: list[int] = []
         """Nodes that are ready and need no task."""
         self._draining = False
@@ -109,8 +108,8 @@ class Frame:
         """How many frames run in one task with this one, around it."""
         self._chain: deque[int] | None = None
         """Of a chain: nodes that are ready and run in the frame's task."""
-        self._stirred = asyncio.Event()
-        """Set when there is one."""
+        self._stirred: asyncio.Event | None = None
+        """Set when there is one, if somebody waits for it."""
         around = None if owner is None or region is program.program.body else owner.frame
         if around is not None and around.depth < DEEPEST and session.chains.within(region):
             self._chain, self.depth = deque(), around.depth + 1
@@ -120,6 +119,10 @@ class Frame:
         """The names that the frame was given or assigned, as they were where it failed."""
         self.results = [self._env[each] for each in region.results]
         """Slots of the region's results; filled as the frame executes."""
+
+    @cached_property
+    def _index(self) -> Mapping[str, int]:
+        return {node.site: number for number, node in enumerate(self.region.nodes)}
 
     @property
     def namespace(self) -> Namespace:
@@ -188,9 +191,7 @@ class Frame:
         if self.session.lineage is not None and self._given(index, node):
             return
         needed = node.operands[: CONTROL_OPERANDS.get(node.kind, len(node.operands))]
-        missing = [
-            slot for slot in {id(s): s for s in map(self._env.__getitem__, needed)}.values() if not slot.ready
-        ]
+        missing = {id(slot): slot for slot in map(self._env.__getitem__, needed) if not slot.ready}
         left = len(missing)
         if not left:
             self._start(index, node)
@@ -202,7 +203,7 @@ class Frame:
             if not left:
                 self._start(index, node)
 
-        for slot in missing:
+        for slot in missing.values():
             slot.then(arrived)
 
     def _given(self, index: int, node: Node) -> bool:
@@ -220,7 +221,8 @@ class Frame:
             self._drain()
         elif self._chain is not None:
             self._chain.append(index)
-            self._stirred.set()
+            if self._stirred is not None:
+                self._stirred.set()
         else:
             self._group.start(index, partial(self._run, index, node))
 
@@ -386,8 +388,8 @@ class Frame:
 
     def _gates(self, node: Node) -> list[Any]:
         """The semaphores and locks around a call, each once, in one order everywhere: no ring waits."""
-        gates = (self._env[each].value for each in node.attrs.get("gates", ()))
-        return sorted({id(each): each for each in gates}.values(), key=id)
+        gates = [self._env[each].value for each in node.attrs.get("gates", ())]
+        return sorted({id(each): each for each in gates}.values(), key=id) if gates else gates
 
     async def _called(
         self, index: int, node: Node, callee: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

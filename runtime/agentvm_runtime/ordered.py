@@ -17,6 +17,8 @@ from anyio.abc import TaskGroup
 from .errors import Halt, is_failure
 from .slots import Slot
 
+_ENDED = Slot(True)
+
 
 class OrderedGroup:
     """Children numbered in program order, in one task group.
@@ -27,8 +29,12 @@ class OrderedGroup:
     def __init__(self, tasks: TaskGroup | None) -> None:
         self._tasks = tasks
         self._scopes: dict[int, anyio.CancelScope] = {}
-        self._ended: dict[int, Slot] = {}
         self._prefix = 0
+        """The children before this one have succeeded."""
+        self._beyond: set[int] = set()
+        """Those that have succeeded after others that have not yet."""
+        self._asked: dict[int, Slot] = {}
+        """What `ended` gave of those that had not."""
         self._waiting: list[tuple[int, asyncio.Event]] = []
         self.failed_at: int | None = None
         """The first child in order that has failed so far."""
@@ -78,16 +84,19 @@ class OrderedGroup:
         self._wake()
 
     def succeed(self, index: int) -> None:
-        self.ended(index).set(True)
-        while self._prefix in self._ended and self._ended[self._prefix].ready:
+        self._beyond.add(index)
+        while self._prefix in self._beyond:
+            self._beyond.remove(self._prefix)
             self._prefix += 1
+        if index in self._asked:
+            self._asked.pop(index).set(True)
         self._wake()
 
     def ended(self, index: int) -> Slot:
         """Set when the child has succeeded."""
-        if index not in self._ended:
-            self._ended[index] = Slot()
-        return self._ended[index]
+        if index < self._prefix or index in self._beyond:
+            return _ENDED
+        return self._asked.setdefault(index, Slot())
 
     async def before(self, count: int) -> None:
         """Return when the first `count` children have succeeded, or one of them has failed."""

@@ -6,21 +6,19 @@ import contextvars
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import anyio.to_thread
 
-from agentvm_compiler.calls import Agent, CallContext, Effect, Tool, serving
+from agentvm_compiler.calls import Agent, CallContext, Effect, LlmRequest, Tool, serving
 
+from .asking import Place, complete
 from .budgets import Usage
 from .keys import tool_key
 from .retrying import Attempts, attempt
 from .rooms import room_of
 from .session import Outcome, Session, Work
-
-if TYPE_CHECKING:
-    from .asking import Place
 
 
 async def call_tool(
@@ -110,11 +108,30 @@ async def _once(
         return await anyio.to_thread.run_sync(partial(carried.run, tool.fn, *args, **kwargs))
 
 
+class Unrecorded:
+    """Dispatcher inside a tool: calls are made, and nothing of them is recorded."""
+
+    def __init__(self, session: Session, work: Work) -> None:
+        """`work` is the tool's, which pays for what it asks the model."""
+        self._session = session
+        self._usage = work.usage or Usage()
+
+    async def llm(self, request: LlmRequest) -> Any:
+        return (await complete(self._session, request, Place("", "llm"), self._usage)).value
+
+    async def tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return await tool.fn(*args, **kwargs)
+
+    def sync_tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return tool.fn(*args, **kwargs)
+
+    async def agent(self, agent: Agent, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return await agent.fn(*args, **kwargs)
+
+
 def within_tool(session: Session, work: Work, context: CallContext) -> serving:
     """What a tool's own code sees: its context, and a model it may ask.
 
     A tool is recorded as a whole, so what it calls in turn is not.
     """
-    from .tracing import Unrecorded
-
     return serving(Unrecorded(session, work), context)

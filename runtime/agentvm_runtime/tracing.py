@@ -21,8 +21,7 @@ from agentvm_compiler.human import is_human
 from agentvm_compiler.ir import Node
 from agentvm_compiler.wire import Stage
 
-from .asking import Place, ask_request, complete
-from .budgets import Usage
+from .asking import Place, ask_request
 from .errors import is_failure
 from .humans import ask_person
 from .session import Outcome, Session, Work
@@ -165,27 +164,6 @@ class Forbidden:
 
     async def agent(self, agent: Agent, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         raise self._refuse(f"agent {agent.name}")
-
-
-class Unrecorded:
-    """Dispatcher inside a tool: calls are made, and nothing of them is recorded."""
-
-    def __init__(self, session: Session, work: Work) -> None:
-        """`work` is the tool's, which pays for what it asks the model."""
-        self._session = session
-        self._usage = work.usage or Usage()
-
-    async def llm(self, request: LlmRequest) -> Any:
-        return (await complete(self._session, request, Place("", "llm"), self._usage)).value
-
-    async def tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return await tool.fn(*args, **kwargs)
-
-    def sync_tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return tool.fn(*args, **kwargs)
-
-    async def agent(self, agent: Agent, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return await agent.fn(*args, **kwargs)
 
 
 class tracing:

@@ -55,7 +55,8 @@ class MemoryStore:
         self._clock = clock
         self._open = False
         self._runs: dict[str, RunRecord] = {}
-        self._events: dict[str, list[Event]] = {}
+        self._events: dict[str, list[tuple[Event, str]]] = {}
+        """Journals: events, with their detail as JSON; numbered when they are read."""
         self._values: dict[Digest, bytes] = {}
         self._memo: dict[str, MemoEntry] = {}
         self._leases: dict[str, Lease] = {}
@@ -157,15 +158,18 @@ class MemoryStore:
         self._values.update(values or {})
         journal = self._events.setdefault(run_id, [])
         # Through JSON as in a real store: what would not survive it must not seem to.
-        detail = json.loads(json.dumps(event.detail)) if event.detail else {}
-        journal.append(replace(event, detail=detail, seq=len(journal) + 1))
+        journal.append((event, json.dumps(event.detail) if event.detail else "{}"))
         if memo is not None:
             self._memo[memo.key] = memo
         return _DONE
 
     async def events(self, run_id: str, wanted: Callable[[str], bool] | None = None) -> list[Event]:
         self._check()
-        return [each for each in self._events.get(run_id, ()) if wanted is None or wanted(each.path)]
+        return [
+            replace(event, detail=json.loads(detail), seq=number)
+            for number, (event, detail) in enumerate(self._events.get(run_id, ()), start=1)
+            if wanted is None or wanted(event.path)
+        ]
 
     async def values(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
         self._check()

@@ -87,6 +87,8 @@ def _rebuilt(value: Any, parts: Any, done: dict[int, Any], make: Callable[[list[
 
 
 def _tuple(value: tuple[Any, ...], done: dict[int, Any]) -> Any:
+    if _ATOMS.issuperset(map(type, value)):
+        return value
     return _rebuilt(value, value, done, tuple)
 
 

@@ -63,6 +63,8 @@ class _Keys:
         plain = _PLAIN.get(type(value))
         if plain is not None:
             return plain(value)
+        if type(value) in _EMPTY and not value:
+            return _EMPTY[type(value)]
         number = id(value)
         if (known := self.done.get(number)) is not None:
             return known[0]
@@ -117,7 +119,8 @@ class _Keys:
         parts: list[bytes] = []
         try:
             for value in values:
-                parts.append(self.token(value))
+                plain = _PLAIN.get(type(value))
+                parts.append(self.token(value) if plain is None else plain(value))
         except Refused as refused:
             refused.inside(f"[{len(parts)}]")
             raise
@@ -164,3 +167,8 @@ _CONTAINERS: dict[type, Callable[[_Keys, Any], tuple[bytes, list[bytes]]]] = {
     frozenset: lambda keys, value: (b"Z", sorted(keys.items(value))),
 }
 """How a container's tag and parts are had; of other types by their kind."""
+
+_EMPTY: dict[type, bytes] = {
+    cls: tag + hashlib.blake2b(b"", digest_size=_SIZE).digest()
+    for cls, tag in {list: b"l", tuple: b"t", dict: b"d", set: b"S", frozenset: b"Z"}.items()
+}
