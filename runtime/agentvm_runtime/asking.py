@@ -14,6 +14,7 @@ from agentvm_compiler.passes.stages import summarised
 from agentvm_compiler.wire import Hints, ModelCall, ModelResult, Stage
 
 from .budgets import Usage
+from .dependence import shared_key
 from .keys import model_key
 from .limits import due
 from .profiling import place as place_name
@@ -49,7 +50,8 @@ async def ask_model(session: Session, place: Place, args: tuple[Any, ...], kwarg
 async def ask_request(session: Session, place: Place, request: LlmRequest, *, traced: bool = False) -> Any:
     """The same for a request that was checked already."""
     key = model_key(request, session.backend.identity(request.model), place.path)
-    shared = request.sampling.deterministic or request.share
+    may_share = request.sampling.deterministic or request.share
+    shared = shared_key(key, request.returns) if may_share else ""
     usage = Usage()
     work = Work(place.path, place.site, "llm", key, shared=shared, traced=traced, usage=usage)
 

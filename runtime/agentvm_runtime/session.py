@@ -68,8 +68,8 @@ class Work:
     node: str
     """Node kind."""
     key: str
-    shared: bool = False
-    """Whether other runs may use the result (`key` then names it for all of them)."""
+    shared: str = ""
+    """The key under which other runs may use the result; empty if they may not."""
     ttl: float | None = None
     """Seconds for which others may use the result, if not for ever."""
     write: bool = False
@@ -371,15 +371,15 @@ class Session:
             found = await self._memoised(work)
             if found is not None:
                 return found.value
-            flight = self.flights.join(work.key)
+            flight = self.flights.join(work.shared)
             if flight is None:
-                flight = self.flights.lead(work.key)
+                flight = self.flights.lead(work.shared)
                 try:
                     value = await self._alone(work, execute)
                     flight.succeed(value)
                     return value
                 finally:
-                    self.flights.land(work.key)
+                    self.flights.land(work.shared)
             outcome = await flight.wait()
             if outcome is not None:
                 value = copy_value(outcome.value)
@@ -392,7 +392,7 @@ class Session:
 
     async def _memoised(self, work: Work) -> Landed | None:
         """The result that some run left in the memo."""
-        entry = await self.store.memo(work.key)
+        entry = await self.store.memo(work.shared)
         found = {} if entry is None else await self.store.values([entry.value])
         if entry is None or entry.value not in found:
             return None
@@ -408,7 +408,7 @@ class Session:
             return await self._execute(work, execute)
         wait = POLL
         while True:
-            if await self.store.lease_of(PREFIX + work.key) is None:
+            if await self.store.lease_of(PREFIX + work.shared) is None:
                 try:
                     return await self._claimed(work, execute)
                 except Claimed:
@@ -421,7 +421,7 @@ class Session:
 
     async def _claimed(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
         """Do the work under a claim. Raises Claimed."""
-        claim = Claim(self.store, work.key, self.flights.holder)
+        claim = Claim(self.store, work.shared, self.flights.holder)
         if work.node != "llm":
             return await claim.during(lambda: self._execute(work, execute))
         await claim.acquire()
@@ -500,7 +500,7 @@ class Session:
         if self._is_shared(work):
             now = time.time()
             expires = None if work.ttl is None else now + work.ttl
-            memo = MemoEntry(work.key, name, self.record.id, work.path, now, expires)
+            memo = MemoEntry(work.shared, name, self.record.id, work.path, now, expires)
         changed, values = self._changes(before, outcome.value)
         detail = {WHY: self._why(work), **outcome.detail, **changed}
         return self._note(work, name, outcome.source, started, detail, {name: data, **values}, memo)

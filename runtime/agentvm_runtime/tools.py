@@ -15,6 +15,7 @@ from agentvm_compiler.calls import Agent, CallContext, Effect, LlmRequest, Tool,
 
 from .asking import Place, complete
 from .budgets import Usage
+from .dependence import shared_key
 from .keys import tool_key
 from .retrying import Attempts, attempt
 from .rooms import room_of
@@ -47,12 +48,13 @@ def tool_work(
     place: Place, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any], *, traced: bool = False
 ) -> Work:
     """The work of a tool call, as the session sees it."""
+    key = tool_key(tool, args, kwargs)
     return Work(
         place.path,
         place.site,
         "tool",
-        tool_key(tool, args, kwargs),
-        shared=tool.effect is Effect.PURE or tool.ttl is not None,
+        key,
+        shared=shared_key(key, tool.fn) if tool.effect is Effect.PURE or tool.ttl is not None else "",
         ttl=tool.ttl,
         write=tool.effect is Effect.WRITE,
         looks=tool.effect is Effect.READ,

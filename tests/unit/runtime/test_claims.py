@@ -13,6 +13,7 @@ from agentvm import AgentVM, agent, llm, tool
 from agentvm.testing import ScriptedLLM
 from agentvm_compiler.calls import llm_request
 from agentvm_runtime.claims import PREFIX
+from agentvm_runtime.dependence import shared_key
 from agentvm_runtime.keys import model_key, tool_key
 from agentvm_runtime.reasons import MISS, NO_MEMO, OWN, WHY
 from agentvm_runtime.records import Source
@@ -93,7 +94,7 @@ async def test_a_slow_tool_is_claimed(url: str):
 
 
 async def claimed(vm: AgentVM) -> bool:
-    return await vm.store.lease_of(PREFIX + tool_key(slow, (1,), {})) is not None
+    return await vm.store.lease_of(PREFIX + shared_key(tool_key(slow, (1,), {}), slow.fn)) is not None
 
 
 async def test_the_claim_of_a_dead_process_is_taken_over(url: str):
