@@ -76,6 +76,23 @@ async def elements_grows():
 
 
 @dataclasses.dataclass
+class Words:
+    xs: list[str]
+
+
+@case()
+@agent
+async def numbered_part_grows():
+    words = Words(["a"])
+    out: list[str] = []
+    for number, x in enumerate(words.xs):
+        out.append(await llm(x))
+        if number < 2:
+            words.xs.append("n")
+    return out, words
+
+
+@dataclasses.dataclass
 class Loud:
     n: int
 

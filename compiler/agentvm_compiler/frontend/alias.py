@@ -21,7 +21,7 @@ import collections
 import enum
 import types
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,13 +145,16 @@ class Analysis:
     def reach(self, held: Obj) -> set[Obj]:
         """`Obj.reach`, kept: asked for when all statements have been seen, it does not change any more."""
         if held.root not in self._reaches:
-            found = held.reach()
-            pending = [(made.root, over) for made, over in self.over]
-            while given := [each for each in pending if each[0] in found]:
-                pending = [each for each in pending if each[0] not in found]
-                found.update(*(over.reach() for _, over in given))
-            self._reaches[held.root] = found
+            self._reaches[held.root] = self._with_sources(held.reach(), Obj.reach)
         return self._reaches[held.root]
+
+    def _with_sources(self, found: set[Obj], of: Callable[[Obj], set[Obj]]) -> set[Obj]:
+        """The objects, with what iterators among them go over."""
+        pending = [(made.root, over) for made, over in self.over]
+        while given := [over for made, over in pending if made in found]:
+            pending = [each for each in pending if each[0] not in found]
+            found = found.union(*map(of, given))
+        return found
 
     def itself(self, held: Obj) -> set[Obj]:
         if held.root not in self._selves:
@@ -205,7 +208,8 @@ class Analysis:
         changes = sorted(((each.position, self.itself(each.target)) for each in self.mutations), key=_first)
         for node, sources, deep, (first, end) in self._read_over:
             inside = changes[bisect_left(changes, first, key=_first) : bisect_left(changes, end, key=_first)]
-            read = frozenset[Obj]().union(*map(self.reach if deep else self.itself, sources))
+            read = set[Obj]().union(*map(self.reach if deep else self.itself, sources))
+            read = self._with_sources(read, self.itself)
             node.avm_read_over = any(  # type: ignore[attr-defined]
                 not read.isdisjoint(changed) for _, changed in inside
             )
