@@ -1,12 +1,25 @@
 """Source text of syntax trees: that of `ast.unparse`, faster for what most nodes consist of.
 
-Calls, plain assignments, names, attributes and simple f-strings are written here;
+Calls, plain assignments, comparisons, names, attributes and simple f-strings are written here;
 whatever else is in them, or is asked for, is left to `ast.unparse`.
 """
 
 from __future__ import annotations
 
 import ast
+
+_SIGNS: dict[type[ast.cmpop], str] = {
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Is: "is",
+    ast.IsNot: "is not",
+    ast.In: "in",
+    ast.NotIn: "not in",
+}
 
 
 def written(tree: ast.AST) -> str:
@@ -31,6 +44,19 @@ def _argument(tree: ast.expr) -> str:
 
 
 def _expression(tree: ast.expr) -> str | None:
+    match tree:
+        case ast.UnaryOp(ast.Not(), operand):
+            inside = _expression(operand)
+            return None if inside is None else f"not {inside}"
+        case ast.Compare(left, [operator], [right]):
+            sides = _value(left), _value(right)
+            sign = _SIGNS[type(operator)]
+            return None if None in sides else f"{sides[0]} {sign} {sides[1]}"
+    return _value(tree)
+
+
+def _value(tree: ast.expr) -> str | None:
+    """What stands beside any operator without brackets."""
     match tree:
         case ast.Name(name):
             return name
@@ -57,10 +83,10 @@ def _primary(tree: ast.expr) -> str | None:
             owner = _primary(value)
             return None if owner is None else f"{owner}.{name}"
         case ast.Subscript(value, ast.Name() | ast.Constant() as key):
-            owner, inside = _primary(value), _expression(key)
+            owner, inside = _primary(value), _value(key)
             return None if owner is None or inside is None else f"{owner}[{inside}]"
         case ast.Call():
-            return _expression(tree)
+            return _value(tree)
     return None
 
 
