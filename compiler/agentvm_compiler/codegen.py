@@ -16,6 +16,7 @@ from typing import Any
 
 from agentvm_compiler.parsing import parse
 
+from .frontend.tree import children
 from .ir import UNBOUND, Kind, Node, base
 
 Kept = dict[str, Any]
@@ -132,8 +133,8 @@ def _function(
         body=[inner, ast.Return(ast.Name("__avm_block__", ast.Load()))],
         decorator_list=[],
     )
-    module = ast.fix_missing_locations(ast.Module([outer], []))
-    _place(module, max(0, node.span.line - 1))
+    module = ast.Module([outer], [])
+    _place(module, 1, max(0, node.span.line - 1))
     made: dict[str, Any] = {}
     exec(compile(module, namespace.file, "exec"), namespace.globals, made)
     function: types.FunctionType = made["__avm_outer__"](**closure)
@@ -143,12 +144,18 @@ def _function(
     return function
 
 
-def _place(tree: ast.AST, lines: int) -> None:
-    """Move the tree down to its lines in the file; columns are those of other text, so they go."""
-    for each in ast.walk(tree):
-        if hasattr(each, "lineno"):
-            each.lineno = each.end_lineno = each.lineno + lines  # type: ignore[attr-defined]
-            each.col_offset = each.end_col_offset = 0  # type: ignore[attr-defined]
+def _place(tree: Any, line: int, lines: int) -> None:
+    """Move the tree down to its lines in the file; columns are those of other text, so they go.
+
+    Args:
+        line: that of what has none of its own.
+    """
+    if "lineno" in tree._attributes:
+        line = getattr(tree, "lineno", line)
+        tree.lineno = tree.end_lineno = line + lines
+        tree.col_offset = tree.end_col_offset = 0
+    for each in children(tree):
+        _place(each, line, lines)
 
 
 def _arguments(names: list[str]) -> ast.arguments:
