@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import dataclasses
+import itertools
 from typing import Any
 
 from agentvm import agent, llm, tool
@@ -73,6 +74,16 @@ async def elements_grows():
     counts["b"] += 2
     await w(1)
     return sorted(each)
+
+
+@case()
+@agent
+async def tee_grows():
+    xs: list[str] = ["a", "b"]
+    one, two = itertools.tee(xs)
+    first = next(one)
+    xs.append(await llm("x"))
+    return first, list(one), list(two)
 
 
 @dataclasses.dataclass

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import datetime
 import enum
+import itertools
 import operator
 import re
 import types
@@ -113,6 +114,8 @@ class Calls:
             given = self._handed(node, arguments)
             made = analysis.fresh([*arguments, *inside, *deeper, *given])
             made.passed = not is_copied(analysis.types.of(node))
+            if callee is itertools.tee:
+                made.content.iterator = made.content.passed = True
             if callee.__module__ in ("operator", "_operator", "_functools"):
                 made.include(analysis.either([*arguments, *inside, *given]))
             return made
