@@ -13,7 +13,7 @@ import enum
 import functools
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agentvm_compiler.calls import Agent, Tool
@@ -38,31 +38,40 @@ def used_objects(tree: ast.AST, scope: Scope) -> dict[str, str]:
 
 def fingerprint(value: Any) -> str:
     """A string that changes when the object's code or value does."""
-    if isinstance(value, Tool):
-        return _of_callee("tool", value.name, value.effect.value, fingerprint(value.fn))
-    if isinstance(value, Agent):
-        return _of_callee("agent", value.name, fingerprint(value.fn))
     if isinstance(value, types.FunctionType):
         return _function(value)
+    said, functions = _said(value)
+    return content_hash([said, *map(_function, functions)]) if functions else said
+
+
+def _said(value: Any) -> tuple[str, tuple[types.FunctionType, ...]]:
+    """What an object says of itself, and the functions whose code it stands for."""
+    if isinstance(value, Tool | Agent):
+        said, functions = _said(value.fn)
+        kind = f"tool {value.effect.value}" if isinstance(value, Tool) else "agent"
+        return f"{kind} {value.name} {said}", functions
+    if isinstance(value, types.FunctionType):
+        return f"function {_name_of(value)}", (value,)
+    if isinstance(value, tuple):
+        parts = [_said(each) for each in value]
+        return content_hash([said for said, _ in parts]), tuple(fn for _, fns in parts for fn in fns)
+    if isinstance(value, frozenset):
+        parts = sorted((_said(each) for each in value), key=lambda part: part[0])
+        return content_hash([said for said, _ in parts]), tuple(fn for _, fns in parts for fn in fns)
     if isinstance(value, type):
-        return _class(value)
+        return _class(value), _methods(value)
+    return _plain(value), ()
+
+
+def _plain(value: Any) -> str:
     if isinstance(value, enum.Enum):
         return f"{type(value).__qualname__}.{value.name}"
     if isinstance(value, str | bytes | int | float | complex | bool | None | range):
         return f"{type(value).__name__}:{value!r}"
-    if isinstance(value, tuple):
-        return content_hash([fingerprint(each) for each in value])
-    if isinstance(value, frozenset):
-        return content_hash(sorted(fingerprint(each) for each in value))
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
     if name:
         return f"{getattr(value, '__module__', '')}.{name}"
     return f"a {type(value).__module__}.{type(value).__qualname__}"
-
-
-@functools.lru_cache(maxsize=4096)
-def _of_callee(*said: str) -> str:
-    return content_hash(list(said))
 
 
 def _reference(node: ast.AST, scope: Scope) -> Iterator[tuple[str, Any]]:
@@ -75,18 +84,37 @@ def _reference(node: ast.AST, scope: Scope) -> Iterator[tuple[str, Any]]:
 
 @functools.lru_cache(maxsize=4096)
 def _function(fn: types.FunctionType) -> str:
-    name = f"{fn.__module__}.{fn.__qualname__}"
+    """Hash of a function's code and of that of all functions it reaches.
+
+    Functions that call each other reach the same ones, so it does not matter which is asked first.
+    """
+    reached = {fn: None}
+    pending = [fn]
+    while pending:
+        for each in _own(pending.pop())[1]:
+            if each not in reached:
+                reached[each] = None
+                pending.append(each)
+    if len(reached) == 1 and not is_users(fn):
+        return _name_of(fn)
+    return content_hash([_own(fn)[0], sorted(_own(each)[0] for each in reached)])
+
+
+@functools.lru_cache(maxsize=4096)
+def _own(fn: types.FunctionType) -> tuple[str, tuple[types.FunctionType, ...]]:
+    """Hash of a function's own code, and the functions it refers to."""
     source = source_of(fn) if is_users(fn) else None
     if source is None:
-        return name
-    if fn in _in_progress:
-        return f"recursive {name}"
-    _in_progress.add(fn)
-    try:
-        used = used_objects(source.tree, Scope(source))
-    finally:
-        _in_progress.discard(fn)
-    return content_hash([ast.unparse(without_docstrings(source.tree)), used])
+        return _name_of(fn), ()
+    found = Scope(source).facts(_reference, ast.Name, ast.Attribute).within(source.tree)
+    used = {name: _said(value) for name, value in found}
+    code = ast.unparse(without_docstrings(source.tree))
+    functions = (each for _, fns in used.values() for each in fns)
+    return content_hash([code, {name: said for name, (said, _) in used.items()}]), tuple(functions)
+
+
+def _name_of(fn: types.FunctionType) -> str:
+    return f"{fn.__module__}.{fn.__qualname__}"
 
 
 @functools.lru_cache(maxsize=4096)
@@ -104,7 +132,18 @@ def _class(cls: type) -> str:
     return content_hash([ast.unparse(tree), bases])
 
 
-_in_progress: set[Callable[..., Any]] = set()
+@functools.lru_cache(maxsize=4096)
+def _methods(cls: type) -> tuple[types.FunctionType, ...]:
+    """The functions that a class of the user's defines or inherits: what they refer to counts, too."""
+    found: dict[types.FunctionType, None] = {}
+    for each in cls.__mro__:
+        for value in vars(each).values() if is_users(each) else ():
+            parts = (value.fget, value.fset) if isinstance(value, property) else (value,)
+            for part in parts:
+                fn = getattr(part, "__func__", part)  # of a static or class method
+                if isinstance(fn, types.FunctionType) and is_users(fn) and source_of(fn) is not None:
+                    found[fn] = None
+    return tuple(found)
 
 
 def without_docstrings(tree: FunctionTree) -> FunctionTree:

@@ -32,9 +32,9 @@ from .statements import Statement
 
 T = TypeVar("T")
 _FRESH_MAX = 1024
-_FEW = 64
+_FEW_EVENTS = 64
 """Events that are read one by one rather than out of their whole journal."""
-_FEW = 4
+_FEW_VALUES = 4
 """Values that may be read on the spot."""
 _ALL = 2**31 - 1
 
@@ -258,7 +258,7 @@ class SqlStore:
             run = {"run_id": run_id}
             if wanted is not None:
                 kept = [seq for seq, path in reader.rows(sql.GET_PATHS, run) if wanted(path)]
-                if len(kept) <= _FEW:
+                if len(kept) <= _FEW_EVENTS:
                     few = (reader.row(sql.GET_EVENT, {**run, "seq": seq}) for seq in kept)
                     return [rows.event_of(row) for row in few if row is not None]
             found = reader.rows(sql.GET_EVENTS, run)
@@ -273,7 +273,7 @@ class SqlStore:
         def work(reader: Reader) -> dict[Digest, bytes]:
             return dict(reader.values(digests))
 
-        if len(digests) <= _FEW:
+        if len(digests) <= _FEW_VALUES:
             found = await self._glance(lambda reader: dict(reader.values(digests, small=reader.near)), work)
         else:
             found = await self._read(work, behind_writes=False)

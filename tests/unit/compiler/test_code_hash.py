@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from agentvm_compiler.compile import compile_agent
+from agentvm_compiler.frontend.fingerprint import fingerprint
 
 SOURCE = '''\
 """A module."""
@@ -26,6 +27,14 @@ STYLE = ("short", 2)
 @dataclass
 class Note:
     text: str
+
+    @property
+    def length(self):
+        return _measured(self.text)
+
+
+def _measured(text):
+    return len(text)
 
 
 def trimmed(text):
@@ -86,6 +95,7 @@ EDITS = {
     "a constant of a helper": ("LIMIT = 10", "LIMIT = 11", {"=short#1"}),
     "a helper": ("_cut(text, LIMIT)", "_cut(text + '.', LIMIT)", {"=short#1"}),
     "a helper's helper": ("text[:limit]", "text[limit:]", {"=short#1"}),
+    "a helper of a class's method": ("return len(text)", "return len(text) + 1", {"=note#1"}),
     "a class": ("    text: str\n", "    text: str\n    more: int = 0\n", {"=note#1"}),
     "a tool": ("return _found(query)", "return _found(query) * 2", {"search#1"}),
     "a tool's helper": ("return [query]", "return [query, query]", {"search#1"}),
@@ -139,3 +149,67 @@ def test_a_new_call_before_leaves_other_kinds_of_site_alone(hashes):
     before, after = hashes(SOURCE), hashes(added)
     assert {site for site in before if before[site] != after.get(site)} == {"search#1"}
     assert after["search#2"] == before["search#1"]
+
+
+RECURSIVE = """\
+def even(number):
+    return number == 0 or odd(number - 1)
+
+
+def odd(number):
+    return number != 0 and even(number - 1)
+
+
+def down(number):
+    return number and down(number - 1)
+
+
+TABLE = (even, down)
+
+
+def looked_up(number):
+    return TABLE[number](3)
+"""
+NAMES = ("even", "odd", "down", "looked_up")
+
+
+@pytest.fixture
+def fingerprints(tmp_path: Path) -> Callable[[str, Sequence[str]], dict[str, str]]:
+    """Fingerprints of the functions of a module, asked for in some order, each twice."""
+
+    def asked(source: str, order: Sequence[str]) -> dict[str, str]:
+        file = tmp_path / str(next(_numbers)) / "recursive.py"
+        file.parent.mkdir()
+        file.write_text(source)
+        spec = importlib.util.spec_from_file_location("recursive", file)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found = {name: fingerprint(getattr(module, name)) for name in order}
+        assert {name: fingerprint(getattr(module, name)) for name in order} == found
+        return {name: found[name] for name in NAMES}
+
+    return asked
+
+
+def test_functions_that_call_each_other_have_one_hash_each(fingerprints):
+    """Whichever is asked first."""
+    orders = itertools.permutations(NAMES)
+    found = [fingerprints(RECURSIVE, order) for order in orders]
+    assert all(each == found[0] for each in found)
+    assert len(set(found[0].values())) == len(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("number == 0", "number <= 0", {"even", "odd", "looked_up"}),
+        ("number != 0", "number > 0", {"even", "odd", "looked_up"}),
+        ("number and down", "number or down", {"down", "looked_up"}),
+        ("(3)", "(4)", {"looked_up"}),
+    ],
+)
+def test_an_edit_of_a_recursive_function_is_seen(fingerprints, old, new, changed):
+    """In its own hash, and in those of all that reach it."""
+    before, after = fingerprints(RECURSIVE, NAMES), fingerprints(RECURSIVE.replace(old, new), NAMES)
+    assert {name for name in NAMES if before[name] != after[name]} == changed
