@@ -23,7 +23,7 @@ from agentvm_serving.backends.vllm import VllmBackend
 from agentvm_serving.goodput import ServedCall, ServedRequest
 from agentvm_serving.policy import DEFAULT_POLICY
 from agentvm_serving.slo import to_extra_args
-from agentvm_serving.workload import Call, Item, Profile, hints_of, profile_of
+from agentvm_serving.workload import Call, Item, Profile, hints_of, mixed, profile_of
 
 from .engines import STOCK, Served
 
@@ -58,6 +58,7 @@ class LiveEngine:
 
     async def _serve(self, items: Sequence[Item], policy: str) -> Served:
         backend = self._backends.get(policy)
+        cold = backend is None
         if backend is None:
             backend = self._backends[policy] = self._backend(policy)
         await backend.start()
@@ -68,7 +69,9 @@ class LiveEngine:
             client = await stack.enter_async_context(
                 http.AsyncClient(transport=transport, base_url="http://engine", timeout=None)
             )
-            return await _Run(client, items, self._model, self._slots).run()
+            if cold:  # what an engine does for the first time is slow
+                await _Run(client, mixed(self._slots, 50.0, seed=0), self._model).run()
+            return await _Run(client, items, self._model).run()
 
     def _backend(self, policy: str) -> VllmBackend:
         arguments = ["--max-num-seqs", str(self._slots), "--no-enable-prefix-caching"]
@@ -88,7 +91,6 @@ class _Run:
     client: Any
     items: Sequence[Item]
     model: str
-    slots: int
     profile: Profile = field(init=False)
     began: float = 0.0
     """Unix seconds of the workload's start."""
