@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -70,7 +71,7 @@ class Reader(Queries, Protocol):
     def close(self) -> None: ...
 
 
-class SqlStore:
+class SqlStore(ABC):
     """A store over a writer and a reader, which `_connect` makes."""
 
     shared = True
@@ -91,9 +92,9 @@ class SqlStore:
         self._fresh: dict[str, tuple[Pending, MemoEntry]] = {}
         """Memo entries on their way to the database."""
 
+    @abstractmethod
     def _connect(self) -> tuple[Transaction, Reader]:
         """Open the database, ready for use. Blocks. Raises StoreError."""
-        raise NotImplementedError
 
     def _now(self, _: Queries) -> float:
         """The time by which leases are judged, in Unix seconds."""

@@ -36,7 +36,8 @@ class LiveEngine:
     """vLLM servers on this machine.
 
     Args:
-        model: folder of a model, or a name that is known.
+        model: name of the model.
+        folder: where it is.
         max_num_seqs: requests that may run at once.
     """
 
