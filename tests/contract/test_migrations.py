@@ -185,6 +185,7 @@ _OBSTACLES = {
     1: "CREATE TABLE profiles (theirs INTEGER)",
     2: "CREATE TABLE chunks (theirs INTEGER)",
     3: "CREATE TABLE roots (theirs INTEGER)",
+    4: "CREATE INDEX events_by_path ON events (key)",
 }
 """By version: what the migration to the next one trips over."""
 
@@ -214,6 +215,22 @@ def test_migrations_are_numbered_without_gaps() -> None:
     script = ScriptDirectory(str(Path(migrations.__file__).parent))
     found = [each.revision for each in script.walk_revisions()]
     assert found == [migrations.revision(n) for n in range(SCHEMA_VERSION, 0, -1)]
+
+
+@pytest.mark.parametrize("version", [*OLDER, SCHEMA_VERSION])
+async def test_what_is_asked_for_again_and_again_has_an_index(tmp_path: Path, version: int) -> None:
+    """Runs of a status, which workers look for, and events of a path, which forks do; migrated or not."""
+    place = _sqlite_place(tmp_path / "runs.db")
+    if version < SCHEMA_VERSION:
+        await place.restore(version)
+    store = open_store(place.url)
+    await store.open()
+    await store.aclose()
+    by_status = "SELECT * FROM runs WHERE status = 'queued' ORDER BY created_at DESC, id DESC LIMIT 9"
+    by_path = "SELECT * FROM events WHERE run_id = 'r' AND path = 'p' AND seq <= 9 ORDER BY seq"
+    for query, index in ((by_status, "runs_by_status"), (by_path, "events_by_path")):
+        [step] = await place.execute(f"EXPLAIN QUERY PLAN {query}")
+        assert f"USING INDEX {index}" in step[-1]
 
 
 @pytest.mark.parametrize("kind", ["new", "up-to-date"])

@@ -26,7 +26,7 @@ from agentvm_runtime.errors import StoreVersionError
 
 logger = logging.getLogger("agentvm.store")
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 OLDEST_VERSION = 1
@@ -90,6 +90,7 @@ runs = Table(
     Index("runs_by_time", "created_at", "id"),
     Index("runs_by_agent", "agent", "created_at"),
     Index("runs_by_parent", "parent"),
+    Index("runs_by_status", "status", "created_at", "id"),
 )
 
 events = Table(
@@ -107,6 +108,8 @@ events = Table(
     Column("started_at", Double, nullable=False),
     Column("finished_at", Double, nullable=False),
     Column("detail", Text, info=TEXT),
+    # A fork looks up what its ancestors did, path by path as it gets there.
+    Index("events_by_path", "run_id", "path"),
     # The journal is read by run, in order: keep it stored that way.
     sqlite_with_rowid=False,
 )
