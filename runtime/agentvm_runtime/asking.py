@@ -19,9 +19,10 @@ from .keys import model_key
 from .limits import due
 from .profiling import place as place_name
 from .retrying import Attempts, attempt
-from .session import Outcome, Session, Work
+from .session import Session
 from .streams import Text
 from .structured import ask, schema_of
+from .work import Outcome, Work
 
 
 @dataclass(frozen=True, slots=True)

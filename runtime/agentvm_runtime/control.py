@@ -26,8 +26,8 @@ from .history import History
 from .mailbox import post, read
 from .ports import Store
 from .questions import Question, answer_from_text, check_answer, question_of
+from .recording import encoded_error
 from .records import Event, EventKind, RunRecord, RunStatus, Source
-from .session import encoded_error
 from .values import digest, encode
 
 OPEN = frozenset(

@@ -20,7 +20,8 @@ from agentvm_compiler.calls import Agent
 from .errors import DeadlineExceeded, Halt
 from .limits import Limit
 from .records import Event, EventKind
-from .session import Session, Work
+from .session import Session
+from .work import Work
 
 ON_DEADLINE = "on_deadline"
 """In a run's `meta`: what a missed deadline does, if it does not cancel."""

@@ -39,10 +39,11 @@ from .forking import Lineage, chain_of, inheritance
 from .ports import ModelBackend, Store
 from .profiling import Observations
 from .questions import Human
+from .recording import encoded_error
 from .records import CHANGED, Event, Lease, RunRecord, RunStatus, remembered
 from .rehearsal import Preview, Rehearsal, rehearse
 from .revision import MEMO, revise
-from .session import Session, encoded_error
+from .session import Session
 from .skipping import Skip, allowed, needed, skips_of
 from .values import decode, digest, encode
 

@@ -21,7 +21,7 @@ from .ports import Store
 from .records import CHANGED, Digest, Event, EventKind, RunRecord, Source, remembered
 
 if TYPE_CHECKING:
-    from .session import Work
+    from .work import Work
 
 FORK = "fork"
 """In a run's `meta`: how it was forked."""

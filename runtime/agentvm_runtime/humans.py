@@ -16,9 +16,10 @@ from agentvm_compiler.human import HumanRequest, human_request
 
 from .questions import accepted
 from .records import Event, EventKind, Source
-from .session import Outcome, Session, Work
+from .session import Session
 from .structured import schema_of, type_name
 from .values import key_digest
+from .work import Outcome, Work
 
 if TYPE_CHECKING:
     from .asking import Place

@@ -24,7 +24,8 @@ from .executor import run_program
 from .forking import enclosing
 from .ports import Commit
 from .records import Digest, Event, EventKind, MemoEntry
-from .session import Outcome, Session, Work
+from .session import Session
+from .work import Outcome, Work
 
 _STILL = 200
 """Turns of the event loop without a look into the journal after which nothing will move any more."""

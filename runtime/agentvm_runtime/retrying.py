@@ -11,7 +11,8 @@ import anyio
 from agentvm_compiler.retry import Retry
 
 from .records import Event, EventKind
-from .session import Session, Work
+from .session import Session
+from .work import Work
 
 T = TypeVar("T")
 

@@ -19,7 +19,8 @@ from .dependence import shared_key
 from .keys import tool_key
 from .retrying import Attempts, attempt
 from .rooms import room_of
-from .session import Outcome, Session, Work
+from .session import Session
+from .work import Outcome, Work
 
 
 async def call_tool(

@@ -24,8 +24,9 @@ from agentvm_compiler.wire import Stage
 from .asking import Place, ask_request
 from .errors import is_failure
 from .humans import ask_person
-from .session import Outcome, Session, Work
+from .session import Session
 from .tools import attempts_of, call_tool, tool_work, within_tool
+from .work import Outcome, Work
 
 RunAgent = Callable[..., Awaitable[Any]]
 

@@ -1,0 +1,110 @@
+"""Nodes that run Python code: their results come from the journal, or from running it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from agentvm_compiler.calls import Effect
+from agentvm_compiler.codegen import Kept
+from agentvm_compiler.ir import UNBOUND, Node, base
+
+from .errors import UnstorableValue
+from .folding import fold_key
+from .frames import Frame
+from .keys import python_key
+from .ports import Commit
+from .slots import Slot
+from .tracing import tracing
+from .values import digest, encode
+from .work import Work
+
+
+def python(frame: Frame, index: int, node: Node) -> None:
+    """Run plain Python, or take its results from the journal."""
+    fold = fold_key(node, frame.operands(node))
+    work = code_work(frame, node, fold)
+    results = None if fold else _replayed(frame, node, work)
+    if results is None:
+        started = time.time()
+        evaluate, inputs, kept = frame.namespace.evaluator(node), frame.inputs(node), Kept()
+        try:
+            results = evaluate(inputs, kept)
+        except BaseException:
+            frame.halfway[index] = _changed(node, kept)
+            raise
+        if fold:
+            frame.session.folded(work, started)
+        else:
+            _keep(frame, node, work, results, started)
+    frame.give(node, _overridden(frame, work, results))
+
+
+async def traced(frame: Frame, index: int, node: Node) -> None:
+    """Run ordinary asynchronous Python, with its effects recorded."""
+    await frame.reached(index, node.effect)
+    work = code_work(frame, node)
+    if frame.session.rehearsing:
+        await frame.session.admit(work)
+    found = _replayed(frame, node, work)
+    if found is None:
+        started = time.time()
+        tracer = frame.tracer(node)
+        evaluate, inputs, kept = frame.namespace.evaluator(node), frame.inputs(node), Kept()
+        try:
+            with tracing(tracer):
+                found = await evaluate(inputs, kept)
+        except BaseException:
+            frame.halfway[index] = _changed(node, kept)
+            raise
+        frame.seen(node).times.append(tracer.calls)
+        await frame.session.accepted(_keep(frame, node, work, found, started))
+    frame.give(node, _overridden(frame, work, found))
+
+
+def _overridden(frame: Frame, work: Work, results: Sequence[Any]) -> Sequence[Any]:
+    """The results, with those that a fork sets in their place."""
+    if frame.session.lineage is None:
+        return results
+    return list((dict(enumerate(results)) | frame.session.given(work.path)).values())
+
+
+def code_work(frame: Frame, node: Node, key: str = "") -> Work:
+    key = key or python_key(node.code_hash, [_stored(value) for value in frame.operands(node)])
+    return Work(frame.path_of(node), node.site, node.kind.value, key, looks=node.effect is not Effect.PURE)
+
+
+def _replayed(frame: Frame, node: Node, work: Work) -> list[Any] | None:
+    """The results from the journal; None if they are not there."""
+    event = frame.session.recorded(work) if work.key else None
+    if event is None or event.value is None:
+        return None
+    kept = frame.session.replay(event)
+    return [kept.get(number, UNBOUND) for number in range(len(node.results))]
+
+
+def _keep(frame: Frame, node: Node, work: Work, results: Sequence[Any], started: float) -> Commit:
+    """Journal the results; what cannot be stored, or shares with others, is computed again on resume."""
+    if node.attrs.get("shares") and (node.effect is Effect.PURE or node.attrs.get("whole")):
+        return frame.session.volatile(work, started)
+    kept = {number: value for number, value in enumerate(results) if value is not UNBOUND}
+    try:
+        data = encode(kept)
+    except UnstorableValue:
+        return frame.session.volatile(work, started)
+    return frame.session.computed(work, digest(data), data, started)
+
+
+def _changed(node: Node, kept: Kept) -> dict[str, Slot]:
+    """What the node's code, which raised, had made of the names it assigns or changes."""
+    if not kept:  # it did not begin
+        return {}
+    given = {base(each) for each in node.operands}
+    names = [name for name in map(base, node.results) if name in kept or name in given]
+    return {name: Slot(kept.get(name, UNBOUND)) for name in names}
+
+
+def _stored(value: Any) -> Any:
+    """An operand as execution keys see it."""
+    return ("unbound",) if value is UNBOUND else value

@@ -1,0 +1,296 @@
+"""Frames: executions of regions, whose nodes start as soon as their operands are known.
+
+A *frame* executes one region once: the body of a program, a side of a branch,
+one iteration of a loop or of a map. Values travel in slots, so a region that
+only passes a value on does not wait for it, and the iterations of a loop
+overlap as far as the values they carry allow.
+
+What a node may do to the world waits, beyond that, for the nodes named by its
+dependence edges, in its own frame and in all frames around it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any, Self
+
+import anyio
+
+from agentvm_compiler.calls import Effect
+from agentvm_compiler.codegen import Namespace
+from agentvm_compiler.compile import Compiled
+from agentvm_compiler.ir import CONTROL_OPERANDS, LITERALS, Kind, Node, Region, base
+from agentvm_compiler.wire import Stage
+
+from .chains import takes_no_time
+from .changes import settable
+from .errors import Halt, is_failure
+from .ordered import OrderedGroup
+from .profiling import Notes
+from .session import Session
+from .slots import Slot
+from .tracing import Tracer, pure
+from .values import copy_value
+
+DEEPEST = 8
+"""Frames that run in one task, each within the one before: Python nests no calls for ever."""
+
+LITERAL_SLOTS = {name: Slot(value) for name, value in LITERALS.items()}
+
+
+class Owner:
+    """The place a frame has in another one: a node, and perhaps an iteration of it."""
+
+    def __init__(
+        self, frame: Frame, index: int, iterations: OrderedGroup | None = None, iteration: int = 0
+    ) -> None:
+        self.frame = frame
+        self.index = index
+        self.iterations = iterations
+        self.iteration = iteration
+
+    @property
+    def node(self) -> Node:
+        return self.frame.region.nodes[self.index]
+
+    async def reached(self, effect: Effect) -> None:
+        """Wait until an effect within may happen, as far as what is around it is concerned."""
+        if self.iterations is not None and (effect is Effect.WRITE or self.node.effect is Effect.WRITE):
+            await self.iterations.reached(self.iteration)
+        await self.frame.reached(self.index, effect)
+
+
+class Frame(ABC):
+    """One execution of a region."""
+
+    def __init__(
+        self,
+        session: Session,
+        program: Compiled,
+        region: Region,
+        params: Sequence[Slot],
+        path: str,
+        owner: Owner | None = None,
+        siblings: int = 1,
+    ) -> None:
+        self.session = session
+        self.program = program
+        self.region = region
+        self.path = path
+        self.owner = owner
+        self.siblings = siblings
+        """How many model calls are joined with each call in here."""
+        self.env = dict(LITERAL_SLOTS)
+        self.env.update(zip(region.params, params, strict=True))
+        self.env.update((name, Slot()) for node in region.nodes for name in node.results)
+        self._names = session.revision.names.get(program.program.name, {})
+        self._inline: list[int] = []
+        """Nodes that are ready and need no task."""
+        self._draining = False
+        self.depth = 0
+        """How many frames run in one task with this one, around it."""
+        self._chain: deque[int] | None = None
+        """Of a chain: nodes that are ready and run in the frame's task."""
+        self._stirred: asyncio.Event | None = None
+        """Set when there is one, if somebody waits for it."""
+        around = None if owner is None or region is program.program.body else owner.frame
+        if around is not None and around.depth < DEEPEST and session.chains.within(region):
+            self._chain, self.depth = deque(), around.depth + 1
+        self.halfway: dict[int, Mapping[str, Slot]] = {}
+        """Of nodes that failed: what they had made of the names until then."""
+        self.names: Mapping[str, Slot] = {}
+        """The names that the frame was given or assigned, as they were where it failed."""
+        self.results = [self.env[each] for each in region.results]
+        """Slots of the region's results; filled as the frame executes."""
+
+    @cached_property
+    def _index(self) -> Mapping[str, int]:
+        return {node.site: number for number, node in enumerate(self.region.nodes)}
+
+    @property
+    def namespace(self) -> Namespace:
+        return self.program.namespace
+
+    async def execute(self) -> None:
+        """Run all nodes. Raises what the first node in program order that failed raised."""
+        if self._chain is not None:
+            await self._one_by_one(self._chain)
+        else:
+            async with anyio.create_task_group() as tasks:
+                self.group = OrderedGroup(tasks)
+                self._begin()
+                await self.group.before(len(self.region.nodes))
+        at = self.group.failed_at
+        if at is not None and at >= 0:
+            before = self.region.nodes[at].attrs.get("before", {})
+            here = {name: self.env[each] for name, each in before.items()}
+            self.names = {**here, **self.halfway.get(at, {})}
+        self.group.raise_failure()
+
+    def _begin(self) -> None:
+        for index, node in enumerate(self.region.nodes):
+            self._when_ready(index, node)
+
+    async def _one_by_one(self, ready: deque[int]) -> None:
+        """Run the nodes of a chain, of which one at a time is ready, in this task."""
+        self.group = group = OrderedGroup(None)
+        self._begin()
+        while not group.settled(len(self.region.nodes)):
+            if ready:
+                index = ready.popleft()
+                await group.run(index, partial(self.run, index, self.region.nodes[index]))
+            else:
+                self._stirred = asyncio.Event()
+                group.wake(len(self.region.nodes), self._stirred)
+                await self._stirred.wait()
+
+    async def within(self, index: int, frame: Frame, ended: str = "") -> None:
+        """Execute a frame that is part of a node: where it fails, the node has failed.
+
+        Args:
+            ended: a name that is not bound any more after the frame.
+        """
+        try:
+            await frame.execute()
+        except BaseException:
+            self.halfway[index] = {**frame.names, **({ended: LITERAL_SLOTS["$unbound"]} if ended else {})}
+            raise
+
+    async def reached(self, index: int, effect: Effect) -> None:
+        """Wait until control has certainly come to a node, as far as the effect requires it."""
+        if effect is Effect.PURE or self.session.rehearsing:
+            return
+        await self.earlier(self.region.nodes[index])
+        if self.owner is not None:
+            await self.owner.reached(effect)
+
+    async def earlier(self, node: Node) -> None:
+        for site in node.after:
+            await self.group.ended(self._index[site]).wait()
+
+    # -- starting nodes ----------------------------------------------------------------
+
+    def _when_ready(self, index: int, node: Node) -> None:
+        if self.session.lineage is not None and self._given(index, node):
+            return
+        needed = node.operands[: CONTROL_OPERANDS.get(node.kind, len(node.operands))]
+        missing = {id(slot): slot for slot in map(self.env.__getitem__, needed) if not slot.ready}
+        left = len(missing)
+        if not left:
+            self._start(index, node)
+            return
+
+        def arrived() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                self._start(index, node)
+
+        for slot in missing.values():
+            slot.then(arrived)
+
+    def _given(self, index: int, node: Node) -> bool:
+        """Use what a fork sets instead of the node's results, if that is all of them."""
+        given = self.session.given(self.path_of(node))
+        if not given or not given.keys() >= set(settable(node)):
+            return False
+        self.give(node, [given.get(number) for number in range(len(node.results))])
+        self.group.start(index, partial(self.earlier, node))
+        return True
+
+    def _start(self, index: int, node: Node) -> None:
+        if takes_no_time(node):
+            self._inline.append(index)
+            self._drain()
+        elif self._chain is not None:
+            self._chain.append(index)
+            if self._stirred is not None:
+                self._stirred.set()
+        else:
+            self.group.start(index, partial(self.run, index, node))
+
+    def _drain(self) -> None:
+        """Run what needs no task of its own, one after the other."""
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            while self._inline:
+                index = self._inline.pop(0)
+                if self.group.failed_at is not None and index > self.group.failed_at:
+                    continue
+                node = self.region.nodes[index]
+                try:
+                    with pure(node.site):
+                        self.compute(index, node)
+                except Halt as halt:
+                    self.group.fail(-1, halt)
+                except BaseException as error:
+                    if not is_failure(error):
+                        raise
+                    self.group.fail(index, error)
+                else:
+                    self.group.succeed(index)
+        finally:
+            self._draining = False
+
+    @abstractmethod
+    async def run(self, index: int, node: Node) -> None:
+        """Run a node whose operands are there, and wait for all that it comes after."""
+
+    @abstractmethod
+    def compute(self, index: int, node: Node) -> None:
+        """Run plain Python that waits for nothing but its operands."""
+
+    @abstractmethod
+    def tracer(self, node: Node) -> Tracer:
+        """Who serves the calls that a node's ordinary Python makes."""
+
+    # -- what nodes are given, and give ------------------------------------------------
+
+    def path_of(self, node: Node) -> str:
+        name = self._names.get(node.site, node.site)
+        return f"{self.path}/{name}" if self.path else name
+
+    def operands(self, node: Node) -> list[Any]:
+        return [self.env[each].value for each in node.operands]
+
+    def inputs(self, node: Node) -> list[Any]:
+        """The operands as the node gets them: copies of what it changes, with all that shares with it."""
+        values = self.operands(node)
+        if not node.attrs.get("mutates"):
+            return values
+        uncopied = node.attrs.get("uncopied", ())
+        places = [n for n, name in enumerate(node.operands) if base(name) not in uncopied]
+        copies = copy_value(tuple(values[n] for n in places))
+        for place, copied in zip(places, copies, strict=True):
+            values[place] = copied
+        return values
+
+    def give(self, node: Node, results: Sequence[Any]) -> None:
+        for name, value in zip(node.results, results, strict=True):
+            self.env[name].set(value)
+
+    def remaining(self, site: str) -> tuple[Stage, ...]:
+        """Forecast of the stages that wait for a node of this frame, in what called the program too."""
+        rounds: dict[str, int] = {}
+        owner = self.owner
+        while owner is not None and owner.node.kind is not Kind.AGENT:
+            if owner.iterations is not None:
+                rounds[owner.node.site] = owner.iteration
+            owner = owner.frame.owner
+        stages = self.session.forecasts.after(self.program.program, site, rounds)
+        return stages if owner is None else (*stages, *owner.frame.remaining(owner.node.site))
+
+    def seen(self, node: Node) -> Notes:
+        """Where to note what a node does, for later forecasts."""
+        return self.session.observed.at(self.program.program.name, node.site)
+
+    def inner(
+        self, region: Region, params: Sequence[Slot], owner: Owner, path: str, siblings: int = 0
+    ) -> Self:
+        return type(self)(self.session, self.program, region, params, path, owner, siblings or self.siblings)

@@ -1,0 +1,126 @@
+"""Shared work: results that come from other runs and go to them.
+
+Looked for in the memo of all runs, then among what is being done right now, in
+this process and in others; only if nobody did it or does it is it done here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from .claims import POLL, POLL_MAX, PREFIX, Claim, Claimed
+from .flights import Landed
+from .reasons import AGAIN, NO_MEMO, OWN, PASSED, WRITE, WROTE
+from .records import Source
+from .restoring import objects
+from .values import copy_value, decode, digest, encode
+from .work import Outcome, Work
+
+if TYPE_CHECKING:
+    from .journaling import Journal
+    from .session import Session
+
+Execute = Callable[[], Awaitable[Outcome]]
+
+
+def is_shared(journal: Journal, work: Work) -> bool:
+    """Whether the result may come from, and go to, other runs.
+
+    A read does not once this run has written: it must see what was written.
+    """
+    return not unshared(journal, work)
+
+
+def unshared(journal: Journal, work: Work) -> str:
+    """Why the result is for this run only (see `reasons`); empty if it is not."""
+    if work.write:
+        return WRITE
+    if not work.shared:
+        return OWN
+    if not journal.memo:
+        return NO_MEMO
+    if work.arguments is not None and _passes_objects(*work.arguments):
+        return PASSED
+    if journal.lineage is not None and journal.lineage.is_again(work.path):
+        return AGAIN
+    wrote = journal.history.wrote or (journal.lineage is not None and journal.lineage.wrote)
+    return WROTE if work.ttl is not None and wrote else ""
+
+
+async def perform_shared(session: Session, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
+    while True:
+        found = await _memoised(session, work)
+        if found is not None:
+            return found.value
+        flight = session.flights.join(work.shared)
+        if flight is None:
+            flight = session.flights.lead(work.shared)
+            try:
+                value = await _alone(session, work, execute)
+                flight.succeed(value)
+                return value
+            finally:
+                session.flights.land(work.shared)
+        outcome = await flight.wait()
+        if outcome is not None:
+            value = copy_value(outcome.value)
+            data = encode(value)
+            values = {digest(data): data}
+            note = session.note(work, digest(data), Source.SHARED, time.time(), {}, values)
+            await session.accepted(note)
+            return value
+        # The one who did it failed or was cancelled: do it ourselves.
+
+
+async def _memoised(session: Session, work: Work) -> Landed | None:
+    """The result that some run left in the memo."""
+    entry = await session.store.memo(work.shared)
+    found = {} if entry is None else await session.store.values([entry.value])
+    if entry is None or entry.value not in found:
+        return None
+    detail = {"from": f"{entry.run_id}/{entry.path}"}
+    # With the value: whoever collects old runs may just be removing it.
+    note = session.note(work, entry.value, Source.MEMO, time.time(), detail, found)
+    await session.accepted(note)
+    return Landed(decode(found[entry.value]))
+
+
+async def _alone(session: Session, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
+    """Do the work unless another process does; then wait for what comes of it."""
+    if not session.store.shared:
+        return await session.execute(work, execute)
+    wait = POLL
+    while True:
+        if await session.store.lease_of(PREFIX + work.shared) is None:
+            try:
+                return await _claimed(session, work, execute)
+            except Claimed:
+                pass
+        await anyio.sleep(wait)
+        wait = min(wait * 1.5, POLL_MAX)
+        found = await _memoised(session, work)
+        if found is not None:
+            return found.value
+
+
+async def _claimed(session: Session, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
+    """Do the work under a claim. Raises Claimed."""
+    claim = Claim(session.store, work.shared, session.flights.holder)
+    if work.node != "llm":
+        return await claim.during(lambda: session.execute(work, execute))
+    await claim.acquire()
+
+    async def unless_done() -> Any:
+        found = await _memoised(session, work)  # whoever had the claim may just have let go of it
+        return found.value if found is not None else await session.execute(work, execute)
+
+    return await claim.during(unless_done)
+
+
+def _passes_objects(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a callee is given anything that it could change."""
+    return bool(objects((*args, *kwargs.values())))
