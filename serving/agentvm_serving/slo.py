@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from agentvm_compiler.errors import InputError
 from agentvm_compiler.wire import Hints
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,9 @@ LATENCY_TTFT_SECONDS: Final = 2.0
 
 LATENCY_TBT_SECONDS: Final = 0.1
 """Time between tokens assumed for a `latency` request that names none (JITServe, section 6)."""
+
+LARGEST: Final = 1e12
+"""No number in hints is as large: seconds, tokens and counts all stay well below."""
 
 
 def to_extra_args(hints: Hints) -> dict[str, Any]:
@@ -57,19 +61,60 @@ def from_extra_args(extra_args: Mapping[str, Any] | None, *, request: str = "?")
     if raw is None:
         return None
     try:
-        return Hints.model_validate_json(raw) if isinstance(raw, str | bytes) else Hints.model_validate(raw)
+        hints = Hints.model_validate_json(raw) if isinstance(raw, str | bytes) else Hints.model_validate(raw)
+        wrong = _unsound(hints)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole value"
-        logger.warning(
-            "request %s: hints under %r cannot be read (%s: %s); it is served best effort. "
-            "Send what agentvm_serving.slo.to_extra_args returns.",
-            request,
-            EXTRA_KEY,
-            where,
-            first["msg"],
-        )
-        return None
+        wrong = _first(error)
+    if wrong is None:
+        return hints
+    logger.warning(
+        "request %s: hints under %r cannot be read (%s); it is served best effort. "
+        "Send what agentvm_serving.slo.to_extra_args returns.",
+        request,
+        EXTRA_KEY,
+        wrong,
+    )
+    return None
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the whole value"
+    return f"{where}: {first['msg']}"
+
+
+def _unsound(hints: Hints) -> str | None:
+    """Which number is none that can be reckoned with; `None` if all can."""
+    for part in (hints, *hints.remaining):
+        for name, value in part:
+            if isinstance(value, int | float) and not abs(value) < LARGEST:  # so that NaN is caught
+                return f"{name}: {value} is out of range"
+    return None
+
+
+def changed(hints: Hints | None, fields: Mapping[str, Any]) -> Hints:
+    """Hints with some fields changed.
+
+    Raises:
+        InputError: the fields are none of hints, or have no such values.
+    """
+    unknown = sorted(set(fields) - set(Hints.model_fields))
+    if unknown:
+        raise InputError(f"hints have no field {unknown[0]!r}. They have: {', '.join(Hints.model_fields)}")
+    known = hints.model_dump() if hints is not None else {}
+    try:
+        result = Hints.model_validate({**known, **fields})
+    except ValidationError as error:
+        raise InputError(f"hints cannot be changed so: {_first(error)}") from None
+    if (wrong := _unsound(result)) is not None:
+        raise InputError(f"hints cannot be changed so: {wrong}")
+    return result
+
+
+def best_effort(hints: Hints) -> Hints:
+    """The same hints without an objective."""
+    return hints.model_copy(update={"slo": "best_effort", "deadline": None, "run_deadline": None})
 
 
 def deadline_of(hints: Hints | None, arrival: float, output_tokens: int = 0) -> float:
@@ -89,10 +134,14 @@ def deadline_of(hints: Hints | None, arrival: float, output_tokens: int = 0) -> 
         elif hints.slo == "deadline" and hints.run_deadline is not None:
             candidates.append(hints.run_deadline)
         if hints.slo == "latency":
-            ttft = LATENCY_TTFT_SECONDS if hints.ttft is None else hints.ttft
-            candidates.append(arrival + ttft + output_tokens * pace_of(hints))
+            candidates.append(arrival + ttft_of(hints) + output_tokens * pace_of(hints))
     # A NaN compares false with everything and would scramble the whole queue, not only its sender's place.
     return min(filter(math.isfinite, candidates), default=arrival + BEST_EFFORT_SECONDS)
+
+
+def ttft_of(hints: Hints) -> float:
+    """Seconds wanted to the first token of a `latency` request."""
+    return LATENCY_TTFT_SECONDS if hints.ttft is None else hints.ttft
 
 
 def pace_of(hints: Hints) -> float:

@@ -40,6 +40,11 @@ class RequestView:
     def __post_init__(self) -> None:
         self.deadline = deadline_of(self.hints, self.arrival)
 
+    def change(self, hints: Hints | None) -> None:
+        """Take other hints."""
+        self.hints = hints
+        self.deadline = deadline_of(hints, self.arrival)
+
     @property
     def next_due(self) -> float:
         """When its next token is due (`latency`), else its last: Unix seconds."""

@@ -12,5 +12,9 @@ SERVER_MODULE = "agentvm_serving.vllm.server"
 POLICY_VARIABLE = "AGENTVM_SCHEDULER_POLICY"
 """Environment variable that names the policy of the engine."""
 
+HOPELESS_VARIABLE = "AGENTVM_ON_HOPELESS"
+"""Environment variable that says what becomes of a request that cannot meet its objective:
+`degrade` (it is served best effort, the default) or `reject`."""
+
 LOG_VARIABLE = "AGENTVM_SCHEDULER_LOG"
 """Environment variable that names the file the scheduler writes its events to, as JSON lines."""

@@ -49,10 +49,13 @@ class RankedQueue:
 
     def remove_request(self, request: Any) -> None:
         """Remove one request. Raises ValueError if it is not here."""
-        index = bisect_left(self._entries, self._rank(request), key=_rank_of)
-        if index == len(self._entries) or self._entries[index][1] is not request:
+        if request not in self:
             raise ValueError(f"request {request.request_id} is not in the queue")
-        del self._entries[index]
+        del self._entries[bisect_left(self._entries, self._rank(request), key=_rank_of)]
+
+    def __contains__(self, request: Any) -> bool:
+        index = bisect_left(self._entries, self._rank(request), key=_rank_of)
+        return index < len(self._entries) and self._entries[index][1] is request
 
     def remove_requests(self, requests: Iterable[Any]) -> None:
         """Remove those of the requests that are here."""

@@ -1,9 +1,10 @@
 """The scheduler class: vLLM's own, with requests in the order of a policy.
 
 A mixin over whichever stock scheduler the configuration asks for. It changes
-two orders and nothing else: `waiting`, from whose head vLLM admits, and
-`running`, from whose tail it takes blocks back when the KV cache is full. Both
-are kept as requests come and go; no step sorts what did not change.
+two orders: `waiting`, from whose head vLLM admits, and `running`, from whose
+tail it takes blocks back when the KV cache is full. Both are kept as requests
+come and go; no step sorts what did not change. What it does to vLLM's private
+parts is in `levers`, what it knows of the requests in `tracker`.
 """
 
 from __future__ import annotations
@@ -12,23 +13,28 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agentvm_serving.policy import DEFAULT_POLICY, Policy, Rank, RequestView, policy_named
+from agentvm_serving.policy.admission import hopeless
+from agentvm_serving.policy.guard import feed_overdue
+from agentvm_serving.slo import best_effort, changed
 
-from . import POLICY_VARIABLE
-from .compat import obstacles, ranked_queues
-from .journal import Counts, EventLog
+from . import HOPELESS_VARIABLE, POLICY_VARIABLE
+from .control import connect
+from .journal import Counts
+from .levers import Levers
+from .observer import Observer
 from .queue import RankedQueue
-from .tracker import Tracker, batch_of
+from .tracker import batch_of
 
 PLANNED_A_STEP = 100
 """Requests that are ranked anew for each step, on average, at most."""
+LOOKED = 10
+"""Steps after which a policy whose ranks never change is looked after."""
 LAST = sys.maxsize
 """The tier after all others."""
-ENDED_BY_ITSELF = frozenset(("FINISHED_STOPPED", "FINISHED_LENGTH_CAPPED"))
-"""Statuses of requests that tell how long such requests are."""
 
 logger = logging.getLogger("vllm.agentvm")  # below "vllm", so that it appears in the engine's own log
 
@@ -40,6 +46,7 @@ if TYPE_CHECKING:
         running: list[Any]
         requests: dict[str, Any]
         scheduler_config: Any
+        log_stats: bool
 
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
         def add_request(self, request: Any) -> None: ...
@@ -53,130 +60,189 @@ else:
 
 
 class PolicyMixin(_Stock):
-    """Orders a stock scheduler's requests by a policy, and logs their stages."""
+    """Orders a stock scheduler's requests by a policy, and keeps account of them."""
 
     policy_in_force: Policy = policy_named(DEFAULT_POLICY)
     """What ranks the requests."""
+    rejects = False
+    """Whether requests that cannot meet their objective are rejected; else they are served best effort."""
     clock = staticmethod(time.time)
     """Unix seconds."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._policy = self.policy_in_force
-        self._tracker = Tracker(slots=self.scheduler_config.max_num_seqs)
-        self._unscheduled: set[str] = set()
+        self._observer = Observer(self.scheduler_config.max_num_seqs, self.log_stats)
+        self._tracker = self._observer.tracker
         self._sorted = True
         self._planned = 0
         self._step_began = 0.0
-        self.counts = Counts()
-        self._events = EventLog.from_environment()
-        problems = obstacles(self)
-        self._ordering = not problems
-        if problems:
-            logger.warning(
-                "AgentVM cannot order the requests of this engine (%s): it serves in vLLM's own order. "
-                "Supported are vLLM 0.26 to 0.33 with --scheduling-policy fcfs.",
-                "; ".join(problems),
-            )
-            return
-        for queue in ranked_queues(self):
-            setattr(self, queue, RankedQueue(self._rank, getattr(self, queue)))
-        logger.info("AgentVM orders requests by %r", self._policy)
+        self._levers = Levers(self)
+        self._levers.warn()
+        self._queues: list[RankedQueue] = []
+        if "order" in self._levers:
+            self._queues = self._levers.take_order(self._rank)
+            logger.info("AgentVM orders requests by %r", self._policy)
+
+    @property
+    def counts(self) -> Counts:
+        """How many requests reached each stage."""
+        return self._observer.counts
+
+    # vLLM's interface ------------------------------------------------------
 
     def add_request(self, request: Any) -> None:
         """Rank a new request, then let vLLM enqueue it."""
-        if request.request_id not in self._tracker.views:  # else the next input of a streaming session
-            self._introduce(request)
+        if request.request_id in self._tracker.views:  # the next input of a streaming session
+            super().add_request(request)
+            return
+        view, _ = self._observer.arrived(request)
+        why = self._judge(request.request_id, view)
+        self._plan([view])
         super().add_request(request)
+        if why is not None and self.rejects:
+            self._levers.reject(request, f"agentvm: it cannot be in time: {why}")
 
     def schedule(self, *args: Any, **kwargs: Any) -> Any:
         """Plan one step, with `running` in rank order so that its tail is what can wait longest."""
-        if self._ordering:
-            self._plan()
+        began = time.perf_counter()
+        if self._queues:
+            self._order()
         self._step_began = self.clock()
-        output = super().schedule(*args, **kwargs)
-        self._note_admissions(output)
+        with self._levers.step():
+            output = super().schedule(*args, **kwargs)
+        if self._observer.scheduled(output, self._step_began, time.perf_counter() - began):
+            self._sorted = False
         return output
 
     def update_from_output(self, output: Any, *args: Any, **kwargs: Any) -> Any:
         """Learn how long the step took, then let vLLM take its tokens."""
+        now = self.clock()
         batch = batch_of(self.requests, output.num_scheduled_tokens)
         if batch.prefill or batch.decodes:
-            self._tracker.steps.measured(batch, self.clock() - self._step_began)
-        self._step_began = self.clock()  # of the next step, if that is under way already
-        return super().update_from_output(output, *args, **kwargs)
-
-    def _plan(self) -> None:
-        """Rank all anew when that is due, the more seldom the more there are."""
-        every = self._policy.every
-        self._planned += 1
-        if every and self._planned >= max(every, len(self._tracker.views) // PLANNED_A_STEP):
-            self._planned = 0
-            self._tracker.refresh(self.requests, self.running)
-            self._policy.plan(self._tracker.views.values(), self._tracker.engine(self.clock()))
-            for name in ranked_queues(self):
-                getattr(self, name).reorder()
-            self._sorted = False
-        if not self._sorted:
-            # Removals keep the order, so only an admission or a plan calls for sorting.
-            self.running.sort(key=self._rank)
-            self._sorted = True
+            self._observer.stepped(batch, now - self._step_began)
+        self._step_began = now  # of the next step, if that is under way already
+        outputs = super().update_from_output(output, *args, **kwargs)
+        self._observer.produced(now)
+        self._levers.tell_rejected(outputs)
+        return outputs
 
     def _select_waiting_queue_for_scheduling(self) -> Any:
         """Take from whichever queue has the smaller rank at its head (vLLM before 0.32 has two)."""
         stock = super()._select_waiting_queue_for_scheduling()
-        queues = [queue for name in ranked_queues(self) if (queue := getattr(self, name))]
-        if not self._ordering or stock is None or len(queues) < 2:
+        queues = [queue for queue in self._queues if queue]
+        if stock is None or len(queues) < 2:
             return stock
         return min(queues, key=lambda queue: self._rank(queue.peek_request()))
 
     def _free_request(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Forget a finished or aborted request, after vLLM has freed it."""
         freed = super()._free_request(request, *args, **kwargs)
-        name = request.request_id
-        status = request.status.name
-        view = self._tracker.forget(request, by_itself=status in ENDED_BY_ITSELF)
-        self._unscheduled.discard(name)
-        if view is not None:
-            self.counts.finished += 1
-            self._log("finished", name, view, status=status, output_tokens=request.num_output_tokens)
+        self._observer.ended(request, self.clock())
         return freed
 
     def shutdown(self) -> None:
         """Close the event log with the scheduler."""
         super().shutdown()
-        self._events.close()
+        self._observer.close()
 
-    def _introduce(self, request: Any) -> None:
+    # what clients may ask of it while requests wait or run -----------------
+
+    def update_hints(self, fields: Mapping[str, Any], key: str = "", run: str = "") -> int:
+        """Change hints of the requests with that key, or of that run; how many there are.
+
+        A change for a key that is not here is kept for the request, which may be on its way.
+
+        Raises:
+            InputError: the fields are none of hints, or have no such values.
+        """
+        changed(None, fields)
+        names = self._tracker.chosen(key, run)
+        for name in names:
+            self._change(self.requests[name], fields)
+        if key and not names and not self._observer.records.of(key):
+            self._tracker.keep_early(key, fields)
+        return len(names)
+
+    def cancel(self, key: str = "", run: str = "") -> int:
+        """End the requests with that key, or of that run; how many there were."""
+        requests = [self.requests[name] for name in self._tracker.chosen(key, run)]
+        return sum(self._levers.reject(request, "agentvm: cancelled") for request in requests)
+
+    def records(self, key: str) -> list[Mapping[str, Any]]:
+        """What became of the requests with that key, oldest first."""
+        return [each.as_json() for each in self._observer.records.of(key)]
+
+    # order -----------------------------------------------------------------
+
+    def _order(self) -> None:
+        """Rank all anew when that is due, the more seldom the more there are."""
+        views = self._tracker.views.values()
+        self._planned += 1
+        if self._planned >= max(self._policy.every or LOOKED, len(views) // PLANNED_A_STEP):
+            self._planned = 0
+            if self._policy.every:
+                self._tracker.refresh(self.running)
+                self._plan(views)
+            if feed_overdue(views, self._tracker.engine(self.clock())) or self._policy.every:
+                self._reorder()
+        if not self._sorted:
+            # Removals keep the order, so only an admission or a plan calls for sorting.
+            self._levers.sort_running(self._rank)
+            self._sorted = True
+
+    def _plan(self, views: Collection[RequestView]) -> None:
+        """Let the policy rank some requests; one that fails must not take the engine with it."""
+        try:
+            self._policy.plan(views, self._tracker.engine(self.clock()))
+        except Exception:
+            logger.exception(
+                "AgentVM: policy %r failed, this is a bug; requests are served in order of arrival from here",
+                self._policy,
+            )
+            self._policy = policy_named("fcfs")
+            # All, not those views alone: ranks of two policies cannot be compared.
+            self._policy.plan(self._tracker.views.values(), self._tracker.engine(self.clock()))
+            self._reorder()
+
+    def _reorder(self) -> None:
+        """Put all where their new ranks belong."""
+        for queue in self._queues:
+            queue.reorder()
+        self._sorted = False
+
+    def _judge(self, name: str, view: RequestView) -> str | None:
+        """Why a request cannot meet its objective, if so; it is served best effort from here."""
+        alone = self._tracker.alone(self.clock(), view)
+        why = hopeless(view, alone) if alone is not None else None
+        if why is not None:
+            if not self.rejects and view.hints is not None:
+                view.change(best_effort(view.hints))
+            self._observer.judged(name, why, self.rejects)
+        return why
+
+    def _change(self, request: Any, fields: Mapping[str, Any]) -> None:
         name = request.request_id
-        view = self._tracker.introduce(request)
-        self._policy.plan([view], self._tracker.engine(self.clock()))
-        self._unscheduled.add(name)
-        self.counts.added += 1
-        self.counts.with_hints += view.hints is not None
-        self._log("added", name, view)
-
-    def _note_admissions(self, output: Any) -> None:
-        cached = output.scheduled_cached_reqs
-        resumed = getattr(cached, "resumed_req_ids", None)
-        if output.scheduled_new_reqs or resumed:
-            self._sorted = False
-        if not self._unscheduled:
-            return
-        for new in output.scheduled_new_reqs:  # a resumed request may appear here again
-            if new.req_id in self._unscheduled:
-                self._unscheduled.remove(new.req_id)
-                self.counts.first_scheduled += 1
-                self._log("first_scheduled", new.req_id, self._tracker.views[new.req_id])
+        view, record = self._tracker.views[name], self._observer.records.open[name]
+        # Taken out first: a queue finds a request by the rank it had.
+        queue = next((each for each in self._queues if request in each), None)
+        if queue is not None:
+            queue.remove_request(request)
+        record.hints = changed(record.hints, fields)
+        view.change(record.hints)
+        self._observer.updated(request)
+        why = self._judge(name, view)
+        self._plan([view])
+        if queue is not None:
+            queue.add_request(request)
+        self._sorted = False
+        if why is not None and self.rejects:
+            self._levers.reject(request, f"agentvm: it cannot be in time: {why}")
 
     def _rank(self, request: Any) -> Rank:
         view = self._tracker.views.get(request.request_id)
         # A request vLLM put in a queue without `add_request` goes last, not down with the engine.
         return view.rank if view is not None else (LAST, 0.0, id(request))
-
-    def _log(self, event: str, name: str, view: RequestView, **fields: Any) -> None:
-        key = view.hints.key if view.hints else ""
-        self._events.write(event, name, key, deadline=view.deadline, arrival=view.arrival, **fields)
 
 
 def scheduler_class(asynchronous: bool) -> type[Any]:
@@ -189,23 +255,30 @@ def scheduler_class(asynchronous: bool) -> type[Any]:
 
 
 def create(vllm_config: Any, *args: Any, **kwargs: Any) -> Any:
-    """Make the engine's scheduler, with the policy that the environment names; what `scheduler_cls` names.
+    """Make the engine's scheduler as the environment says; what `scheduler_cls` names.
 
     A factory and not a class, because which stock scheduler fits (asynchronous
     or not) is known only once the configuration is complete.
     """
     policy = os.environ.get(POLICY_VARIABLE) or DEFAULT_POLICY
-    return creator(policy)(vllm_config, *args, **kwargs)
+    rejects = os.environ.get(HOPELESS_VARIABLE) == "reject"
+    connect()
+    return creator(policy, rejects=rejects)(vllm_config, *args, **kwargs)
 
 
-def creator(policy: str) -> Callable[..., Any]:
-    """A factory of schedulers with that policy. Raises ConfigError if there is none of that name."""
-    chosen = policy_named(policy)
+def creator(policy: str, *, rejects: bool = False) -> Callable[..., Any]:
+    """A factory of schedulers with that policy.
+
+    Args:
+        rejects: whether requests that cannot meet their objective are rejected.
+
+    Raises:
+        ConfigError: there is no policy of that name.
+    """
+    settings = {"policy_in_force": policy_named(policy), "rejects": rejects, "__module__": __name__}
 
     def make(vllm_config: Any, *args: Any, **kwargs: Any) -> Any:
         cls = scheduler_class(bool(vllm_config.scheduler_config.async_scheduling))
-        return type(cls.__name__, (cls,), {"policy_in_force": chosen, "__module__": __name__})(
-            vllm_config, *args, **kwargs
-        )
+        return type(cls.__name__, (cls,), settings)(vllm_config, *args, **kwargs)
 
     return make

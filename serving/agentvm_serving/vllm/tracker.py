@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from agentvm_serving.estimate.lengths import Lengths
 from agentvm_serving.estimate.steps import Batch, StepTimes
 from agentvm_serving.policy import EngineView, RequestView
-from agentvm_serving.slo import from_extra_args
+from agentvm_serving.slo import changed, from_extra_args
 
 from .journal import unix_seconds
 
 PROGRAMS: Final = 10_000
 """Programs whose attained service is remembered."""
+EARLY: Final = 1_000
+"""Changes kept for requests that are still on their way here."""
+KNOWN: Final = 20
+"""Steps after which the engine's pace is known well enough to judge a request by."""
 
 
 class Tracker:
@@ -33,7 +38,11 @@ class Tracker:
         self.lengths = Lengths()
         self.steps = StepTimes()
         self._attained: OrderedDict[str, int] = OrderedDict()
+        self._early: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+        self._stood: dict[str, Any] = {}
+        self._held = 0
         self._ordinal = 0
+        self._measured = 0
 
     def introduce(self, request: Any) -> RequestView:
         """Begin to track a request."""
@@ -46,43 +55,79 @@ class Tracker:
             limit=request.max_tokens,
         )
         self._ordinal += 1
+        if view.hints is not None and (early := self._early.pop(view.hints.key, None)) is not None:
+            view.change(changed(view.hints, early))
         return view
 
-    def forget(self, request: Any, by_itself: bool) -> RequestView | None:
+    def chosen(self, key: str, run: str) -> list[str]:
+        """Names of the requests with that key, or of that run, of the caller's."""
+        return [
+            name
+            for name, view in self.views.items()
+            if view.hints is not None and ((key and view.hints.key == key) or (run and view.hints.run == run))
+        ]
+
+    def keep_early(self, key: str, fields: Mapping[str, Any]) -> None:
+        """Keep a change for a request that is not here yet: its prompt may still be read."""
+        self._early[key] = {**self._early.pop(key, {}), **fields}
+        if len(self._early) > EARLY:
+            self._early.popitem(last=False)
+
+    def measured(self, batch: Batch, seconds: float) -> None:
+        """Learn from a step."""
+        self.steps.measured(batch, seconds)
+        self._measured += 1
+
+    def forget(self, request: Any, by_itself: bool) -> None:
         """Stop tracking a request, and learn from it if it came to its end by itself."""
-        view = self.views.pop(request.request_id, None)
-        if view is not None:
-            produced = request.num_output_tokens
-            if by_itself:
-                self.lengths.finished(view.site, produced)
-            if view.program:
-                self._attained[view.program] = self._attained.pop(view.program, 0) + produced
-                if len(self._attained) > PROGRAMS:
-                    self._attained.popitem(last=False)
-        return view
+        view = self.views.pop(request.request_id)
+        self._stood.pop(request.request_id, None)
+        produced = request.num_output_tokens
+        if by_itself:
+            self.lengths.finished(view.site, produced)
+        if view.program:
+            self._attained[view.program] = self._attained.pop(view.program, 0) + produced
+            if len(self._attained) > PROGRAMS:
+                self._attained.popitem(last=False)
 
-    def refresh(self, requests: Mapping[str, Any], running: Iterable[Any]) -> None:
-        """Bring the views up to date. O(N)."""
-        for name, view in self.views.items():
-            request = requests[name]
+    def refresh(self, running: Iterable[Any]) -> None:
+        """Bring the views up to date. O(running): what waits does not change."""
+        views = self.views
+        before, self._stood = self._stood, {}
+        self._held = 0
+        for request in running:
+            name = request.request_id
+            view = views[name]
+            view.output_tokens = request.num_output_tokens
+            view.cached_tokens = request.num_computed_tokens
+            view.running = True
+            self._held += view.cached_tokens
+            self._stood[name] = request
+            before.pop(name, None)
+        for name, request in before.items():  # preempted since
+            view = views[name]
             view.output_tokens = request.num_output_tokens
             view.cached_tokens = request.num_computed_tokens
             view.running = False
-        for request in running:
-            self.views[request.request_id].running = True
 
     def engine(self, now: float) -> EngineView:
         """The engine with as many requests decoding as it can, or as there are."""
         decoding = min(self.slots, len(self.views))
-        held = sum(view.cached_tokens for view in self.views.values() if view.running)
         return EngineView(
             now=now,
             slots=self.slots,
-            step=self.steps.seconds(Batch(decodes=decoding, context=held)),
+            step=self.steps.seconds(Batch(decodes=decoding, context=self._held)),
             per_prefill=self.steps.per_prefill,
             lengths=self.lengths,
             attained=self._attained,
         )
+
+    def alone(self, now: float, view: RequestView) -> EngineView | None:
+        """The engine with one request and nothing else; `None` until its pace is known."""
+        if self._measured < KNOWN:
+            return None
+        step = self.steps.seconds(Batch(decodes=1, context=view.prompt_tokens))
+        return replace(self.engine(now), step=step)
 
 
 def batch_of(requests: Mapping[str, Any], scheduled: Mapping[str, int]) -> Batch:

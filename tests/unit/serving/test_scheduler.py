@@ -14,9 +14,14 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM is not installed", exc_type=ImportError)
 
 from agentvm_compiler.wire import Hints
+from agentvm_serving.estimate.steps import Batch
+from agentvm_serving.policy import POLICIES
 from agentvm_serving.slo import to_extra_args
-from agentvm_serving.vllm import LOG_VARIABLE, POLICY_VARIABLE, scheduler
+from agentvm_serving.vllm import HOPELESS_VARIABLE, LOG_VARIABLE, POLICY_VARIABLE, scheduler
+from agentvm_serving.vllm.control import perform
+from agentvm_serving.vllm.environment import vllm_version
 from agentvm_serving.vllm.journal import unix_seconds
+from agentvm_serving.vllm.levers import Lever
 from agentvm_serving.vllm.queue import RankedQueue
 
 BLOCK = 16
@@ -93,6 +98,7 @@ class Engine:
             log_stats=True,
         )
         self.admitted: list[str] = []
+        self.outputs: list = []
 
     def add(
         self,
@@ -133,12 +139,13 @@ class Engine:
             prompt_logprobs_dict={},
             pooler_output=[],
         )
-        self.scheduler.update_from_output(output, result)
+        for group in self.scheduler.update_from_output(output, result).values():
+            self.outputs += group.outputs
         return ran
 
     def run(self) -> list[str]:
         """Run to the end; the order of admission."""
-        while self.scheduler.has_unfinished_requests():
+        while self.scheduler.has_requests():
             self.step()
         return self.admitted
 
@@ -271,16 +278,54 @@ def test_running_is_sorted_only_after_admissions(engine):
     both.run()
 
 
+def said(caplog) -> list[str]:
+    """What the plug-in warned of."""
+    return [record.getMessage() for record in caplog.records if record.name == "vllm.agentvm"]
+
+
 def test_a_scheduler_of_unknown_shape_serves_in_stock_order(engine, monkeypatch, caplog):
-    """What is missing is named, and requests are served all the same."""
-    monkeypatch.setattr("agentvm_serving.vllm.compat.METHODS", ("schedule", "plan_ahead"))
+    """What is missing is named once, with what is lost, and requests are served all the same."""
+    order = Lever("order", "requests are served in vLLM's own order", calls=(("plan_ahead", 0),))
+    monkeypatch.setattr("agentvm_serving.vllm.levers.LEVERS", (order,))
     with caplog.at_level(logging.WARNING, logger="vllm.agentvm"):
         one = engine()
-    one.scheduler.waiting = type(one.scheduler.waiting)()  # still vLLM's own
+    [warning] = said(caplog)
+    assert "requests are served in vLLM's own order (no method 'plan_ahead')" in warning
+    assert vllm_version() in warning
     assert not isinstance(one.scheduler.waiting, RankedQueue)
     one.add("late", hints=due(900.0))
     one.add("soon", hints=due(120.0))
     assert one.run() == ["late", "soon"]
+
+
+def test_every_lever_is_there(engine, caplog):
+    """On the installed vLLM nothing is missing, and nothing is said."""
+    with caplog.at_level(logging.WARNING, logger="vllm.agentvm"):
+        one = engine()
+    assert (one.scheduler._levers.missing, said(caplog)) == ({}, [])
+
+
+def test_a_lever_is_there_only_if_vllm_reads_it(engine, monkeypatch):
+    """A name that can be set but that `schedule` never looks at moves nothing."""
+    monkeypatch.setattr("agentvm_serving.vllm.levers.LEVERS", (Lever("hold", "", read=("no_such_name",)),))
+    assert engine().scheduler._levers.missing == {"hold": "`schedule` does not read 'no_such_name'"}
+
+
+def test_a_failing_policy_does_not_take_the_engine_with_it(engine, monkeypatch, caplog):
+    """It is a bug and is logged as one; requests are served in order of arrival."""
+
+    class Broken:
+        every = 1
+
+        def plan(self, views, engine):
+            raise ZeroDivisionError
+
+    one = engine()
+    one.scheduler._policy = Broken()
+    one.add("late", hints=due(900.0))
+    one.add("soon", hints=due(120.0))
+    assert one.run() == ["late", "soon"]
+    assert "this is a bug" in caplog.text
 
 
 def test_priority_scheduling_is_left_to_vllm(engine):
@@ -296,10 +341,152 @@ def test_arrivals_are_unix_seconds_on_either_clock(monkeypatch):
     assert [unix_seconds(EPOCH - 3), unix_seconds(47)] == [EPOCH - 3, EPOCH - 3]
 
 
-def test_obstacles_are_named():
-    """Each missing part by its name."""
-    from agentvm_serving.vllm.compat import obstacles
+def test_hints_of_a_waiting_request_change_its_place(engine):
+    """Tightened it overtakes, loosened it is overtaken."""
+    one = engine()
+    one.add("running", hints=due(50.0), tokens=3)
+    one.step()
+    one.add("a", hints=due(200.0, key="a"))
+    one.add("b", hints=due(300.0, key="b"))
+    one.add("c", hints=due(400.0, key="c"))
+    assert one.scheduler.update_hints({"deadline": EPOCH + 150}, key="c") == 1
+    assert one.scheduler.update_hints({"deadline": EPOCH + 500}, key="a") == 1
+    assert one.run() == ["running", "c", "b", "a"]
 
-    found = obstacles(SimpleNamespace(running=[], waiting=[], requests={}, policy="fcfs"))
-    assert found[0] == "no attribute 'scheduler_config'"
-    assert "no method 'schedule'" in found
+
+def test_hints_of_a_running_request_change_who_gives_way(engine):
+    """Under memory pressure the one that is due last after the change gives way."""
+    both = engine(max_num_seqs=2, blocks=5)
+    both.add("a", hints=due(900.0, key="a"), prompt=30, tokens=20)
+    both.add("b", hints=due(200.0, key="b"), prompt=30, tokens=20)
+    both.step()
+    both.scheduler.update_hints({"deadline": EPOCH + 100}, key="a")
+    for _ in range(3):
+        ran = both.step()
+    assert ran == ["a"]
+
+
+def test_a_run_is_changed_and_cancelled_as_a_whole(engine):
+    """All its calls, and no others."""
+    one = engine()
+    for name, run in (("a", "r"), ("b", "r"), ("c", "s")):
+        one.add(name, hints=Hints(run=run, key=f"{run}/{name}"))
+    assert one.scheduler.update_hints({"siblings": 2}, run="r") == 2
+    assert one.scheduler.cancel(run="r") == 2
+    assert one.run() == ["c"]
+    assert [each["status"] for each in one.scheduler.records("r/a")] == ["FINISHED_ABORTED"]
+
+
+def test_a_change_may_overtake_its_request(engine):
+    """Its prompt may still be read when the change comes; once it has ended a change is too late."""
+    one = engine()
+    assert one.scheduler.update_hints({"deadline": EPOCH + 120}, key="k") == 0
+    one.add("running", hints=due(100.0, key="done"))
+    one.add("other", hints=due(500.0))
+    one.add("changed", hints=due(900.0, key="k"))
+    assert one.run() == ["running", "changed", "other"]
+    assert one.scheduler.update_hints({"deadline": EPOCH}, key="done") == 0
+    one.add("again", hints=due(900.0, key="done"))
+    assert one.scheduler._tracker.views["again"].deadline == EPOCH + 900
+
+
+@pytest.mark.parametrize(
+    "body, complaint",
+    [
+        ({"key": "a", "hints": {"dedline": 1}}, "hints have no field 'dedline'"),
+        ({"key": "a", "hints": {"deadline": "soon"}}, "hints cannot be changed so: deadline"),
+        ({"key": "a", "hints": {"deadline": float("nan")}}, "deadline: nan is out of range"),
+        ({"key": "a"}, "say what to change"),
+        ({"hints": {}}, "say which requests are meant"),
+        ({"key": 7, "hints": {}}, "'key' is a string"),
+        ([], "say which requests are meant"),
+    ],
+)
+def test_wrong_changes_say_what_is_wrong(engine, body, complaint):
+    """And change nothing."""
+    one = engine()
+    one.add("a", hints=due(200.0, key="a"))
+    assert complaint in perform(one.scheduler, "hints", body)["error"]
+    assert one.scheduler._tracker.views["a"].deadline == EPOCH + 200
+
+
+def learn_pace(one, seconds: float = 0.1) -> None:
+    """Let the scheduler know how fast the engine is."""
+    for _ in range(30):
+        one.scheduler._tracker.measured(Batch(prefill=1, decodes=1), seconds)
+    one.scheduler.clock = lambda: EPOCH + 100.0
+
+
+def test_a_request_that_cannot_be_in_time_is_served_best_effort(engine):
+    """It takes its turn among those without an objective, and its record says why."""
+    one = engine()
+    learn_pace(one)
+    one.add("hopeless", hints=due(100.01, key="hopeless"))
+    one.add("soon", hints=due(120.0))
+    assert one.run() == ["soon", "hopeless"]
+    [record] = one.scheduler.records("hopeless")
+    assert record["why"].startswith("it has 0.01 s, its prompt takes 0.")
+    assert (record["deadline"], record["output_tokens"]) == (EPOCH + 100.01, 2)
+
+
+def test_a_request_that_cannot_be_in_time_is_rejected_if_asked(engine, monkeypatch):
+    """At once: its client is told why, and it takes nobody's place."""
+    monkeypatch.setenv(HOPELESS_VARIABLE, "reject")
+    one = engine()
+    learn_pace(one)
+    one.add("hopeless", hints=due(100.01, key="hopeless"))
+    one.add("soon", hints=due(120.0))
+    assert one.run() == ["soon"]
+    [end] = [each for each in one.outputs if each.request_id == "hopeless"]
+    assert (str(end.finish_reason), end.new_token_ids) == ("abort", [])
+    assert end.stop_reason.startswith("agentvm: it cannot be in time: it has 0.01 s")
+
+
+def test_a_change_may_save_a_hopeless_request(engine):
+    """With more time it is served by its deadline again."""
+    one = engine()
+    learn_pace(one)
+    one.add("hopeless", hints=due(100.01, key="k"))
+    one.scheduler.update_hints({"deadline": EPOCH + 130}, key="k")
+    one.add("later", hints=due(140.0))
+    assert one.run() == ["hopeless", "later"]
+
+
+def test_nobody_is_judged_before_the_pace_is_known(engine):
+    """What an engine can do is learnt, not assumed."""
+    one = engine()
+    one.scheduler.clock = lambda: EPOCH + 100.0
+    one.add("tight", hints=due(100.001, key="tight"))
+    assert one.scheduler.records("tight")[0]["why"] == ""
+
+
+def test_records_tell_what_became_of_a_request(engine):
+    """From its arrival to its end."""
+    one = engine(max_num_seqs=2, blocks=5)
+    one.scheduler.clock = lambda: EPOCH + 101.0
+    one.add("loose", hints=due(900.0, key="loose"), prompt=30, tokens=20)
+    one.step()
+    one.add("tight", hints=due(200.0, key="tight"), prompt=30, tokens=20)
+    one.run()
+    [record] = one.scheduler.records("loose")
+    assert (record["preemptions"], record["status"]) == (1, "FINISHED_LENGTH_CAPPED")
+    assert (record["first_scheduled_at"], record["finished_at"]) == (EPOCH + 101, EPOCH + 101)
+    assert (record["output_tokens"], record["good_tokens"], record["in_time"]) == (20, 20, True)
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_what_is_long_overdue_is_served_in_the_end(engine, monkeypatch, policy):
+    """Though for ever others come that suit the policy better."""
+    monkeypatch.setenv(POLICY_VARIABLE, policy)
+    one = engine()
+    now = 100.0
+    one.scheduler.clock = lambda: EPOCH + now
+    one.add("running", tokens=2, hints=Hints(run="old"))
+    one.add("old", tokens=200, hints=due(100.5))
+    for number in range(400):
+        one.add(f"n{number}", hints=due(now + 9.0), tokens=2, arrival=now)
+        one.step()
+        now += 1.0
+        if "old" in one.admitted:
+            break
+    assert "old" in one.admitted

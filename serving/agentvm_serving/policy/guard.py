@@ -1,0 +1,36 @@
+"""The starvation guard: whatever the policy, what is long overdue is served in the end.
+
+Some orders let a request wait for as long as others come that suit them better
+(`sjf`, `plas`, and every order that puts late requests last). A few slots are
+therefore kept for those that are overdue the longest.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection
+from typing import Final
+
+from .views import EngineView, RequestView
+
+OVERDUE: Final = -2
+"""Tier of the requests that the guard lets go first."""
+PATIENCE: Final = 60.0
+"""Seconds past its deadline, virtual if the client named none, after which a request goes first."""
+SHARE: Final = 0.125
+"""Share of the slots that such requests may take, at least one."""
+
+
+def feed_overdue(views: Collection[RequestView], engine: EngineView) -> bool:
+    """Put the requests that are overdue the longest first; whether there were any. O(N).
+
+    Call it after the policy's plan. Tiers below zero are a policy's own guard, and count.
+    """
+    room = max(1, int(SHARE * engine.slots)) - sum(view.rank[0] < 0 for view in views)
+    if room <= 0:
+        return False
+    limit = engine.now - PATIENCE
+    overdue = [view for view in views if view.deadline < limit and view.rank[0] >= 0]
+    for view in heapq.nsmallest(room, overdue, key=lambda view: (view.deadline, view.ordinal)):
+        view.rank = (OVERDUE, view.deadline, view.ordinal)
+    return bool(overdue)

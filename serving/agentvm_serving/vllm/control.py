@@ -1,0 +1,118 @@
+"""Reaching a running scheduler: hints that change, requests that end, records.
+
+Two halves, joined by vLLM's own utility calls, which every kind of engine client
+carries to the engine's process and runs there between two steps:
+
+- in the engine's process `connect` adds one method to vLLM's `EngineCore`;
+- in the API server `Control`, an ASGI middleware (`--middleware`), adds routes.
+
+| route | body | answer |
+| --- | --- | --- |
+| `POST /v1/agentvm/hints` | `{"key" or "run": ..., "hints": {field: value}}` | `{"updated": n}` |
+| `POST /v1/agentvm/cancel` | `{"key" or "run": ...}` | `{"cancelled": n}` |
+| `POST /v1/agentvm/requests` | `{"key": ...}` | `{"requests": [record, ...]}` |
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from agentvm_compiler.errors import InputError
+
+PREFIX: Final = "/v1/agentvm/"
+OPERATIONS: Final = ("hints", "cancel", "requests")
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Channel: TypeAlias = Callable[..., Awaitable[Any]]
+
+
+def connect() -> None:
+    """Give the engine core of this process the method that `Control` calls. Idempotent."""
+    core = sys.modules.get("vllm.v1.engine.core")  # not there: no engine, only its scheduler
+    if core is not None:
+        core.EngineCore.agentvm_control = _agentvm_control
+
+
+def _agentvm_control(self, operation, body):  # type: ignore[no-untyped-def]  # vLLM converts by annotation
+    return json.dumps(perform(self.scheduler, operation, json.loads(body)))
+
+
+def perform(scheduler: Any, operation: str, body: Any) -> dict[str, Any]:
+    """Do what a client asks; what is wrong with it comes back under `error`."""
+    try:
+        which = {name: _text(body, name) for name in ("key", "run")}
+        if not any(which.values()):
+            raise InputError('say which requests are meant: "key" or "run"')
+        if operation == "cancel":
+            return {"cancelled": scheduler.cancel(**which)}
+        if operation == "requests":
+            return {"requests": scheduler.records(which["key"])}
+        hints = body.get("hints")
+        if not isinstance(hints, Mapping):
+            raise InputError('say what to change: "hints": {field: value}')
+        return {"updated": scheduler.update_hints(**which, fields=hints)}
+    except InputError as error:
+        return {"error": str(error)}
+
+
+def _text(body: Any, name: str) -> str:
+    value = body.get(name, "") if isinstance(body, Mapping) else ""
+    if not isinstance(value, str):
+        raise InputError(f"{name!r} is a string")
+    return value
+
+
+class Control:
+    """ASGI middleware that adds the routes to the application, inside its authentication."""
+
+    def __init__(self, app: Channel) -> None:
+        self._app = app
+        self._added = False
+
+    async def __call__(self, scope: Scope, receive: Channel, send: Channel) -> None:
+        if not self._added and "app" in scope:
+            self._added = True
+            _add_routes(scope["app"])
+        await self._app(scope, receive, send)
+
+
+def _add_routes(app: Any) -> None:
+    from starlette.routing import Route
+
+    for operation in OPERATIONS:
+        app.router.routes.append(Route(PREFIX + operation, _endpoint(operation), methods=["POST"]))
+
+
+def _endpoint(operation: str) -> Callable[[Any], Awaitable[Any]]:
+    async def answer(request: Any) -> Any:
+        from starlette.responses import JSONResponse
+
+        try:
+            body = json.loads(await request.body())
+        except ValueError:
+            return JSONResponse({"error": {"message": "the body is no JSON", "code": 400}}, 400)
+        answers = [json.loads(each) for each in await _ask(request.app.state.engine_client, operation, body)]
+        if wrong := next((each["error"] for each in answers if "error" in each), None):
+            return JSONResponse({"error": {"message": wrong, "code": 400}}, 400)
+        return JSONResponse(_together(answers))
+
+    return answer
+
+
+async def _ask(client: Any, operation: str, body: Any) -> list[str]:
+    """The answers of all engines behind the client."""
+    core = client.engine_core
+    if hasattr(core, "call_utility_all_async"):
+        return list(await core.call_utility_all_async("agentvm_control", operation, json.dumps(body)))
+    return [await core.call_utility_async("agentvm_control", operation, json.dumps(body))]
+
+
+def _together(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Counts are added, lists joined."""
+    first, *rest = answers
+    for other in rest:
+        first = {name: value + other[name] for name, value in first.items()}
+    return first

@@ -1,0 +1,90 @@
+"""Prometheus metrics of the scheduler, on the server's `/metrics` beside vLLM's own.
+
+The scheduler runs in the engine's process and `/metrics` is answered by the API
+server's. What joins them is vLLM's own way with several API servers: Prometheus'
+multi-process mode, on where `PROMETHEUS_MULTIPROC_DIR` names a folder. Our server
+sets it; started by `vllm serve`, set it to an empty folder.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from prometheus_client import Counter, Histogram
+
+from agentvm_serving.goodput import Goodput
+
+from .records import Record
+
+SLACK: Final = (-60, -20, -10, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10, 20, 60)
+ERROR: Final = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 2, 5, 10)
+SCHEDULING: Final = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2, 5e-2)
+
+
+class Metrics:
+    """What the scheduler counts and measures."""
+
+    def __init__(self) -> None:
+        self.requests = Counter(
+            "agentvm:requests",
+            "Ended requests by class and outcome: met, missed, without an objective, rejected, aborted.",
+            ("slo", "outcome"),
+        )
+        self.tokens = Counter("agentvm:output_tokens", "Output tokens of ended requests by class.", ("slo",))
+        self.goodput = Counter(
+            "agentvm:goodput_tokens", "Those of them that came in time for their objective.", ("slo",)
+        )
+        self.slack = Histogram(
+            "agentvm:slack_seconds",
+            "Time left before the deadline when a request ended; below zero it was late.",
+            buckets=SLACK,
+        )
+        self.queued = Histogram(
+            "agentvm:queue_seconds", "Time from arrival to first being scheduled.", ("slo",)
+        )
+        self.length_error = Histogram(
+            "agentvm:length_error",
+            "Error of the output length expected at arrival, as a multiple of the true one.",
+            buckets=ERROR,
+        )
+        self.step_error = Histogram(
+            "agentvm:step_time_error",
+            "Error of the expected duration of a step, as a multiple of the true one.",
+            buckets=ERROR,
+        )
+        self.scheduling = Histogram(
+            "agentvm:scheduling_seconds",
+            "Duration of `schedule`, vLLM's own part included.",
+            buckets=SCHEDULING,
+        )
+        self.held = Counter("agentvm:held_steps", "Steps that running requests sat out.")
+        self.preempted = Counter("agentvm:preemptions", "Running requests that had to give up their memory.")
+        self.degraded = Counter(
+            "agentvm:degraded", "Requests served best effort since they could not meet their objective."
+        )
+        self.rejected = Counter("agentvm:rejected", "Requests refused since they could not meet theirs.")
+        self.updates = Counter("agentvm:hint_updates", "Changes of hints of requests that were here.")
+
+    def ended(self, record: Record, good: Goodput) -> None:
+        """Count an ended request."""
+        self.requests.labels(record.slo, outcome(record)).inc()
+        self.tokens.labels(record.slo).inc(record.output_tokens)
+        self.goodput.labels(record.slo).inc(good.tokens)
+        if record.finished_at is not None and record.deadline is not None:
+            self.slack.observe(record.deadline - record.finished_at)
+        if record.in_time is not None and record.output_tokens and record.status != "FINISHED_ABORTED":
+            self.length_error.observe(abs(record.expected_tokens / record.output_tokens - 1))
+
+
+def outcome(record: Record) -> str:
+    """How a request ended, in a word."""
+    if record.status == "FINISHED_ABORTED":
+        return "rejected" if record.why and record.first_scheduled_at is None else "aborted"
+    return {True: "met", False: "missed", None: "no_objective"}[record.in_time]
+
+
+@cache
+def metrics() -> Metrics:
+    """The metrics of this process: Prometheus takes each name once."""
+    return Metrics()

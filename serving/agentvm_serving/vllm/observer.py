@@ -1,0 +1,142 @@
+"""What is noted of each request on its way: views for the policy, records, events, metrics.
+
+It reads vLLM's requests and what its scheduler puts out, and changes neither.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentvm_serving.estimate.steps import Batch
+from agentvm_serving.policy import RequestView
+
+from .journal import Counts, EventLog
+from .metrics import Metrics, metrics
+from .records import ENDED_BY_ITSELF, Record, Records
+from .tracker import Tracker
+
+SAMPLED = 16
+"""Of so many steps the expected duration of one is compared with the true one."""
+
+
+class Observer:
+    """Notes what happens to requests.
+
+    Args:
+        slots: requests that may run at once.
+        measure: whether to keep Prometheus metrics.
+    """
+
+    def __init__(self, slots: int, measure: bool) -> None:
+        self.tracker = Tracker(slots)
+        self.records = Records()
+        self.counts = Counts()
+        self._events = EventLog.from_environment()
+        self._metrics: Metrics | None = metrics() if measure else None
+        self._unscheduled: set[str] = set()
+        self._paced: dict[str, tuple[Any, Record]] = {}
+        self._steps = 0
+
+    def arrived(self, request: Any) -> tuple[RequestView, Record]:
+        """A new request."""
+        name = request.request_id
+        view = self.tracker.introduce(request)
+        expected = self.tracker.lengths.of(view.site, 0, view.limit).expected
+        record = self.records.open[name] = Record(
+            name, view.arrival, view.hints, view.prompt_tokens, expected
+        )
+        self._pace(request, record)
+        self._unscheduled.add(name)
+        self.counts.added += 1
+        self.counts.with_hints += view.hints is not None
+        self._log("added", name)
+        return view, record
+
+    def judged(self, name: str, why: str, rejected: bool) -> None:
+        """A request that cannot meet its objective."""
+        self.records.open[name].why = why
+        self._log("rejected" if rejected else "degraded", name, why=why)
+        if self._metrics is not None:
+            (self._metrics.rejected if rejected else self._metrics.degraded).inc()
+
+    def updated(self, request: Any) -> None:
+        """A request's hints were changed."""
+        name = request.request_id
+        record = self.records.open[name]
+        self._pace(request, record)
+        record.updates += 1
+        self._log("updated", name)
+        if self._metrics is not None:
+            self._metrics.updates.inc()
+
+    def scheduled(self, output: Any, now: float, seconds: float) -> bool:
+        """A step was planned, which took so long. Whether requests were admitted."""
+        for name in sorted(getattr(output, "preempted_req_ids", None) or ()):
+            if name in self.records.open:
+                self.records.open[name].preemptions += 1
+                self._log("preempted", name)
+                if self._metrics is not None:
+                    self._metrics.preempted.inc()
+        if self._metrics is not None:
+            self._metrics.scheduling.observe(seconds)
+        if self._unscheduled:
+            for new in output.scheduled_new_reqs:  # a resumed request may appear here again
+                if new.req_id in self._unscheduled:
+                    self._begun(new.req_id, now)
+        return bool(
+            output.scheduled_new_reqs or getattr(output.scheduled_cached_reqs, "resumed_req_ids", None)
+        )
+
+    def stepped(self, batch: Batch, seconds: float) -> None:
+        """A step was made, which took so long."""
+        self._steps += 1
+        if self._metrics is not None and self._steps % SAMPLED == 0 and seconds > 0:
+            self._metrics.step_error.observe(abs(self.tracker.steps.seconds(batch) / seconds - 1))
+        self.tracker.measured(batch, seconds)
+
+    def produced(self, now: float) -> None:
+        """A step's tokens are out."""
+        for request, record in self._paced.values():
+            record.produced(request.num_output_tokens, now)
+
+    def ended(self, request: Any, now: float) -> None:
+        """A request is finished or aborted."""
+        name, status = request.request_id, request.status.name
+        record = self.records.open.get(name)
+        if record is None:
+            return
+        record.produced(request.num_output_tokens, now)
+        good = record.ended(status, now)
+        self.counts.finished += 1
+        self._log("finished", name, status=status, output_tokens=record.output_tokens)
+        self.tracker.forget(request, by_itself=status in ENDED_BY_ITSELF)
+        self._unscheduled.discard(name)
+        self._paced.pop(name, None)
+        del self.records.open[name]
+        self.records.ended.append(record)
+        if self._metrics is not None:
+            self._metrics.ended(record, good)
+
+    def close(self) -> None:
+        """Close the event log. Idempotent."""
+        self._events.close()
+
+    def _pace(self, request: Any, record: Record) -> None:
+        """Note the moment of each of its tokens, if that is what counts."""
+        if record.slo == "latency":
+            self._paced[record.request] = request, record
+        else:
+            self._paced.pop(record.request, None)
+
+    def _begun(self, name: str, now: float) -> None:
+        self._unscheduled.remove(name)
+        self.counts.first_scheduled += 1
+        record = self.records.open[name]
+        record.first_scheduled_at = now
+        self._log("first_scheduled", name)
+        if self._metrics is not None:
+            self._metrics.queued.labels(record.slo).observe(max(0.0, now - record.arrival))
+
+    def _log(self, event: str, name: str, **fields: Any) -> None:
+        record, view = self.records.open[name], self.tracker.views[name]
+        self._events.write(event, name, record.key, deadline=view.deadline, arrival=record.arrival, **fields)

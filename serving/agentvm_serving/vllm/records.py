@@ -1,0 +1,129 @@
+"""What became of each request: one record, from its arrival to its end, with the reasons."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from agentvm_compiler.wire import Hints
+from agentvm_serving.goodput import Goodput, ServedCall, ServedRequest, goodput_of
+from agentvm_serving.slo import deadline_of, pace_of, ttft_of
+
+KEPT: Final = 1_000
+"""Ended requests whose records are kept."""
+
+ENDED_BY_ITSELF: Final = frozenset(("FINISHED_STOPPED", "FINISHED_LENGTH_CAPPED", "FINISHED_REPETITION"))
+"""Statuses of requests that came to their end; they tell how long such requests are."""
+
+SHOWN: Final = (
+    "request",
+    "key",
+    "slo",
+    "arrival",
+    "deadline",
+    "first_scheduled_at",
+    "finished_at",
+    "status",
+    "why",
+    "held_steps",
+    "preemptions",
+    "updates",
+    "prompt_tokens",
+    "expected_tokens",
+    "output_tokens",
+    "good_tokens",
+    "in_time",
+)
+"""What a client sees of a record."""
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """One request. Moments are Unix seconds."""
+
+    request: str
+    """vLLM's name of it."""
+    arrival: float
+    hints: Hints | None
+    """What its caller asked for."""
+    prompt_tokens: int = 0
+    expected_tokens: int = 0
+    """Output tokens that were expected when it came."""
+    first_scheduled_at: float | None = None
+    finished_at: float | None = None
+    status: str = ""
+    """vLLM's name of the way it ended; empty until then."""
+    why: str = ""
+    """Why it was rejected, or served best effort against its wish; empty if it was not."""
+    held_steps: int = 0
+    """Steps that it sat out while it ran."""
+    preemptions: int = 0
+    updates: int = 0
+    """How often its hints were changed."""
+    output_tokens: int = 0
+    good_tokens: int = 0
+    """Output tokens that came in time."""
+    in_time: bool | None = None
+    """Whether its objective was met; `None` if it had none."""
+    token_times: list[float] = field(default_factory=list)
+    """When its output tokens came (`latency`), or the last one."""
+
+    @property
+    def key(self) -> str:
+        """The caller's name of it; empty if it has none."""
+        return self.hints.key if self.hints is not None else ""
+
+    @property
+    def slo(self) -> str:
+        """Its class."""
+        return self.hints.slo if self.hints is not None else "best_effort"
+
+    @property
+    def deadline(self) -> float | None:
+        """When it should be done."""
+        return deadline_of(self.hints, self.arrival) if self.slo == "deadline" else None
+
+    def produced(self, tokens: int, now: float) -> None:
+        """Note that so many output tokens are out."""
+        new = tokens - self.output_tokens
+        if new > 0:
+            self.output_tokens = tokens
+            if self.slo == "latency":
+                self.token_times.extend([now] * new)
+            else:
+                self.token_times[:] = [now]
+
+    def ended(self, status: str, now: float) -> Goodput:
+        """Note the end, and account for the request."""
+        self.finished_at, self.status = now, status
+        good = goodput_of(self._served())
+        self.good_tokens = good.tokens
+        self.in_time = bool(good.requests) if good.of_requests else None
+        return good
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {name: getattr(self, name) for name in SHOWN}
+
+    def _served(self) -> ServedRequest:
+        times = self.token_times if self.slo == "latency" else self.token_times * self.output_tokens
+        call = ServedCall(self.arrival, self.prompt_tokens, times, self.status in ENDED_BY_ITSELF)
+        if self.hints is not None and self.slo == "latency":
+            return ServedRequest("latency", [call], ttft=ttft_of(self.hints), tbt=pace_of(self.hints))
+        if self.slo == "deadline":
+            return ServedRequest("deadline", [call], deadline=self.deadline)
+        return ServedRequest("best_effort", [call])
+
+
+class Records:
+    """The records of open requests, and the newest of those that ended."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, Record] = {}
+        """By vLLM's name."""
+        self.ended: deque[Record] = deque(maxlen=KEPT)
+
+    def of(self, key: str) -> list[Record]:
+        """Records of the requests with that key of the caller's, oldest first. O(all)."""
+        return [each for group in (self.ended, self.open.values()) for each in group if each.key == key]
