@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 EXTRA_KEY: Final = "agentvm"
 """The name under which hints travel."""
 
+LENGTH_KEY: Final = "agentvm_length"
+"""The name under which a benchmark, which knows it, tells the `oracle` how long the answer will be."""
+
 BEST_EFFORT_SECONDS: Final = 60.0
 """Virtual deadline of a request without one, seconds after its arrival.
 
@@ -115,6 +118,12 @@ def changed(hints: Hints | None, fields: Mapping[str, Any]) -> Hints:
 def best_effort(hints: Hints) -> Hints:
     """The same hints without an objective."""
     return hints.model_copy(update={"slo": "best_effort", "deadline": None, "run_deadline": None})
+
+
+def true_length_of(extra_args: Mapping[str, Any] | None) -> int | None:
+    """The length of the answer, where a benchmark tells."""
+    told = extra_args.get(LENGTH_KEY) if extra_args else None
+    return int(told) if isinstance(told, int | float) and math.isfinite(told) else None
 
 
 def deadline_of(hints: Hints | None, arrival: float, output_tokens: int = 0) -> float:

@@ -52,6 +52,8 @@ class Item:
     """Seconds (`latency`)."""
     gap: float = 0.0
     """Seconds of tools between two stages."""
+    limit: int | None = None
+    """Most output tokens that its client allows a call; `None` for as many as the engine does."""
 
     @property
     def tokens(self) -> int:
@@ -121,9 +123,12 @@ def _item(name: str, kind: SloClass, at: float, draws: random.Random, scale: Sca
         return Call(lengths[0].draw(draws), lengths[1].draw(draws))
 
     if kind == "latency":
-        return Item(name, kind, at, ((call(scale.latency),),), "chat", ttft=scale.ttft, tbt=scale.tbt)
+        stages: tuple[tuple[Call, ...], ...] = ((call(scale.latency),),)
+        most = scale.latency[1].most
+        return Item(name, kind, at, stages, "chat", ttft=scale.ttft, tbt=scale.tbt, limit=most)
     if kind == "deadline":
-        return Item(name, kind, at, ((call(scale.deadline),),), "report", within=scale.within)
+        stages = ((call(scale.deadline),),)
+        return Item(name, kind, at, stages, "report", within=scale.within, limit=scale.deadline[1].most)
     stages = tuple(
         tuple(call(scale.compound) for _ in range(draws.choice((1, 1, 2, 3))))
         for _ in range(draws.choice((2, 3, 4)))
@@ -136,6 +141,7 @@ def _item(name: str, kind: SloClass, at: float, draws: random.Random, scale: Sca
         f"research{len(stages)}",
         within=scale.within * len(stages),
         gap=draws.uniform(0, 1),
+        limit=scale.compound[1].most,
     )
 
 

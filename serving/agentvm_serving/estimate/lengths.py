@@ -16,7 +16,7 @@ import math
 from bisect import bisect_right, insort
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 WINDOW: Final = 256
 """Finished requests kept for a site."""
@@ -32,6 +32,22 @@ class Length:
 
     expected: int
     upper: int
+
+
+class LengthEstimator(Protocol):
+    """What policies ask. `tokens` are those so far; `prompt` are the prompt's."""
+
+    def finished(self, site: str, tokens: int, limit: int | None = None, prompt: int = 0) -> None:
+        """Learn the length of a request that came to its end by itself."""
+        ...
+
+    def of(self, site: str, tokens: int = 0, limit: int | None = None, prompt: int = 0) -> Length:
+        """Estimate the length of a request that has so many tokens and may have `limit`."""
+        ...
+
+    def chance(self, site: str, tokens: int, within: int, limit: int | None = None, prompt: int = 0) -> float:
+        """Probability that a request that has so many tokens ends with at most `within`."""
+        ...
 
 
 class Sample:
@@ -75,7 +91,7 @@ class Lengths:
         self._sites: dict[str, Sample] = {}
         self._all = Sample()
 
-    def finished(self, site: str, tokens: int) -> None:
+    def finished(self, site: str, tokens: int, limit: int | None = None, prompt: int = 0) -> None:
         """Learn the length of a request that came to its end by itself."""
         self._all.add(tokens)
         if site:
@@ -84,7 +100,7 @@ class Lengths:
             if len(self._sites) > SITES:
                 del self._sites[next(iter(self._sites))]
 
-    def of(self, site: str, tokens: int = 0, limit: int | None = None) -> Length:
+    def of(self, site: str, tokens: int = 0, limit: int | None = None, prompt: int = 0) -> Length:
         """Estimate the length of a request that has so many tokens and may have `limit`. O(log WINDOW)."""
         found = self._sample(site, tokens)
         if found is not None:
@@ -96,7 +112,7 @@ class Lengths:
         upper = max(tokens + 1, int(min(upper, most)))
         return Length(max(tokens + 1, min(expected, upper)), upper)
 
-    def chance(self, site: str, tokens: int, within: int, limit: int | None = None) -> float:
+    def chance(self, site: str, tokens: int, within: int, limit: int | None = None, prompt: int = 0) -> float:
         """Probability that a request that has so many tokens ends with at most `within`. O(log WINDOW)."""
         if within <= tokens:
             return 0.0

@@ -15,6 +15,7 @@ from agentvm_compiler.errors import ConfigError
 
 from . import orders
 from .jit import Jit
+from .oracle import Oracle
 from .views import EngineView, Policy, Rank, RequestView
 
 __all__ = ["DEFAULT_POLICY", "POLICIES", "EngineView", "Policy", "Rank", "RequestView", "policy_named"]
@@ -26,6 +27,7 @@ POLICIES: Final[Mapping[str, Policy]] = MappingProxyType(
         "fcfs": orders.FCFS,
         "jit": Jit(),
         "llf": orders.LLF,
+        "oracle": Oracle(),
         "plas": orders.PLAS,
         "sjf": orders.SJF,
         "srtf": orders.SRTF,

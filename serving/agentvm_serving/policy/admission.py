@@ -35,10 +35,7 @@ def hopeless(view: RequestView, alone: EngineView) -> str | None:
         stage.times * (stage.output_tokens * alone.step + stage.tool_seconds) for stage in hints.remaining
     )
     within = int((due - alone.now - first) / alone.step) + 1 if due - alone.now >= first else 0
-    if (
-        alone.lengths.chance(view.site, view.output_tokens, view.output_tokens + within, view.limit)
-        < LEAST_CHANCE
-    ):
+    if alone.chance(view, view.output_tokens + within) < LEAST_CHANCE:
         left = due - alone.now
         return f"it has {left:.2f} s, its prompt takes {first:.2f} s and its answer is too long for the rest"
     return None

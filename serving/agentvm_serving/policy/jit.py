@@ -117,7 +117,7 @@ class Jit:
 def _job(view: RequestView, engine: EngineView) -> _Job:
     hints = view.hints
     start = prefill(view, engine)
-    left = engine.lengths.of(view.site, view.output_tokens, view.limit).expected - view.output_tokens
+    left = engine.length(view).expected - view.output_tokens
     # The others wait while a prompt is worked on; decoding takes one slot of many.
     work = left * engine.step + start * engine.slots
     if hints is None or hints.slo == "best_effort":
@@ -141,7 +141,7 @@ def _chance(view: RequestView, engine: EngineView, due: float, start: float) -> 
     """Probability that the request is done when due, if it goes on at a moment."""
     seconds = due - start - prefill(view, engine) - engine.step
     tokens = view.output_tokens + math.floor(seconds / engine.step)
-    return engine.lengths.chance(view.site, view.output_tokens, tokens, view.limit)
+    return engine.chance(view, tokens)
 
 
 def _token_by_token(view: RequestView, engine: EngineView, start: float, left: int, work: float) -> _Job:

@@ -30,8 +30,7 @@ class Order:
 
 def remaining(view: RequestView, engine: EngineView) -> float:
     """Seconds the request still needs at the engine's pace, if it is as long as expected."""
-    length = engine.lengths.of(view.site, view.output_tokens, view.limit)
-    return prefill(view, engine) + (length.expected - view.output_tokens) * engine.step
+    return prefill(view, engine) + (engine.length(view).expected - view.output_tokens) * engine.step
 
 
 def prefill(view: RequestView, engine: EngineView) -> float:
@@ -62,7 +61,7 @@ EDF_DROP: Final = Order(_edf_drop, REPLAN)
 LLF: Final = Order(lambda view, engine: (0, view.deadline - engine.now - remaining(view, engine)), REPLAN)
 """Least laxity first (Mok, 1983): least time to spare, by the expected length."""
 
-SJF: Final = Order(lambda view, engine: (0, engine.lengths.of(view.site, 0, view.limit).expected))
+SJF: Final = Order(lambda view, engine: (0, engine.length(view).expected))
 """Shortest job first, by the expected length at arrival."""
 
 SRTF: Final = Order(lambda view, engine: (0, remaining(view, engine)), REPLAN)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from agentvm_compiler.wire import Hints
-from agentvm_serving.estimate.lengths import Lengths
+from agentvm_serving.estimate.lengths import Length, LengthEstimator, Lengths
 from agentvm_serving.slo import deadline_of, pace_of
 
 Rank: TypeAlias = tuple[int, float, int]
@@ -32,6 +32,8 @@ class RequestView:
     cached_tokens: int = 0
     """Of its prompt and output, those whose KV is in the cache."""
     running: bool = False
+    true_length: int | None = None
+    """Output tokens it will have in all, where a benchmark tells; for `oracle` alone."""
     rank: Rank = (0, 0.0, 0)
     """Where the policy put it last."""
     deadline: float = field(init=False)
@@ -79,9 +81,17 @@ class EngineView:
     """Seconds of one step at the present load: the time between two tokens of a request."""
     per_prefill: float = 0.0005
     """Seconds that one prompt token adds to a step."""
-    lengths: Lengths = field(default_factory=Lengths)
+    lengths: LengthEstimator = field(default_factory=Lengths)
     attained: Mapping[str, int] = field(default_factory=dict)
     """Output tokens of a program's finished calls."""
+
+    def length(self, view: RequestView) -> Length:
+        """How long the request will be, given the tokens it has."""
+        return self.lengths.of(view.site, view.output_tokens, view.limit, view.prompt_tokens)
+
+    def chance(self, view: RequestView, within: int) -> float:
+        """Probability that the request ends with at most so many tokens, given those it has."""
+        return self.lengths.chance(view.site, view.output_tokens, within, view.limit, view.prompt_tokens)
 
 
 class Policy(Protocol):

@@ -17,12 +17,14 @@ from typing import Any, Final
 
 from agentvm_serving.estimate.steps import StepModel
 from agentvm_serving.goodput import ServedCall, ServedRequest
-from agentvm_serving.slo import to_extra_args
+from agentvm_serving.slo import LENGTH_KEY, to_extra_args
 from agentvm_serving.vllm.tracker import batch_of
-from agentvm_serving.workload import Item, Profile, hints_of, profile_of
+from agentvm_serving.workload import Call, Item, Profile, hints_of, profile_of
 
 BLOCK: Final = 16
 """Tokens of a KV block."""
+END: Final = 999
+"""The token that ends an answer: how long it is shows only then, as on a real engine."""
 EPOCH: Final = 1.7e9
 """Unix seconds at which virtual time begins."""
 
@@ -98,12 +100,11 @@ class _Replay:
         for number, item in enumerate(items):
             heapq.heappush(self._coming, (item.arrival, number, item, 0))
         self._pushed = len(items)
-        self._lengths: dict[str, int] = {}
         self._times: dict[str, list[float]] = {}
         self._open: dict[str, tuple[Item, int]] = {}
         self._left: dict[tuple[str, int], int] = {}
         self._calls: dict[str, list[ServedCall]] = {}
-        self._arrived: dict[str, tuple[float, int]] = {}
+        self._arrived: dict[str, tuple[float, Call]] = {}
 
     def run(self) -> Replay:
         idle = 0
@@ -131,12 +132,12 @@ class _Replay:
         due = EPOCH + self.now + (item.ttft or 0.0) if hints.deadline is None else hints.deadline
         for number, call in enumerate(item.stages[stage]):
             name = f"{item.id}/{stage}/{number}"
+            room = self.engine.max_model_len - call.input_tokens
             params = SamplingParams(
-                max_tokens=call.output_tokens,
-                ignore_eos=True,
-                extra_args=to_extra_args(hints),
+                max_tokens=min(item.limit or room, room),
+                extra_args={**to_extra_args(hints), LENGTH_KEY: call.output_tokens},
             )
-            params.update_from_generation_config({}, 999)
+            params.update_from_generation_config({}, END)
             request = Request(
                 request_id=name,
                 prompt_token_ids=[1] * call.input_tokens,
@@ -146,7 +147,7 @@ class _Replay:
                 priority=int((due - EPOCH) * 1000),
             )
             self._open[name] = item, stage
-            self._arrived[name] = self.now, call.input_tokens
+            self._arrived[name] = self.now, call
             self._times[name] = []
             self.scheduler.add_request(request)
 
@@ -164,7 +165,9 @@ class _Replay:
         self.now += (self.engine.step.seconds(batch) if ran else 0.001) + self.engine.overhead
         self.result.steps += bool(ran)
         # A prompt that is not through yet gives no token.
-        sampled = [[7] if each.num_computed_tokens >= each.num_tokens else [] for each in requests]
+        sampled = [
+            self._sampled(each) if each.num_computed_tokens >= each.num_tokens else [] for each in requests
+        ]
         started = time.perf_counter()
         self.scheduler.update_from_output(
             output,
@@ -186,10 +189,15 @@ class _Replay:
                 self._finish(request.request_id)
         return bool(ran)
 
+    def _sampled(self, request: Any) -> list[int]:
+        last = request.num_output_tokens + 1 == self._arrived[request.request_id][1].output_tokens
+        return [END if last else 7]
+
     def _finish(self, name: str) -> None:
         item, stage = self._open.pop(name)
-        arrival, prompt = self._arrived.pop(name)
-        self._calls.setdefault(item.id, []).append(ServedCall(arrival, prompt, self._times.pop(name)))
+        arrival, call = self._arrived.pop(name)
+        made = ServedCall(arrival, call.input_tokens, self._times.pop(name))
+        self._calls.setdefault(item.id, []).append(made)
         self._left[item.id, stage] -= 1
         if not self._left[item.id, stage] and stage + 1 < len(item.stages):
             self._pushed += 1

@@ -13,7 +13,7 @@ from typing import Any, Final
 from agentvm_serving.estimate.lengths import Lengths
 from agentvm_serving.estimate.steps import Batch, StepTimes
 from agentvm_serving.policy import EngineView, RequestView
-from agentvm_serving.slo import changed, from_extra_args
+from agentvm_serving.slo import changed, from_extra_args, true_length_of
 
 from .journal import unix_seconds
 
@@ -47,12 +47,14 @@ class Tracker:
     def introduce(self, request: Any) -> RequestView:
         """Begin to track a request."""
         name = request.request_id
+        told = getattr(request.sampling_params, "extra_args", None)
         view = self.views[name] = RequestView(
             ordinal=self._ordinal,
             arrival=unix_seconds(request.arrival_time),
-            hints=from_extra_args(getattr(request.sampling_params, "extra_args", None), request=name),
+            hints=from_extra_args(told, request=name),
             prompt_tokens=request.num_prompt_tokens,
             limit=request.max_tokens,
+            true_length=true_length_of(told),
         )
         self._ordinal += 1
         if view.hints is not None and (early := self._early.pop(view.hints.key, None)) is not None:
@@ -84,7 +86,7 @@ class Tracker:
         self._stood.pop(request.request_id, None)
         produced = request.num_output_tokens
         if by_itself:
-            self.lengths.finished(view.site, produced)
+            self.lengths.finished(view.site, produced, view.limit, view.prompt_tokens)
         if view.program:
             self._attained[view.program] = self._attained.pop(view.program, 0) + produced
             if len(self._attained) > PROGRAMS:
