@@ -14,8 +14,12 @@ from typing import Final
 from agentvm_compiler.errors import ConfigError
 
 from . import orders
+from .gmax import Gmax
 from .jit import Jit
 from .oracle import Oracle
+from .past_future import PastFuture
+from .slos_serve import SlosServe
+from .tempo import Tempo
 from .views import EngineView, Policy, Rank, RequestView
 
 __all__ = ["DEFAULT_POLICY", "POLICIES", "EngineView", "Policy", "Rank", "RequestView", "policy_named"]
@@ -25,12 +29,16 @@ POLICIES: Final[Mapping[str, Policy]] = MappingProxyType(
         "edf": orders.EDF,
         "edf_drop": orders.EDF_DROP,
         "fcfs": orders.FCFS,
+        "gmax": Gmax(),
         "jit": Jit(),
         "llf": orders.LLF,
         "oracle": Oracle(),
+        "past_future": PastFuture(),
         "plas": orders.PLAS,
         "sjf": orders.SJF,
+        "slos_serve": SlosServe(),
         "srtf": orders.SRTF,
+        "tempo": Tempo(),
     }
 )
 DEFAULT_POLICY: Final = "edf"

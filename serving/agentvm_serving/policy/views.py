@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from agentvm_compiler.wire import Hints
 from agentvm_serving.estimate.lengths import Length, LengthEstimator, Lengths
@@ -12,6 +12,9 @@ from agentvm_serving.slo import deadline_of, pace_of
 
 Rank: TypeAlias = tuple[int, float, int]
 """Tier, place in it, and the arrival's ordinal, which makes ranks unique and every order deterministic."""
+
+WAITS: Final = 1_000_000
+"""Tier of requests that must not start now, though there be a slot."""
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +84,8 @@ class EngineView:
     """Seconds of one step at the present load: the time between two tokens of a request."""
     per_prefill: float = 0.0005
     """Seconds that one prompt token adds to a step."""
+    kv_tokens: int = 0
+    """Tokens that the KV cache holds; 0 if unknown."""
     lengths: LengthEstimator = field(default_factory=Lengths)
     attained: Mapping[str, int] = field(default_factory=dict)
     """Output tokens of a program's finished calls."""
