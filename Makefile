@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13 python3.14; 
 	$$p -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: help setup engine demo model test fuzz lint check bench format clean
+.PHONY: help setup engine demo model test fuzz lint check bench peers format clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -44,15 +44,16 @@ lint: setup ## formatting, lint, types and layers
 check: lint ## lint, then the tests that need no engine
 	$(BIN)/python -m pytest -m "not engine and not gpu" $(ARGS)
 
-bench: setup ## measure start-up, compiling, the journal, forks, long runs and scheduling
+bench: setup ## measure start-up, compiling, the runtime and scheduling (after `make peers` beside LangGraph and DBOS)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/compile.py
-	$(BIN)/python benchmarks/journal.py
-	$(BIN)/python benchmarks/fork.py
-	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python -m benchmarks.runtime
 ifneq ($(ENGINE),none)
 	$(BIN)/python benchmarks/scheduling.py
 endif
+
+peers: setup ## install what `make bench` compares with
+	@$(PIP) install -q --no-deps -r requirements/bench.txt
 
 format: setup ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .

@@ -68,6 +68,11 @@ LOCKS: Mapping[str, Lock] = {
         extra="dev",
         agree_with="engine-cpu",
     ),
+    "bench": Lock(
+        about="AgentVM and what `make bench` compares it with.",
+        extra="bench",
+        agree_with="engine-cpu",
+    ),
 }
 
 

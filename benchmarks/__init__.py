@@ -1,0 +1,1 @@
+"""What AgentVM takes, in time and space, beside what it stands on and beside its peers."""
