@@ -165,7 +165,7 @@ class Place:
             },
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=1200,
         )
 
     def compiled(self, name: str) -> str:

@@ -80,7 +80,7 @@ class Cli:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=1200,
         )
 
     def json(self, *arguments: str) -> Any:
@@ -111,7 +111,7 @@ class Cli:
             if any(node["kind"] == "llm" for node in self.json("show", run)["nodes"]):
                 break
         process.send_signal(number)
-        seen += process.communicate(timeout=60)[1]
+        seen += process.communicate(timeout=1200)[1]
         (self.folder / "hold").unlink()
         return run, seen, process.returncode
 

@@ -98,7 +98,7 @@ class Cli:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=1200,
         )
 
     def json(self, *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -173,7 +173,7 @@ def killed(cli: Cli) -> str:
     """A run whose process was killed in the middle of its first write."""
     process, run = cli.start("twice", "-i", "text=hello")
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=1200)
     resumed = cli("resume", run)
     assert resumed.returncode == 3
     assert f"agentvm resolve {run} 'send#1' --done VALUE" in resumed.stderr
@@ -213,7 +213,7 @@ def test_a_run_is_cancelled_from_another_process(cli: Cli):
     process, run = cli.start("twice", "-i", "text=hello")
     cancelled = cli("cancel", run)
     assert (cancelled.returncode, cancelled.stdout) == (0, f"Run {run} is cancelled.\n")
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=1200)
     assert process.returncode == 1, errors
     assert "was cancelled" in errors
     assert cli.sent == ["hello"]

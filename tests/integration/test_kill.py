@@ -98,7 +98,7 @@ class Killed:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=1200,
         )
 
     def resume(self, *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -125,7 +125,7 @@ class Killed:
             if line == "holding\n":
                 process.send_signal(signal.SIGKILL)
                 break
-        process.communicate(timeout=60)
+        process.communicate(timeout=1200)
         assert process.returncode == -signal.SIGKILL, seen
         (self.folder / "hold").unlink()
         self.run = next(line.split()[1] for line in seen.splitlines() if line.startswith("run "))
@@ -231,7 +231,7 @@ def test_a_run_killed_twice_still_ends(killed: Killed):
         if line == "holding\n":
             process.kill()
             break
-    process.communicate(timeout=60)
+    process.communicate(timeout=1200)
     (killed.folder / "hold").unlink()
     killed.take("calls.log"), killed.take("writes.log")
     code, document = killed.resume()

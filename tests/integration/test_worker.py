@@ -70,7 +70,7 @@ class Workers:
     def __call__(self, *arguments: str, code: int = 0) -> str:
         """Standard output of a command that ends with that code."""
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=1200)
         assert process.returncode == code, err
         return out.strip()
 
@@ -102,7 +102,7 @@ class Workers:
         )
         command = [sys.executable, "-c", script, *names]
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=1200
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.split()
@@ -158,7 +158,7 @@ def test_another_worker_goes_on_where_one_was_killed(workers: Workers):
     assert workers.sent == ["ann 1"]
     workers.let_go()
     second = workers.worker("--once")
-    _, said = second.communicate(timeout=120)
+    _, said = second.communicate(timeout=1200)
     assert second.returncode == 0
     assert f"{run} taken (running): flow:letter" in said
     assert f"{run} completed" in said
@@ -171,7 +171,7 @@ def test_two_workers_execute_every_run_once(workers: Workers):
     names = [f"n{number}" for number in range(20)]
     runs = workers.queue(*names)
     both = [workers.worker("--once", "--concurrency", "3") for _ in range(2)]
-    said = [process.communicate(timeout=240)[1] for process in both]
+    said = [process.communicate(timeout=1200)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     taken = Counter(line.split()[1] for each in said for line in each.splitlines() if " taken " in line)
     assert taken == Counter(runs)
@@ -187,7 +187,7 @@ def test_a_stopped_worker_leaves_its_runs_to_the_next(workers: Workers):
     first = workers.worker()
     until(first, "holding")
     first.send_signal(signal.SIGTERM)
-    said = first.communicate(timeout=60)[1]
+    said = first.communicate(timeout=1200)[1]
     assert first.returncode == 0, said
     assert f"{run} let go" in said
     assert said.splitlines()[-1].endswith("worker stopped")
@@ -205,7 +205,7 @@ def test_a_worker_goes_on_with_what_was_answered(workers: Workers):
     workers("answer", run, "tea", "--no-resume")
     until(worker, f"{run} completed")
     worker.send_signal(signal.SIGINT)
-    assert worker.wait(timeout=60) == 0
+    assert worker.wait(timeout=1200) == 0
     assert workers.sent == ["tea"]
 
 
@@ -217,7 +217,7 @@ def test_a_worker_runs_code_from_elsewhere(workers: Workers):
     (workers.folder / "flow.py").rename(workers.folder / "new" / "flow.py")
     model = ("--llm", "scripted:new/flow.py:model")
     first = workers.worker("--once", *model)
-    said = first.communicate(timeout=60)[1]
+    said = first.communicate(timeout=1200)[1]
     assert said.count("left alone") == 1, said
     workers("worker", "--once", "--agents", "new/flow.py", *model)
     log = (workers.folder / "new" / "sent.log").read_text()

@@ -191,7 +191,7 @@ def test_second_of_two_fetches_waits(world: World) -> None:
     def start_second(stage: str, fraction: float) -> None:
         if stage == "downloading" and not second.ident:
             second.start()
-            assert waiting.wait(30)
+            assert waiting.wait(600)
 
     paths.append(models.fetch("tiny", start_second))
     second.join()

@@ -29,10 +29,12 @@ async def test_runs_go_on_while_others_are_collected(tmp_path: Path):
     async def collect() -> None:
         store = open_store(url)
         await store.open()
-        while not done.is_set():
+        while True:
             ended = [each.id for each in await store.list_runs(limit=1000)]
             collected.extend((await store.collect(ended)).runs)
             await anyio.lowlevel.checkpoint()
+            if done.is_set():
+                break
         await store.aclose()
 
     async with AgentVM(store=url, llm=answer) as vm, anyio.create_task_group() as tasks:

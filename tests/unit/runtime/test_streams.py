@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import anyio
 import anyio.lowlevel
 import pytest
@@ -34,8 +36,9 @@ async def settle() -> None:
         await anyio.lowlevel.checkpoint()
 
 
-async def test_a_slow_reader_holds_the_run_up():
+async def test_a_slow_reader_holds_the_run_up(monkeypatch):
     """New calls begin when it has read on; it gets every event."""
+    monkeypatch.setattr(streams, "PATIENCE", math.inf)
     CALLS.clear()
     async with AgentVM(store="memory", llm=ScriptedLLM("")) as vm:
         handle = await vm.start(count, 400)
