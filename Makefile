@@ -41,8 +41,8 @@ lint: setup ## formatting, lint, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint ## lint, then the tests that need no engine
-	$(BIN)/python -m pytest -m "not engine and not gpu" $(ARGS)
+check: lint ## lint, then the quick tests: every part by itself, and every store
+	$(BIN)/python -m pytest tests/unit tests/contract $(ARGS)
 
 bench: setup ## measure start-up, compiling, the runtime and scheduling (after `make peers` beside LangGraph and DBOS)
 	$(BIN)/python benchmarks/startup.py
