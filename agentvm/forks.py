@@ -14,7 +14,8 @@ from agentvm_compiler.errors import InputError
 from agentvm_compiler.frontend.callees import agent_of
 from agentvm_compiler.ir import Kind, Node
 from agentvm_runtime.changes import settable
-from agentvm_runtime.forking import FORK, Fork, lineage_of
+from agentvm_runtime.forking import FORK, Fork
+from agentvm_runtime.lineage import lineage_of
 from agentvm_runtime.records import Digest, RunRecord, RunStatus
 from agentvm_runtime.revision import MODULE, NAMES, code_of, revise
 from agentvm_runtime.structured import adapter_of, problems
@@ -90,7 +91,7 @@ class Planner:
     async def _recorded(self) -> list[str]:
         """The paths that the parent has results for, its own and inherited ones."""
         lineage = await lineage_of(self._store, self._parent)
-        inherited = [] if lineage is None else [*lineage.recorded, *lineage.given]
+        inherited = [] if lineage is None else [*await lineage.results(), *lineage.given]
         return [*inherited, *(each.path for each in await self._store.events(self._parent.id) if each.path)]
 
     async def _change(self, name: str, value: Any, place: Target | None) -> None:

@@ -19,7 +19,7 @@ async def why(store: Store, record: RunRecord, name: str) -> list[dict[str, Any]
     """
     from agentvm_compiler.errors import InputError
     from agentvm_runtime.comparing import results_of
-    from agentvm_runtime.forking import lineage_of
+    from agentvm_runtime.lineage import lineage_of
 
     results = await results_of(store, record)
     wanted = [each for path, each in results.items() if _means(name, path)]
@@ -29,8 +29,8 @@ async def why(store: Store, record: RunRecord, name: str) -> list[dict[str, Any]
         raise InputError(f"Run {record.id} has no node {name!r}. See its nodes: agentvm show {record.id}")
     own = {each.path for each in await store.events(record.id)}
     lineage = await lineage_of(store, record)
-    origin = {} if lineage is None else lineage.origin
-    return [_reason(each, own, origin, record) for each in wanted]
+    origins = {} if lineage is None else {each.path: lineage.origin(each.path) for each in wanted}
+    return [_reason(each, own, origins, record) for each in wanted]
 
 
 async def _assigned(store: Store, record: RunRecord, name: str, paths: Iterable[str]) -> list[str]:
@@ -50,14 +50,14 @@ def _means(name: str, path: str) -> bool:
     return name in (path, last, last.partition("#")[0])
 
 
-def _reason(event: Event, own: set[str], origin: dict[str, str], record: RunRecord) -> dict[str, Any]:
+def _reason(event: Event, own: set[str], origins: dict[str, str | None], record: RunRecord) -> dict[str, Any]:
     from agentvm_runtime.reasons import TEXTS, WHY
     from agentvm_runtime.records import Source
 
     if event.source is Source.GIVEN:
         said = "given by the fork"
     elif event.path not in own:
-        said = f"inherited from run {origin.get(event.path, record.parent)}: its inputs are the same there"
+        said = f"inherited from run {origins.get(event.path) or record.parent}: its inputs are the same there"
     elif event.source is Source.MEMO:
         said = f"taken from {event.detail.get('from', 'another run')}, which did the same work"
     elif event.source is Source.SHARED:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .forking import enclosing, lineage_of
+from .lineage import lineage_of
 from .ports import Store
 from .records import Event, EventKind, RunRecord, Source, remembered
 
@@ -86,23 +86,12 @@ async def results_of(store: Store, record: RunRecord) -> dict[str, Event]:
     found: dict[str, Event] = {}
     lineage = await lineage_of(store, record)
     if lineage is not None:
-        found = {path: each for path, each in lineage.recorded.items() if path not in unused}
+        found = {path: each for path, each in (await lineage.results()).items() if path not in unused}
         for path, given in lineage.given.items():
             # One of several results is shown by the first.
-            old = lineage.overridden.get(path)
+            old = lineage.overridden(path)
             node, site = ("", "") if old is None else (old.node, old.site)
             value = next(iter(given.values()))
             found[path] = Event(EventKind.DONE, path, site, node, "", value, Source.GIVEN)
     found |= {each.path: each for each in journal if each.kind in (EventKind.DONE, EventKind.FAILED)}
     return found
-
-
-def unused(asked: set[str], recorded: Mapping[str, Event], own: Mapping[str, Event]) -> list[str]:
-    """What a fork did not ask its lineage for, as far as it is not part of what it has."""
-    return [
-        path
-        for path in recorded
-        if path not in asked
-        and path not in own
-        and not any(above in asked or above in own for above in enclosing(path))
-    ]

@@ -21,8 +21,8 @@ from agentvm_compiler.errors import InputError
 from .budgets import SETTLED
 from .driver import LEASE_SECONDS
 from .errors import RunCancelled, RunLeased
-from .forking import lineage_of
 from .history import History
+from .lineage import lineage_of
 from .mailbox import post, read
 from .ports import Store
 from .questions import Question, answer_from_text, check_answer, question_of

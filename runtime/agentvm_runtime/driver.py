@@ -9,7 +9,7 @@ process that is stopped, or a store that fails, leaves the run resumable.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -35,12 +35,14 @@ from .errors import (
 )
 from .executor import run_program
 from .flights import Flights
-from .forking import Lineage, chain_of, inheritance
+from .forking import chain_of
+from .lineage import Lineage, inheritance
 from .ports import ModelBackend, Store
 from .profiling import Observations
 from .questions import Human
+from .recalling import Recalled
 from .recording import encoded_error
-from .records import CHANGED, Event, Lease, RunRecord, RunStatus, remembered
+from .records import CHANGED, Digest, Event, Lease, RunRecord, RunStatus, remembered
 from .rehearsal import Preview, Rehearsal, rehearse
 from .revision import MEMO, revise
 from .session import Session
@@ -88,7 +90,10 @@ async def preview(
     """What resuming the run would keep and do again. Does nothing and records nothing."""
     journal = await read_journal(store, record, retry)
     session = await session_on(Rehearsal, journal, record, compiled, store, backend, Flights())
-    return await rehearse(session, compiled, journal)
+    try:
+        return await rehearse(session, compiled, journal)
+    except Halt as halt:  # the store could not be read
+        raise halt.error from None
 
 
 async def read_journal(store: Store, record: RunRecord, retry: bool) -> list[Event]:
@@ -120,12 +125,7 @@ async def session_on(
     flights: Flights,
     human: Human | None = None,
 ) -> S:
-    wanted = [each.value for each in journal if each.value is not None]
-    wanted += [each.detail[CHANGED] for each in journal if CHANGED in each.detail]
     lineage, skips = await inherited(store, record, compiled)
-    if lineage is not None:
-        wanted += lineage.values
-    values = await store.values([*dict.fromkeys(wanted), record.inputs])
     earlier = Observations.from_json(await store.profile(record.agent))
     revision = await revise(record, compiled, store)
     return kind(
@@ -134,7 +134,7 @@ async def session_on(
         backend,
         flights,
         journal,
-        values,
+        Recalled(store, [record.inputs, *_named(journal)]),
         earlier=earlier,
         revision=revision,
         lineage=lineage,
@@ -142,6 +142,15 @@ async def session_on(
         human=human,
         memo=record.meta.get(MEMO, True),
     )
+
+
+def _named(journal: Iterable[Event]) -> Iterator[Digest]:
+    """The values that a journal names, in order."""
+    for each in journal:
+        if each.value is not None:
+            yield each.value
+        if CHANGED in each.detail:
+            yield each.detail[CHANGED]
 
 
 async def drive(session: Session, compiled: Compiled, lease: Lease) -> Any:
@@ -212,7 +221,7 @@ async def _end(
     data = result if result is not None else error
     assert data is not None
     if status in (RunStatus.COMPLETED, RunStatus.FAILED) and not session.halted:
-        session.conclude()
+        await session.conclude()
     name = digest(data)
     finished = time.time()
     commit = session.store.set_status(

@@ -14,11 +14,11 @@ from typing import Any
 from agentvm_compiler.ir import UNBOUND
 
 from .activity import Activity
-from .comparing import UNUSED, unused
+from .comparing import UNUSED
 from .errors import RunLeased, StoreError
-from .forking import Lineage
 from .halting import Halting
 from .history import History
+from .lineage import Lineage
 from .ports import Commit, Store
 from .progress import Progress
 from .records import CHANGED, Digest, Event, EventKind, MemoEntry, RunRecord
@@ -112,7 +112,7 @@ class Journal(Halting):
         self.progress.reused += 1
         if work is not None and CHANGED in event.detail:
             name, positions = event.detail[CHANGED], event.detail["positions"]
-            result = redo(work.arguments, self._values[name], positions)
+            result = redo(work.arguments, self._data(name), positions)
             if event.kind is not EventKind.FAILED:
                 return result
             hold(value, result)
@@ -121,7 +121,13 @@ class Journal(Halting):
         return value
 
     def load(self, name: Digest) -> Any:
-        return decode(self._values[name])
+        return decode(self._data(name))
+
+    def _data(self, name: Digest) -> bytes:
+        try:
+            return self._values[name]
+        except StoreError as error:
+            raise self.halt(error) from None
 
     async def fetch(self, name: Digest) -> Any:
         """A value that was stored after the journal was opened, perhaps by another process."""
@@ -143,11 +149,11 @@ class Journal(Halting):
             self.events.tell(event)
         return commit
 
-    def conclude(self) -> None:
+    async def conclude(self) -> None:
         """Journal what a fork at its end has left in its lineage."""
         if self.lineage is None:
             return
-        left = unused(self.lineage.asked, self.lineage.recorded, self.history.results | self._appended)
+        left = await self.lineage.unused(self.history.results | self._appended)
         if left:
             now = time.time()
             self.append(

@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 
 from agentvm_compiler.wire import ModelCall, ModelResult
 
-from .records import Collected, Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
+from .records import Collected, Digest, Event, EventKind, Lease, MemoEntry, RunRecord, RunStatus
 
 Progress: TypeAlias = Callable[[int, str], None]
 """Called with the number of output tokens so far, and the text since the last time."""
@@ -81,6 +81,11 @@ class Store(Protocol):
     @property
     def shared(self) -> bool:
         """Whether other processes may be using it."""
+        ...
+
+    @property
+    def near(self) -> bool:
+        """Whether a row is found within some microseconds, as no server is asked: then `peek` may be used."""
         ...
 
     async def open(self) -> None: ...
@@ -162,8 +167,20 @@ class Store(Protocol):
         """The whole journal of a run, in order, in one read; only of such paths, if `wanted` says which."""
         ...
 
+    def peek(self, run_id: str, *, path: str | None = None, kind: EventKind | None = None) -> list[Event]:
+        """The durable events of a path or of a kind, of which one is given, in order; on the spot."""
+        ...
+
+    async def result_paths(self, run_id: str) -> list[tuple[int, str]]:
+        """Number and path of each result in a run's journal, in order."""
+        ...
+
     async def values(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
         """Encoded values by digest; absent ones are left out."""
+        ...
+
+    def values_now(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
+        """The first of these values, for synchronous code, and with it those that take little more time."""
         ...
 
     async def memo(self, key: str) -> MemoEntry | None: ...

@@ -87,7 +87,7 @@ class Recorder(Journal):
         """Why the work was done, and no recorded result used."""
         found = self.history.results.get(work.path)
         if found is None and self.lineage is not None:
-            found = self.lineage.recorded.get(work.path)
+            found = self.lineage.recorded(work.path)
         if found is not None and found.key != work.key:
             return CHANGED_KEY
         return unshared(self, work) or MISS

@@ -23,7 +23,7 @@ from .budgets import Account
 from .chains import Chains
 from .errors import ReplayMismatch, UncertainWrite, is_failure
 from .flights import Flights
-from .forking import Lineage
+from .lineage import Lineage
 from .ports import ModelBackend, Store
 from .profiling import Observations
 from .questions import Human

@@ -47,8 +47,10 @@ def unshared(journal: Journal, work: Work) -> str:
         return PASSED
     if journal.lineage is not None and journal.lineage.is_again(work.path):
         return AGAIN
+    if work.ttl is None:
+        return ""
     wrote = journal.history.wrote or (journal.lineage is not None and journal.lineage.wrote)
-    return WROTE if work.ttl is not None and wrote else ""
+    return WROTE if wrote else ""
 
 
 async def perform_shared(session: Session, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:

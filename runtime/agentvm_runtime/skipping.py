@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from agentvm_compiler.ir import CALLS, Kind, Module, Node
 
-from .forking import Fork, Lineage
+from .forking import Fork
+from .lineage import Lineage
 from .records import Digest, EventKind, RunRecord, RunStatus
 from .revision import NAMES
 from .targets import Places
@@ -129,7 +130,7 @@ def _carried(node: Node, before: str) -> tuple[Carried | None, ...] | None:
 
 def allowed(skips: Sequence[Skip], lineage: Lineage, overridden: Sequence[str]) -> bool:
     """Whether everything is recorded that the skips rely on."""
-    if not any(each in lineage.overridden for each in overridden):
+    if not any(lineage.overridden(each) is not None for each in overridden):
         return False  # who knows whether the loop came so far
     return all(_recorded(lineage, each) for skip in skips for each in skip.carried if each is not None)
 
@@ -137,7 +138,7 @@ def allowed(skips: Sequence[Skip], lineage: Lineage, overridden: Sequence[str]) 
 def _recorded(lineage: Lineage, carried: Carried) -> bool:
     if carried.path in lineage.given:
         return carried.result in lineage.given[carried.path]
-    event = lineage.recorded.get(carried.path)
+    event = lineage.recorded(carried.path)
     return event is not None and event.kind is EventKind.DONE and event.value is not None
 
 
@@ -146,6 +147,6 @@ def value_of(lineage: Lineage, carried: Carried) -> tuple[Digest, bool]:
     given: Mapping[int, Digest] = lineage.given.get(carried.path, {})
     if carried.result in given:
         return given[carried.result], False
-    value = lineage.recorded[carried.path].value
-    assert value is not None
-    return value, carried.bundled
+    event = lineage.recorded(carried.path)
+    assert event is not None and event.value is not None
+    return event.value, carried.bundled

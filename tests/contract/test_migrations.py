@@ -16,7 +16,7 @@ import pytest
 
 from agentvm_runtime.errors import StoreError, StoreVersionError
 from agentvm_runtime.records import Digest, Event, EventKind, Lease, MemoEntry, RunRecord, RunStatus
-from agentvm_runtime.store import migrations, open_store
+from agentvm_runtime.store import migrations, open_store, statements
 from agentvm_runtime.store.schema import OLDEST_VERSION, SCHEMA_VERSION
 from agentvm_runtime.values import digest, encode
 
@@ -226,10 +226,9 @@ async def test_what_is_asked_for_again_and_again_has_an_index(tmp_path: Path, ve
     store = open_store(place.url)
     await store.open()
     await store.aclose()
-    by_status = "SELECT * FROM runs WHERE status = 'queued' ORDER BY created_at DESC, id DESC LIMIT 9"
-    by_path = "SELECT * FROM events WHERE run_id = 'r' AND path = 'p' AND seq <= 9 ORDER BY seq"
+    by_status, by_path = statements.list_runs(False, True), statements.GET_EVENTS_AT
     for query, index in ((by_status, "runs_by_status"), (by_path, "events_by_path")):
-        [step] = await place.execute(f"EXPLAIN QUERY PLAN {query}")
+        [step] = await place.execute(f"EXPLAIN QUERY PLAN {re.sub(':[a-z_]+', '1', query.sqlite)}")
         assert f"USING INDEX {index}" in step[-1]
 
 

@@ -471,3 +471,32 @@ async def test_a_journal_is_read_in_part(store: Store, count: int) -> None:
     wanted = [f"p{number}" for number in range(count) if number % 2 or number == 0]
     found = await store.events("run-1", lambda path: path in wanted)
     assert found == [replace(EVENT, path=path, seq=int(path[1:]) + 1) for path in wanted]
+
+
+async def test_what_is_at_a_path_is_read_on_the_spot(store: Store) -> None:
+    """Its events come in order, of that run alone; where a server would be asked, nobody asks."""
+    for run_id in ("run-1", "run-2"):
+        for number, path in enumerate("aba", 1):
+            intent = EventKind.INTENT if path == "b" else EventKind.DONE
+            last = store.append(run_id, replace(EVENT, path=path, kind=intent, detail={"number": number}))
+    await last.wait()
+    assert await store.result_paths("run-1") == [(1, "a"), (3, "a")]
+    if store.near:
+        first, second, third = await store.events("run-1")
+        assert store.peek("run-1", path="a") == [first, third]
+        assert store.peek("run-1", kind=EventKind.INTENT) == [second]
+        assert store.peek("run-1", path="c") == store.peek("run-3", path="a") == []
+        later = replace(EVENT, path="a", detail={"number": 4})
+        await store.append("run-1", later).wait()
+        assert store.peek("run-1", path="a") == [first, third, replace(later, seq=4)]
+
+
+async def test_values_are_read_by_synchronous_code(store: Store) -> None:
+    """The first that is asked for comes whatever its size, others as far as they are small."""
+    large = b"x" * (3 << 20)
+    await store.create_run(RUN, {ONE: b"one", TWO: large})
+    assert store.values_now([TWO])[TWO] == large
+    found = store.values_now([ONE, TWO, Digest("0" * 40)])
+    assert found[ONE] == b"one"
+    assert found.keys() <= {ONE, TWO}
+    assert store.values_now([Digest("0" * 40)]) == {}

@@ -14,7 +14,16 @@ from dataclasses import replace
 from agentvm_compiler.errors import InputError
 from agentvm_runtime.errors import RunLeased, StoreError
 from agentvm_runtime.mailbox import mailbox_of
-from agentvm_runtime.records import Collected, Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
+from agentvm_runtime.records import (
+    Collected,
+    Digest,
+    Event,
+    EventKind,
+    Lease,
+    MemoEntry,
+    RunRecord,
+    RunStatus,
+)
 from agentvm_runtime.retention import OVER
 
 from . import leases
@@ -46,10 +55,25 @@ class Done:
 _DONE = Done()
 
 
+class Places:
+    """Where in a journal the events of a path are."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+        self.of_path: dict[str, list[int]] = {}
+
+    def take(self, journal: Sequence[tuple[Event, str]]) -> None:
+        """Take in what is new in it."""
+        for number in range(self._taken, len(journal)):
+            self.of_path.setdefault(journal[number][0].path, []).append(number)
+        self._taken = len(journal)
+
+
 class MemoryStore:
     """Everything in dicts. Used from one event loop; not thread-safe beyond the GIL's promises."""
 
     shared = False
+    near = True
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -57,6 +81,7 @@ class MemoryStore:
         self._runs: dict[str, RunRecord] = {}
         self._events: dict[str, list[tuple[Event, str]]] = {}
         """Journals: events, with their detail as JSON; numbered when they are read."""
+        self._places: dict[str, Places] = {}
         self._values: dict[Digest, bytes] = {}
         self._memo: dict[str, MemoEntry] = {}
         self._leases: dict[str, Lease] = {}
@@ -171,7 +196,30 @@ class MemoryStore:
             if wanted is None or wanted(event.path)
         ]
 
+    def peek(self, run_id: str, *, path: str | None = None, kind: EventKind | None = None) -> list[Event]:
+        self._check()
+        journal = self._events.get(run_id, [])
+        places = self._places.setdefault(run_id, Places())
+        places.take(journal)
+        numbers = places.of_path.get(path, ()) if path is not None else range(len(journal))
+        found = ((number, *journal[number]) for number in numbers)
+        return [
+            replace(event, detail=json.loads(detail), seq=number + 1)
+            for number, event, detail in found
+            if kind in (None, event.kind)
+        ]
+
+    async def result_paths(self, run_id: str) -> list[tuple[int, str]]:
+        self._check()
+        results = (EventKind.DONE, EventKind.FAILED)
+        journal = enumerate(self._events.get(run_id, ()), start=1)
+        return [(number, event.path) for number, (event, _) in journal if event.kind in results]
+
     async def values(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
+        self._check()
+        return {d: self._values[d] for d in digests if d in self._values}
+
+    def values_now(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
         self._check()
         return {d: self._values[d] for d in digests if d in self._values}
 
@@ -199,6 +247,7 @@ class MemoryStore:
             del self._runs[each]
             for journal in (each, mailbox_of(each)):
                 self._events.pop(journal, None)
+                self._places.pop(journal, None)
         memo, values = len(self._memo), len(self._values)
         self._memo = {
             key: each

@@ -12,6 +12,8 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -20,7 +22,16 @@ import anyio.to_thread
 from agentvm_compiler.errors import InputError
 from agentvm_runtime.errors import StoreError
 from agentvm_runtime.mailbox import mailbox_of
-from agentvm_runtime.records import Collected, Digest, Event, Lease, MemoEntry, RunRecord, RunStatus
+from agentvm_runtime.records import (
+    Collected,
+    Digest,
+    Event,
+    EventKind,
+    Lease,
+    MemoEntry,
+    RunRecord,
+    RunStatus,
+)
 
 from . import leases, rows
 from . import statements as sql
@@ -37,6 +48,8 @@ _FEW_EVENTS = 64
 """Events that are read one by one rather than out of their whole journal."""
 _FEW_VALUES = 4
 """Values that may be read on the spot."""
+_MUCH = 4 * CHUNK
+"""Bytes that are read ahead at most, the last value not counted."""
 _ALL = 2**31 - 1
 
 
@@ -99,6 +112,10 @@ class SqlStore(ABC):
     def _now(self, _: Queries) -> float:
         """The time by which leases are judged, in Unix seconds."""
         return self._clock()
+
+    @property
+    def near(self) -> bool:
+        return self._reader is not None and self._reader.near
 
     async def open(self) -> None:
         if self._writer is None:
@@ -270,6 +287,17 @@ class SqlStore(ABC):
             await last.settled()
         return await self._read(work, behind_writes=False)
 
+    def peek(self, run_id: str, *, path: str | None = None, kind: EventKind | None = None) -> list[Event]:
+        query = sql.GET_EVENTS_AT if kind is None else sql.GET_EVENTS_OF
+        wanted = {"run_id": run_id, "path": path, "kind": kind and kind.value}
+        return self._read_now(lambda reader: [rows.event_of(row) for row in reader.rows(query, wanted)])
+
+    async def result_paths(self, run_id: str) -> list[tuple[int, str]]:
+        def work(reader: Reader) -> list[tuple[int, str]]:
+            return [(seq, path) for seq, path in reader.rows(sql.GET_RESULT_PATHS, {"run_id": run_id})]
+
+        return await self._read(work)
+
     async def values(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
         def work(reader: Reader) -> dict[Digest, bytes]:
             return dict(reader.values(digests))
@@ -282,6 +310,22 @@ class SqlStore(ABC):
         if len(found) < len(set(digests)):
             found = await self._read(work)
         return found
+
+    def values_now(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
+        def work(reader: Reader) -> dict[Digest, bytes]:
+            found: dict[Digest, bytes] = {}
+            with suppress(TakesLong):
+                for digest, data in reader.values(digests, small=True):
+                    found[digest] = data
+                    if len(found) * CHUNK > _MUCH and sum(map(len, found.values())) > _MUCH:
+                        break
+            return found if digests[0] in found else found | dict(reader.values(digests[:1]))
+
+        if self.near:
+            return self._read_now(work)
+        # A server is asked by an event loop of its own, which needs a thread without another one.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(self._read_now, work).result()
 
     async def memo(self, key: str) -> MemoEntry | None:
         # The hot path of reads: it does not wait for appends that concern other keys.

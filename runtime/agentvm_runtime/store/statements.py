@@ -52,9 +52,16 @@ _ALIASES = {"of_run": "run_id"}
 class Statement:
     """One statement, compiled for a database when it is first used there."""
 
-    def __init__(self, build: Callable[[Any], Any], columns: list[str] | None = None) -> None:
-        """`build` makes it from the dialect's module (for its own `insert`)."""
+    def __init__(
+        self, build: Callable[[Any], Any], columns: list[str] | None = None, index: str | None = None
+    ) -> None:
+        """`build` makes it from the dialect's module (for its own `insert`).
+
+        Args:
+            index: what SQLite is to find rows by where it would guess wrong.
+        """
         self._build = build
+        self._index = index
         self._more = {} if columns is None else {"column_keys": columns}
 
     @cached_property
@@ -64,6 +71,8 @@ class Statement:
         compiled = str(self._build(module).compile(dialect=dialect, **self._more))
         for alias, name in _ALIASES.items():
             compiled = compiled.replace(f":{alias}", f":{name}")
+        if self._index is not None:
+            compiled = compiled.replace("\nWHERE", f" INDEXED BY {self._index}\nWHERE")
         return compiled
 
     @cached_property
@@ -92,9 +101,9 @@ class Statement:
         return list(construct.table.columns)
 
 
-def plain(construct: Any, columns: list[str] | None = None) -> Statement:
+def plain(construct: Any, columns: list[str] | None = None, *, index: str | None = None) -> Statement:
     """A statement that is written alike for every database."""
-    return Statement(lambda _: construct, columns)
+    return Statement(lambda _: construct, columns, index)
 
 
 def _upsert(table: Any, key: str) -> Statement:
@@ -149,6 +158,17 @@ GET_EVENT = plain(
     select(*list(schema.events.columns)[1:]).where(
         schema.events.c.run_id == bindparam("run_id"), schema.events.c.seq == bindparam("seq", type_=Integer)
     )
+)
+_EVENTS = select(*list(schema.events.columns)[1:]).where(schema.events.c.run_id == bindparam("run_id"))
+GET_EVENTS_AT = plain(
+    _EVENTS.where(schema.events.c.path == bindparam("path")).order_by(schema.events.c.seq),
+    index="events_by_path",
+)
+GET_EVENTS_OF = plain(_EVENTS.where(schema.events.c.kind == bindparam("kind")).order_by(schema.events.c.seq))
+GET_RESULT_PATHS = plain(
+    select(schema.events.c.seq, schema.events.c.path)
+    .where(schema.events.c.run_id == bindparam("run_id"), text("kind IN ('done', 'failed')"))
+    .order_by(schema.events.c.seq)
 )
 LAST_SEQ = plain(
     select(func.coalesce(func.max(schema.events.c.seq), text("0"))).where(
@@ -221,11 +241,7 @@ HOLD_LEASE = plain(
 )
 """`GET_LEASE`, keeping other processes from changing it until the transaction ends."""
 GET_PROFILE = _by(schema.profiles, schema.profiles.c.agent, schema.profiles.c.profile)
-GET_EVENTS = plain(
-    select(*list(schema.events.columns)[1:])
-    .where(schema.events.c.run_id == bindparam("run_id"))
-    .order_by(schema.events.c.seq)
-)
+GET_EVENTS = plain(_EVENTS.order_by(schema.events.c.seq))
 
 
 def create(name: Name) -> list[str]:

@@ -10,7 +10,8 @@ import pytest
 from agentvm import AgentVM, InputError, RunFailed, UncertainWrite, agent, llm, tool
 from agentvm.testing import ScriptedLLM
 from agentvm_runtime import driver
-from agentvm_runtime.records import EventKind
+from agentvm_runtime.errors import StoreError
+from agentvm_runtime.records import EventKind, RunStatus
 from agentvm_runtime.session import Session
 from agentvm_runtime.store.memory import MemoryStore
 
@@ -95,8 +96,9 @@ def clean():
 class Bench:
     """A store, and a model that numbers its answers, so that an answer tells when it was made."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, near: bool = True) -> None:
         self.store = MemoryStore()
+        self.store.near = near
         self.model = ScriptedLLM(lambda call: f"<{call.prompt}>")
         self.run = ""
 
@@ -123,9 +125,10 @@ class Bench:
             return await (await vm.resume(run)).result(), model.prompts
 
 
-@pytest.fixture
-def bench() -> Bench:
-    return Bench()
+@pytest.fixture(params=[True, False], ids=["near", "far"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    """With a store that is asked for single events, and one whose journals are read as a whole."""
+    return Bench(near=request.param)
 
 
 async def test_a_fork_without_overrides_executes_nothing(bench: Bench):
@@ -415,3 +418,54 @@ async def test_nothing_is_skipped_on_other_inputs(bench: Bench):
     await bench.run_of(long_chain, 4, "bees")
     _, prompts = await bench.fork(set={"topic": "ants", "for#1[2]/llm#1": "MINE"})
     assert prompts == ["0 ants", "1 (0 ants)", "3 MINE"]
+
+
+@pytest.mark.parametrize("length", [10, 100])
+async def test_a_fork_reads_what_it_comes_to(monkeypatch: pytest.MonkeyPatch, length: int):
+    """Not its ancestors' journals, however long they are: until it does something new, as much is read."""
+    bench, read, seen = Bench(), [], []
+    peek, events = MemoryStore.peek, MemoryStore.events
+
+    def peeked(store, run_id, **what):
+        read.append(run_id)
+        return peek(store, run_id, **what)
+
+    async def journal(store, run_id, wanted=None):
+        read.extend([run_id] * len(await events(store, run_id)))
+        return await events(store, run_id, wanted)
+
+    await bench.run_of(long_chain, length, "bees")
+    at = f"for#1[{length - 2}]/llm#1"
+    await bench.fork(set={at: "MINE"})
+    first = bench.last
+    monkeypatch.setattr(MemoryStore, "peek", peeked)
+    monkeypatch.setattr(MemoryStore, "events", journal)
+    for parent, most in ((bench.run, 10), (first, 20)):
+        read.clear()
+        model = ScriptedLLM(lambda call: seen.append(len(read)) or "new")
+        async with AgentVM(store=bench.store, llm=model) as vm:
+            fork = await vm.fork(parent, set={at: f"MINE after {parent}"})
+            await fork.result()
+        assert seen.pop() <= most
+
+
+async def test_a_store_that_cannot_be_read_is_no_failure_of_a_fork(bench: Bench):
+    """The fork stops, whatever the agent catches, and can go on when the store is there again."""
+    await bench.run_of(flow, "bees")
+    peek = bench.store.peek
+
+    def broken(run_id, **what):
+        if what.get("path") == "llm#2":
+            raise StoreError("the disk is gone")
+        return peek(run_id, **what)
+
+    if not bench.store.near:
+        return
+    bench.store.peek = broken
+    with pytest.raises(StoreError, match="the disk is gone"):
+        await bench.fork(at="llm#3")
+    bench.store.peek = peek
+    async with AgentVM(store=bench.store, llm=ScriptedLLM(lambda call: "new")) as vm:
+        [fork] = await bench.store.forks(bench.run)
+        assert fork.status is RunStatus.RUNNING
+        assert (await (await vm.resume(fork.id)).result()).startswith("new")
