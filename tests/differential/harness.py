@@ -63,6 +63,10 @@ class Case:
         return f"{self.module.__name__.rpartition('.')[2]}-{self.agent.fn.__name__}-{self.number}"
 
 
+leaves_coroutines = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+"""For programs that end before they await a coroutine they made: Python warns of it, however they are run."""
+
+
 @dataclass
 class Observation:
     """What can be seen of a run."""

@@ -8,6 +8,7 @@ from agentvm import agent, llm, tool
 from agentvm_compiler.compile import compile_agent
 from agentvm_compiler.ir import Kind
 
+from .harness import leaves_coroutines
 from .test_regressions import LOG, assert_as_plain, assert_resumes_anywhere, write
 
 
@@ -93,6 +94,7 @@ async def argument_fails(words: list[str], number: int) -> list[object]:
     )
 
 
+@leaves_coroutines
 async def test_arguments_are_evaluated_before_any_call():
     """If an argument cannot be evaluated, no call has begun."""
     await holds(argument_fails, ["x", ""], 3)

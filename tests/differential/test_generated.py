@@ -16,7 +16,7 @@ import pytest
 
 from .crash import assert_resumes, events_of_a_whole_run, points
 from .generate import Generator
-from .harness import Case, model, observe_compiled, observe_plain
+from .harness import Case, leaves_coroutines, model, observe_compiled, observe_plain
 from .modules import INPUTS, imported
 
 FIRST, LAST = map(int, os.environ.get("AGENTVM_PROGRAMS", "0:120").split(":"))
@@ -31,6 +31,7 @@ def program(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         yield module
 
 
+@leaves_coroutines
 @pytest.mark.parametrize("program", range(FIRST, LAST), indirect=True)
 async def test_a_random_program_does_what_python_does(program):
     """Outcome, writes and output are Python's, at once, out of order, and after a crash."""

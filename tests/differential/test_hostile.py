@@ -6,12 +6,13 @@ import pytest
 
 import tests.hostile
 
-from .harness import Case, cases, model, observe_compiled, observe_plain
+from .harness import Case, cases, leaves_coroutines, model, observe_compiled, observe_plain
 
 RACING = {"tg", "hlp_gather"}
 """Programs whose writes come in the order of the model's answers."""
 
 
+@leaves_coroutines
 @pytest.mark.parametrize("seed", [None, 1])
 @pytest.mark.parametrize("case", cases(tests.hostile))
 async def test_compiled_is_plain(case: Case, seed: int | None):

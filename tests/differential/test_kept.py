@@ -8,6 +8,7 @@ from agentvm import agent, llm
 from agentvm_compiler.compile import compile_agent
 from agentvm_compiler.ir import Kind
 
+from .harness import leaves_coroutines
 from .test_gather import helper, holds, write_or_fail
 from .test_regressions import assert_as_plain, assert_resumes_anywhere, write
 
@@ -29,6 +30,7 @@ async def kept(words: list[str]) -> list[object]:
     return [answer, await one, count, second]
 
 
+@leaves_coroutines
 async def test_a_coroutine_begins_where_it_is_awaited():
     """With the arguments it was given; what it writes is written then."""
     await holds(kept, ["a", "b"])
@@ -78,6 +80,7 @@ async def one_by_one(words: list[str]) -> list[object]:
     return [found, [await other + "!" for other in others]]
 
 
+@leaves_coroutines
 async def test_coroutines_awaited_in_a_loop():
     """Each begins in its turn; one that fails stops those after it."""
     await holds(one_by_one, ["a", "b"])
@@ -179,6 +182,7 @@ async def does_not_fit(words: list[str]) -> list[object]:
     return [await call]
 
 
+@leaves_coroutines
 async def test_what_is_not_certainly_awaited_once_stays_python():
     """Awaited twice is RuntimeError, never awaited is nothing done, a task that writes may come first."""
     for program in (awaited_twice, awaited_in_a_loop, rebound, writes_in_background):

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from .crash import CrashingStore, assert_resumes
 from .generate import Generator
-from .harness import Case, model, observe_compiled, observe_plain
+from .harness import Case, leaves_coroutines, model, observe_compiled, observe_plain
 from .modules import INPUTS, imported
 
 EXAMPLES = int(os.environ.get("AGENTVM_EXAMPLES", "200"))
@@ -38,6 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("programs")
 
 
+@leaves_coroutines
 @given(
     source=programs(),
     number=st.integers(0, len(INPUTS) - 1),
