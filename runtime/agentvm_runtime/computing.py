@@ -58,6 +58,7 @@ async def traced(frame: Frame, index: int, node: Node) -> None:
         except BaseException:
             frame.halfway[index] = _changed(node, kept)
             raise
+        frame.session.failures.handled_within(work.path)
         frame.seen(node).times.append(tracer.calls)
         await frame.session.accepted(_keep(frame, node, work, found, started))
     frame.give(node, _overridden(frame, work, found))

@@ -195,7 +195,9 @@ async def _attempt(session: Session, compiled: Compiled) -> Any:
             session.check()
             if not is_failure(error):
                 raise
-            await _end(session, RunStatus.FAILED, error=encoded_error(error))
+            data = encoded_error(error)
+            session.ended(error, data)
+            await _end(session, RunStatus.FAILED, error=data)
             raise failure(record, error) from error
         session.earlier.add(session.observed)
         session.store.save_profile(record.agent, session.earlier.to_json())

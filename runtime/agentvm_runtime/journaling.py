@@ -16,17 +16,18 @@ from agentvm_compiler.ir import UNBOUND
 from .activity import Activity
 from .comparing import UNUSED
 from .errors import RunLeased, StoreError
+from .failures import Failures
 from .halting import Halting
 from .history import History
 from .lineage import Lineage
 from .ports import Commit, Store
 from .progress import Progress
-from .records import CHANGED, Digest, Event, EventKind, MemoEntry, RunRecord
+from .records import AT, CHANGED, Digest, Event, EventKind, MemoEntry, RunRecord
 from .restoring import hold, redo
 from .skipping import Skip, value_of
 from .slots import Slot
 from .streams import Audience
-from .values import decode
+from .values import decode, digest
 from .work import Work
 
 USED = "used"
@@ -61,6 +62,7 @@ class Journal(Halting):
         """Are told every event as it is appended."""
         self.history = History(journal)
         """The journal as it was opened; of what is appended, questions and started writes are added."""
+        self.failures = Failures()
         self.activity = Activity()
         self._values = values
         self._appended: dict[str, Event] = {}
@@ -117,6 +119,7 @@ class Journal(Halting):
                 return result
             hold(value, result)
         if event.kind is EventKind.FAILED:
+            self.failures.add(value, event.path, event.value)
             raise value
         return value
 
@@ -159,6 +162,13 @@ class Journal(Halting):
             self.append(
                 Event(EventKind.INHERITED, "", started_at=now, finished_at=now, detail={UNUSED: left})
             )
+
+    def ended(self, error: BaseException, data: bytes) -> None:
+        """Journal that the program raised this exception, whose bytes are given, and where it came from."""
+        now, name = time.time(), digest(data)
+        detail = {AT: self.failures.ended_by(error, name)}
+        event = Event(EventKind.ENDED, "", value=name, started_at=now, finished_at=now, detail=detail)
+        self.append(event, {name: data})
 
     async def accepted(self, commit: Commit) -> None:
         """Wait until the run may go on. Raises Halt if the store cannot be written."""

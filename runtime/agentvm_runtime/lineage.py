@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from .errors import Halt, StoreError
 from .forking import Chain, Fork, chain_of, enclosing, within
 from .ports import Store
-from .records import FORGETS, Digest, Event, EventKind, RunRecord, Source, remembered
+from .records import FORGETS, Digest, Event, EventKind, RunRecord, Source, failed_with, remembered
 
 if TYPE_CHECKING:
     from .work import Work
@@ -218,7 +218,8 @@ class _ByPath:
         self._fork = fork
         self._wanted = wanted
         # What says of other events that they were tried again has no path.
-        self._marks = [each for each in store.peek(run_id, path="") if FORGETS in each.detail]
+        told = store.peek(run_id, path="")
+        self._marks = [each for each in told if FORGETS in each.detail or each.kind is EventKind.ENDED]
 
     def at(self, path: str) -> Sequence[Event]:
         found = self._peek(path=path)
@@ -253,12 +254,8 @@ def _until(fork: Fork, journal: Sequence[Event]) -> list[Event]:
     kept = remembered(each for each in journal if each.seq <= fork.seq)
     if fork.forgets is None:
         return kept
-    started = {each.path for each in kept if each.kind is EventKind.INTENT}
-    return [
-        each
-        for each in kept
-        if each.kind is not EventKind.FAILED or each.value != fork.forgets or each.path in started
-    ]
+    again = failed_with(kept, fork.forgets) - {each.path for each in kept if each.kind is EventKind.INTENT}
+    return [each for each in kept if each.kind is not EventKind.FAILED or each.path not in again]
 
 
 async def lineage_of(store: Store, record: RunRecord) -> Lineage | None:

@@ -110,6 +110,7 @@ class Recorder(Journal):
             detail={**changed, **(work.usage.taken() if work.usage else {})},
         )
         self.progress.executed += 1
+        self.failures.add(error, work.path, digest(data))
         return self.append(event, {digest(data): data, **values})
 
     def computed(self, work: Work, name: Digest, data: bytes, started: float) -> Commit:

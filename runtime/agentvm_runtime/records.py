@@ -44,6 +44,8 @@ class EventKind(StrEnum):
     """A process took the run over; what follows was written by it."""
     BEGUN = "begun"
     """An agent with a deadline of its own was called; `detail` has the deadline."""
+    ENDED = "ended"
+    """The program raised `value`; `detail` says at which paths that was recorded."""
     MISSED = "missed"
     """A deadline passed: of the agent at `path`, or of the run."""
     FORGOTTEN = "forgotten"
@@ -129,6 +131,8 @@ CHANGED = "changed"
 """In an event's detail: digest of the arguments and result as the callee left them (see `restoring`)."""
 FORGETS = "forgets"
 """In the detail of a resumption: digest of the failure that ended the attempt before, to be tried again."""
+AT = "at"
+"""In the detail of `ENDED`: paths of the failures that the program ended with."""
 
 
 def remembered(journal: Iterable[Event], forgets: Digest | None = None) -> list[Event]:
@@ -146,8 +150,20 @@ def remembered(journal: Iterable[Event], forgets: Digest | None = None) -> list[
 
 
 def _without(journal: list[Event], failure: Digest) -> list[Event]:
-    failed = {each.path for each in journal if each.kind is EventKind.FAILED and each.value == failure}
+    failed = failed_with(journal, failure)
     return [_forgotten(each) if each.path in failed else each for each in journal]
+
+
+def failed_with(journal: Iterable[Event], failure: Digest) -> set[str]:
+    """The paths of the failures that the program ended with when it ended with this one."""
+    equal: set[str] = set()
+    ended: set[str] | None = None
+    for each in journal:
+        if each.kind is EventKind.FAILED and each.value == failure:
+            equal.add(each.path)
+        elif each.kind is EventKind.ENDED and each.value == failure:
+            ended = set(each.detail[AT])
+    return equal if ended is None else ended  # an older version did not tell
 
 
 def _forgotten(event: Event) -> Event:

@@ -61,6 +61,7 @@ async def attempt(frame: Frame, index: int, node: Node) -> None:
         if final and inner.results[0].value is None:
             frame.halfway[index] = _named(node.results[2:], inner.results[2:])
             raise raised
+        frame.session.failures.handled(raised)
     elif final:
         inner = frame.inner(node.regions[1], [*body.results, *captures], owner, frame.path)
         await frame.within(index, inner)

@@ -146,6 +146,8 @@ class Session(Recorder):
             raise
         finally:
             self.progress.active.pop(work.path, None)
+        if work.node == "agent":
+            self.failures.handled_within(work.path)
         commit = self.finished(work, outcome, started, before)
         if work.write:
             await self.durable(commit)

@@ -36,6 +36,8 @@ class _Scope:
 
     def __init__(self, prefix: str) -> None:
         self.task = _task()
+        self.failed: BaseException | None = None
+        """What the last call raised, until the task makes another: then it has handled that."""
         self._prefix = prefix
         self._calls = 0
         self._tasks = 0
@@ -47,6 +49,12 @@ class _Scope:
     def child(self) -> _Scope:
         self._tasks += 1
         return _Scope(f"{self._prefix}t{self._tasks}.")
+
+    def __enter__(self) -> None:
+        """Around a call: notes what it raises."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self.failed = error
 
 
 _scope: ContextVar[_Scope] = ContextVar("agentvm_traced_scope")
@@ -74,22 +82,31 @@ class Tracer:
         """Calls made so far, in all tasks."""
 
     async def llm(self, request: LlmRequest) -> Any:
-        return await ask_request(self._session, self._place("llm"), request, traced=True)
+        place = self._place("llm")
+        with _scope.get():
+            return await ask_request(self._session, place, request, traced=True)
 
     async def tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         place = self._place(tool.name)
-        if is_human(tool):
-            return await ask_person(self._session, place, args, kwargs, traced=True)
-        return await call_tool(self._session, place, tool, args, kwargs, traced=True)
+        with _scope.get():
+            if is_human(tool):
+                return await ask_person(self._session, place, args, kwargs, traced=True)
+            return await call_tool(self._session, place, tool, args, kwargs, traced=True)
 
     async def agent(self, agent: Agent, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         place = self._place(agent.name)
-        return await self._run_agent(self._session, place, agent, args, kwargs, traced=True)
+        with _scope.get():
+            return await self._run_agent(self._session, place, agent, args, kwargs, traced=True)
 
     def sync_tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a synchronous tool where it stands; a write blocks until it is durable."""
+        place = self._place(tool.name)
+        with _scope.get():
+            return self._sync_tool(place, tool, args, kwargs)
+
+    def _sync_tool(self, place: Place, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         session = self._session
-        work = tool_work(self._place(tool.name), tool, args, kwargs, traced=True)
+        work = tool_work(place, tool, args, kwargs, traced=True)
         found = session.look_up(work)
         if found is not None:
             return session.replay(found, work)
@@ -115,6 +132,9 @@ class Tracer:
             scope = scope.child()
             _scope.set(scope)
         self.calls += 1
+        if scope.failed is not None:
+            self._session.failures.handled(scope.failed)
+            scope.failed = None
         return Place(
             path=f"{self._path}/{scope.next_call()}",
             site=site,
