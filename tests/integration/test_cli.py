@@ -130,7 +130,7 @@ def cli(tmp_path):
 
 def test_run_prints_the_answer_and_what_it_took(cli):
     """The answer goes to standard output; run id, nodes, tokens, time and deadline to standard error."""
-    done = cli("run", "flow.py:talk", "-i", "topic=owls", "--deadline", "60s", *MODEL)
+    done = cli("run", "flow.py:talk", "-i", "topic=owls", "--deadline", "1h", *MODEL)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "TALK ABOUT OWLS"
     first, *rest = [line for line in done.stderr.splitlines() if line]
@@ -141,7 +141,7 @@ def test_run_prints_the_answer_and_what_it_took(cli):
 
 def test_run_json_is_one_document_and_nothing_else(cli):
     """What the user's file prints does not get into it."""
-    document = cli.json("run", "flow.py:chain", "-i", "topic=x", "--deadline", "60s", *MODEL)
+    document = cli.json("run", "flow.py:chain", "-i", "topic=x", "--deadline", "1h", *MODEL)
     run, seconds = document.pop("run"), document.pop("seconds")
     assert run and seconds > 0
     assert document.pop("nodes")["reused"] == 0
@@ -205,7 +205,7 @@ def test_a_killed_run_resumes_without_asking_again(cli):
 
 def test_show_has_header_nodes_and_result(cli):
     """Inputs, status, each node with its tokens, and the answer."""
-    run = cli.json("run", "flow.py:chain", "-i", "topic=x", "--deadline", "60s", *MODEL)["run"]
+    run = cli.json("run", "flow.py:chain", "-i", "topic=x", "--deadline", "1h", *MODEL)["run"]
     shown = cli.json("show", run)
     assert shown["inputs"]["topic"] == "x" and shown["result"] == {"answer": "SECOND FIRST X"}
     calls = [node for node in shown["nodes"] if node["kind"] == "llm"]

@@ -69,7 +69,7 @@ async def careless(prompt: str) -> str:
 async def test_an_agent_that_misses_its_own_deadline_is_cancelled(model):
     """It cannot catch that and writes nothing more; its caller gets an exception, and goes on."""
     async with AgentVM(store="memory", llm=model) as vm:
-        handle = await vm.start(patient, "hang", deadline=60)
+        handle = await vm.start(patient, "hang", deadline=6000)
         message = "missed: hasty at hasty#1 was not done by its deadline, 0.1 s after its start."
         assert await handle.result() == message
         assert [message] == LOG
@@ -92,17 +92,17 @@ async def test_a_missed_deadline_nobody_handles_fails_the_run(model):
         assert len(model.calls) == 2
 
 
-@agent(deadline=60)
+@agent(deadline=6000)
 async def roomy() -> list[float | None]:
     return [await deadline()]
 
 
-@agent(deadline=5)
+@agent(deadline=500)
 async def tight() -> list[float | None]:
     return [await deadline()]
 
 
-@agent(deadline=30)
+@agent(deadline=3000)
 async def nested() -> list[float | None]:
     here = await deadline()
     return [here, *await roomy(), *await tight()]
@@ -200,7 +200,7 @@ async def test_an_interrupted_agent_keeps_its_deadline(tmp_path, model):
     assert model.calls[0].hints.deadline == begun.detail["deadline_at"]
 
 
-@agent(deadline=50)
+@agent(deadline=5000)
 async def asks_tightly() -> str:
     return await llm("go")
 

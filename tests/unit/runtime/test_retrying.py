@@ -161,12 +161,12 @@ class Refused(Exception):
     why: str
 
 
-@tool(effect="read", timeout=5, retries=1)
+@tool(effect="read", timeout=500, retries=1)
 async def refuses() -> str:
     raise Refused("no")
 
 
-@agent(deadline=60)
+@agent(deadline=6000)
 async def handles() -> str:
     try:
         return await refuses()
@@ -174,7 +174,7 @@ async def handles() -> str:
         return error.why
 
 
-@agent(deadline=60)
+@agent(deadline=6000)
 async def passes_on() -> str:
     return f"handled {await handles()}, {await refuses()}"
 
@@ -183,5 +183,5 @@ async def test_no_limit_touches_an_exception_on_its_way():
     """Timeouts, retries, deadlines and budgets let through what refuses assignments."""
     async with AgentVM(store="memory", llm=MODEL) as vm:
         with pytest.raises(RunFailed) as raised:
-            await vm.run(passes_on, deadline=60, budget=Budget(seconds=60), concurrency=1)
+            await vm.run(passes_on, deadline=6000, budget=Budget(seconds=6000), concurrency=1)
     assert raised.value.error == Refused("no")
