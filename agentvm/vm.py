@@ -41,6 +41,7 @@ from agentvm_runtime.rooms import CONCURRENCY
 from agentvm_runtime.session import Session
 from agentvm_runtime.slots import Slot
 from agentvm_runtime.streams import Audience, Text
+from agentvm_runtime.takeovers import DEATHS, DIED, refuse_deadly
 from agentvm_runtime.values import digest, encode
 from agentvm_runtime.waiting import waits
 
@@ -360,15 +361,19 @@ class AgentVM:
                 await self._release(lease)
         return await self._ended(record)
 
-    async def take(self, run_id: str, *, agent: Any = None) -> Run | None:
+    async def take(self, run_id: str, *, agent: Any = None, deaths: int = DEATHS) -> Run | None:
         """Go on with a run if it waits for a process (`agentvm_runtime.waiting`); None if it does not.
 
         Unlike a run that somebody resumes, it has no time left when its deadline has passed, unless
         it was suspended: then it is finished all the same.
 
+        Args:
+            deaths: how many processes in a row may have died driving it without a new result; 0 is no limit.
+
         Raises:
             InputError: no such run, or its agent cannot be found.
             RunLeased: another process is driving it.
+            RunSetAside: too many have died; it has failed now.
         """
         record = await self.get(run_id)
         if not await waits(self.store, record):
@@ -377,8 +382,10 @@ class AgentVM:
         async with self._taking(run_id) as lease:
             record = await self.get(run_id)  # another process may have driven it until now
             if await waits(self.store, record):
+                await refuse_deadly(self.store, record, lease, deaths)
                 asked = record.status is RunStatus.SUSPENDED
-                return await self._begin(record, program, lease, resumed=True, asked_for=asked)
+                died = {DIED: lease.after} if lease.after else {}
+                return await self._begin(record, program, lease, resumed=True, asked_for=asked, why=died)
             await self._release(lease)
         return None
 
@@ -618,11 +625,13 @@ class AgentVM:
         resumed: bool = False,
         retry: bool = False,
         asked_for: bool = True,
+        why: Mapping[str, Any] | None = None,
     ) -> Run:
         """Drive a run whose lease is held.
 
         Args:
             asked_for: whether it is to be finished even if its deadline has passed.
+            why: what the journal is to say of the resumption.
         """
         assert self._tasks is not None
         compiled = compile_agent(agent)
@@ -634,7 +643,9 @@ class AgentVM:
             session.progress.started_at = record.created_at  # its deadline may pass while it is compiled
         if resumed:
             now, revision = time.time(), session.revision
-            detail = {FORGETS: record.error} if retry and record.error is not None else {}
+            detail = dict(why or {})
+            if retry and record.error is not None:
+                detail[FORGETS] = record.error
             event = Event(EventKind.RESUMED, "", started_at=now, finished_at=now, detail=detail)
             session.append(event, revision.values)
             if revision.meta:

@@ -20,8 +20,9 @@ import anyio.to_thread
 
 from agentvm_compiler.calls import Agent
 from agentvm_compiler.errors import InputError
-from agentvm_runtime.errors import RunCancelled, RunLeased, StoreError
+from agentvm_runtime.errors import RunCancelled, RunLeased, RunSetAside, StoreError
 from agentvm_runtime.records import Lease, RunRecord, RunStatus
+from agentvm_runtime.takeovers import DEATHS
 from agentvm_runtime.waiting import Lookout
 
 from .loading import agents_of, find_agent, load_file, outdated
@@ -66,6 +67,8 @@ class Options:
     """Runs driven at once."""
     interval: float = 0.5
     """Seconds between two looks while there is work."""
+    deaths: int = DEATHS
+    """Processes that may die in a row driving one run before it is set aside; 0 is no limit."""
     once: bool = False
     """End when no run waits any more."""
 
@@ -143,8 +146,11 @@ class Worker:
             # In a thread: what a file does when it is loaded must not keep leases from being renewed.
             agent = await anyio.to_thread.run_sync(self._agents.find, record)
             machine = await self._machine(record, machines)
-            run = await machine.take(record.id, agent=agent)
+            run = await machine.take(record.id, agent=agent, deaths=self._options.deaths)
         except RunLeased:
+            return False
+        except RunSetAside as error:
+            self._say(f"{record.id} failed{_because(error)}")
             return False
         except Exception as error:  # whatever is wrong with one run, others wait
             await self._leave(record.id, error)

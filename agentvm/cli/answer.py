@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json as encoder
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -13,6 +14,7 @@ from .options import Json, RunId, StoreUrl, resume_command
 if TYPE_CHECKING:
     from agentvm.vm import AgentVM, Run
     from agentvm_runtime.ports import Store
+    from agentvm_runtime.questions import Question
     from agentvm_runtime.records import RunRecord
 
 
@@ -39,44 +41,55 @@ def answer(
 ) -> None:
     """Answer what a run asks, and go on with the run; prints as `agentvm resume` does.
 
+    With --json one document: that of `agentvm resume`; where the run does not go on here, which question is
+    answered and whether another process drives the run; without an answer, the questions.
+
     Example: agentvm answer 1122-0827 yes
     """
     from agentvm_compiler.errors import InputError
     from agentvm_runtime.errors import RunLeased
 
+    from .driving import clean_stdout
+
     given = words or []
     if len(given) > 2:
         raise InputError("agentvm answer takes a run, the question if there are several, and one answer.")
-    if not given:
-        _list(asyncio.run(_questions(run, store)))
-        return
-    record, path, driven = asyncio.run(_answer(run, given[0] if len(given) > 1 else None, given[-1], store))
-    print(f"{path} of run {record.id} is answered.", file=sys.stderr)
-    if driven:
-        print("The process that drives the run goes on with it.", file=sys.stderr)
-    elif not resume:
-        print(f"Go on with: {resume_command(record.id, store)}", file=sys.stderr)
-    else:
-        try:
-            code = _resume(record, llm, store, json)
-        except RunLeased:  # somebody was quicker, and has read the answer
-            print("Another process goes on with the run.", file=sys.stderr)
+    with clean_stdout(json) as out:
+        if not given:
+            _list(*asyncio.run(_questions(run, store)), json, out)
             return
-        raise typer.Exit(code)
+        node = given[0] if len(given) > 1 else None
+        record, path, driven = asyncio.run(_answer(run, node, given[-1], store))
+        print(f"{path} of run {record.id} is answered.", file=sys.stderr)
+        try:
+            if resume and not driven:
+                raise typer.Exit(_resume(record, llm, store, json, out))
+        except RunLeased:  # somebody was quicker, and has read the answer
+            driven = True
+        if driven:
+            print("The process that drives the run goes on with it.", file=sys.stderr)
+        else:
+            print(f"Go on with: {resume_command(record.id, store)}", file=sys.stderr)
+        if json:
+            document = {"answered": path, "driven": driven}
+            print(encoder.dumps({**_head(record), **document}, ensure_ascii=False), file=out)
 
 
-def _resume(record: RunRecord, llm: str | None, store: str | None, json: bool) -> int:
+def _head(record: RunRecord) -> dict[str, Any]:
+    return {"run": record.id, "agent": record.agent, "status": str(record.status)}
+
+
+def _resume(record: RunRecord, llm: str | None, store: str | None, json: bool, out: TextIO) -> int:
     from agentvm.loading import find_agent
 
-    from .driving import clean_stdout, drive
+    from .driving import drive
 
-    with clean_stdout(json) as out:
-        found = find_agent(record.agent, record.meta.get("file"))
+    found = find_agent(record.agent, record.meta.get("file"))
 
-        async def begin(vm: AgentVM) -> Run:
-            return await vm.resume(record.id, agent=found)
+    async def begin(vm: AgentVM) -> Run:
+        return await vm.resume(record.id, agent=found)
 
-        return drive(begin, store=store, llm=llm or record.meta.get("llm"), as_json=json, out=out)
+    return drive(begin, store=store, llm=llm or record.meta.get("llm"), as_json=json, out=out)
 
 
 async def _answer(run: str, node: str | None, value: str, store: str | None) -> tuple[RunRecord, str, bool]:
@@ -105,17 +118,25 @@ async def _is_driven(store: Store, record: RunRecord) -> bool:
     return await store.lease_of(record.id) is not None
 
 
-async def _questions(run: str, store: str | None) -> tuple[RunRecord, list[str]]:
+async def _questions(run: str, store: str | None) -> tuple[RunRecord, list[Question]]:
     from agentvm_runtime.control import questions
-    from agentvm_runtime.questions import described
 
     from .lookup import find_run, opened
 
     async with opened(store) as there:
         record = await find_run(there, run)
-        return record, [line for each in await questions(there, record) for line in described(each)]
+        return record, await questions(there, record)
 
 
-def _list(found: tuple[RunRecord, list[str]]) -> None:
-    record, lines = found
-    typer.echo("\n".join(lines) if lines else f"Run {record.id} ({record.status}) asks nothing.")
+def _list(record: RunRecord, found: list[Question], json: bool, out: TextIO) -> None:
+    from agentvm_runtime.questions import described
+
+    if json:
+        asked = [
+            {"node": each.path, "question": each.text, "schema": each.schema, "problem": each.problem or None}
+            for each in found
+        ]
+        print(encoder.dumps({**_head(record), "questions": asked}, ensure_ascii=False), file=out)
+        return
+    lines = [line for each in found for line in described(each)]
+    print("\n".join(lines) if lines else f"Run {record.id} ({record.status}) asks nothing.", file=out)

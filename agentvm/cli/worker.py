@@ -34,6 +34,14 @@ def worker(
     interval: Annotated[
         str, typer.Option(metavar="DURATION", help="Time between two looks; up to 8 times that while idle.")
     ] = "500ms",
+    give_up_after: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Set a run aside when so many processes in a row have died driving it. 0: never.",
+        ),
+    ] = 5,
     once: Annotated[bool, typer.Option("--once", help="End when no run waits any more.")] = False,
     store: StoreUrl = None,
     durability: Durability = None,
@@ -49,7 +57,11 @@ def worker(
     from .driving import stoppable
 
     options = Options(
-        llm=llm, concurrency=concurrency, interval=seconds(interval, what="--interval"), once=once
+        llm=llm,
+        concurrency=concurrency,
+        interval=seconds(interval, what="--interval"),
+        deaths=give_up_after,
+        once=once,
     )
     found = Agents(agents or [])
     code = stoppable(lambda: _work(store, durability, found, options), lambda: _say("worker stopped"))

@@ -48,6 +48,10 @@ class RunLeased(AgentVMError):
     """Another process is driving the run."""
 
 
+class RunSetAside(AgentVMError):
+    """The processes that drove the run died one after the other; workers leave it alone."""
+
+
 class ReplayMismatch(AgentVMError):
     """A traced region asked for other effects than its journal has."""
 

@@ -210,3 +210,5 @@ class Lease:
     """`host:pid:nonce` of the process."""
     expires_at: float
     """Unix seconds."""
+    after: str = field(default="", compare=False)
+    """When it is taken: the holder before, if that did not give it back but died or lost it."""

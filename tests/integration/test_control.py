@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -11,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from agentvm import AgentVM, agent, ask_human, tool
+from agentvm.testing import ScriptedLLM
+from agentvm_runtime.records import EventKind
 
 ROOT = Path(__file__).parents[2]
 
@@ -167,6 +172,53 @@ def test_an_answer_may_wait_for_the_resume(cli: Cli):
     assert f"agentvm resume {run}" in done.stderr
     code, document = cli.json("resume", run)
     assert (code, document["result"]) == (0, "stopped")
+
+
+def test_whatever_comes_of_an_answer_is_one_document(cli: Cli):
+    """With --json: the open questions, that one is answered, and the end of the run."""
+    run = cli.json("run", "flow.py:review", "-i", "topic=tea", *MODEL)[1]["run"]
+    head = {"run": run, "agent": "flow:review", "status": "suspended"}
+    code, document = cli.json("answer", run)
+    [question] = document.pop("questions")
+    assert (code, document) == (0, head)
+    assert (question["node"], question["question"], question["problem"]) == (
+        "human#1",
+        "What of DRAFT TEA?",
+        None,
+    )
+    assert question["schema"]["enum"] == ["go", "stop"]
+    recorded = cli.json("answer", run, "stop", "--no-resume")
+    assert recorded == (0, {**head, "answered": "human#1", "driven": False})
+    assert cli.json("answer", run)[1]["questions"] == []
+    assert cli.json("resume", run)[1]["result"] == "stopped"
+
+
+GATE: list[asyncio.Event] = []
+
+
+@tool(effect="read")
+async def held(topic: str) -> str:
+    await GATE[0].wait()
+    return topic
+
+
+@agent
+async def asks_meanwhile(topic: str) -> list[str]:
+    return await asyncio.gather(held(topic), ask_human("To whom?"))
+
+
+async def test_an_answer_to_a_run_that_is_driven_is_one_document(cli: Cli):
+    """It says that the process which drives the run goes on with it."""
+    GATE[:] = [asyncio.Event()]
+    async with AgentVM(store=cli.environment["AGENTVM_STORE"], llm=ScriptedLLM(lambda call: "")) as vm:
+        run = await vm.start(asks_meanwhile, "tea")
+        async for event in run.events():
+            if event.kind is EventKind.ASKED:
+                break
+        code, document = await asyncio.to_thread(cli.json, "answer", run.id, "Ada")
+        assert (code, document["answered"], document["driven"]) == (0, "human#1", True)
+        GATE[0].set()
+        assert await run.result() == ["tea", "Ada"]
 
 
 def killed(cli: Cli) -> str:

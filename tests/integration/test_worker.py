@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODEL = ("--llm", "scripted:flow.py:model")
 FLOW = """\
-import asyncio, sys
+import asyncio, os, signal, sys
 from pathlib import Path
 
 from agentvm import agent, ask_human, llm, tool
@@ -45,6 +45,18 @@ async def letter(name: str) -> str:
     await send(f"{name} 1")
     seen = await look(draft)
     return await send(f"{name} 2")
+
+
+@tool(effect="read")
+async def crash(name: str) -> str:
+    if (HERE / "hold").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return name
+
+
+@agent
+async def deadly(name: str) -> str:
+    return await crash(await llm(f"draft for {name}"))
 
 
 @agent
@@ -223,3 +235,20 @@ def test_a_worker_runs_code_from_elsewhere(workers: Workers):
     log = (workers.folder / "new" / "sent.log").read_text()
     assert log.splitlines() == ["ann 1", "ann 2"]
     assert run in workers("runs", "--status", "completed", "--json")
+
+
+@ONE_STORE
+def test_a_run_that_kills_its_workers_is_set_aside(workers: Workers) -> None:
+    """The third worker lives, says so, and leaves it alone; `agentvm resume --retry` goes on with it."""
+    [run] = workers.queue("Ada", agent="deadly")
+    workers.hold()
+    for _ in range(2):
+        killed = workers.worker("--once", "--give-up-after", "2")
+        killed.communicate(timeout=1200)
+        assert killed.returncode == -signal.SIGKILL
+    last = workers.worker("--once", "--give-up-after", "2")
+    _, said = last.communicate(timeout=1200)
+    assert last.returncode == 0
+    assert f"{run} failed: Run {run} was set aside: 2 processes in a row died" in said
+    workers.let_go()
+    assert workers("resume", run, "--retry") == "DRAFT FOR ADA"

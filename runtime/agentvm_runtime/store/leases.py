@@ -116,7 +116,8 @@ def granted(recorded: Lease | None, run_id: str, holder: str, ttl: float, now: f
     """
     if recorded is not None and recorded.holder != holder and in_force(recorded, now):
         raise RunLeased(_busy(recorded, now))
-    return Lease(run_id, holder, now + ttl)
+    after = recorded.holder if recorded is not None and recorded.holder != holder else ""
+    return Lease(run_id, holder, now + ttl, after)
 
 
 def renewed(recorded: Lease | None, lease: Lease, ttl: float, now: float) -> Lease:
@@ -128,17 +129,17 @@ def renewed(recorded: Lease | None, lease: Lease, ttl: float, now: float) -> Lea
 def check_held(recorded: Lease | None, run_id: str, holder: str) -> None:
     """Raises RunLeased unless the recorded lease is this holder's, be it that it has run out."""
     if recorded is None or recorded.holder != holder:
-        who = _who(recorded.holder) if recorded is not None and recorded.holder else "another process"
-        raise RunLeased(f"run {run_id} was taken over by {who}; this process must stop driving it")
+        other = who(recorded.holder) if recorded is not None and recorded.holder else "another process"
+        raise RunLeased(f"run {run_id} was taken over by {other}; this process must stop driving it")
 
 
-def _who(holder: str) -> str:
+def who(holder: str) -> str:
     host, _, pid = holder.rpartition(":")[0].rpartition(":")
     return f"process {pid} on {host}" if host else holder
 
 
 def _busy(lease: Lease, now: float) -> str:
     return (
-        f"run {lease.run_id} is driven by {_who(lease.holder)}; wait for it or stop it "
+        f"run {lease.run_id} is driven by {who(lease.holder)}; wait for it or stop it "
         f"(its lease ends in {max(0.0, lease.expires_at - now):.0f} s unless renewed)"
     )

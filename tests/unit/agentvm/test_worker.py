@@ -8,15 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from agentvm import AgentVM, InputError, RunSuspended, agent, ask_human, llm
+from agentvm import AgentVM, InputError, RunFailed, RunSuspended, agent, ask_human, llm
 from agentvm.testing import ScriptedLLM
 from agentvm.worker import Agents, Options, Worker
 from agentvm_runtime.errors import RunLeased
 from agentvm_runtime.ports import Store
-from agentvm_runtime.records import EventKind, RunStatus
-from agentvm_runtime.store import open_store, this_holder
+from agentvm_runtime.records import Digest, Event, EventKind, RunStatus
+from agentvm_runtime.store import leases, open_store, this_holder
+from agentvm_runtime.takeovers import deaths
 from agentvm_runtime.waiting import Lookout
 
 HELD = [anyio.Event()]
@@ -219,3 +221,66 @@ async def test_a_new_run_is_no_workers(store: Store, vm: AgentVM):
         await vm.start(chain, "x", run_id="mine")
     assert seen == [True]
     assert await store.lease_of("mine") is None
+
+
+def dead_holder() -> str:
+    """A process of this host that has ended."""
+    host, _, _ = this_holder().partition(":")
+    return f"{host}:{2**22 + 1}:nobody"
+
+
+async def die(store: Store, run: str) -> None:
+    """Leave a run as a process does that is killed while it drives it."""
+    if await store.lease_of(run) is None:
+        await store.acquire_lease(run, dead_holder(), 100.0)
+    await store.set_status(run, RunStatus.RUNNING).wait()
+
+
+async def take_and_die(store: Store, vm: AgentVM, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a run as a worker does, and get no further than that."""
+    with monkeypatch.context() as patch:
+        patch.setattr(AgentVM, "_release", lambda self, lease: anyio.lowlevel.checkpoint())
+        HELD.append(anyio.Event())
+        handle = await vm.take(run)
+        assert handle is not None
+        await HELD[-1].wait()
+        handle._session.stop(RunLeased("killed"))
+        with pytest.raises(RunLeased):
+            await handle.result()
+    leases.give_up((await store.lease_of(run)).holder)
+
+
+async def test_a_run_whose_processes_die_is_set_aside(
+    store: Store, vm: AgentVM, monkeypatch: pytest.MonkeyPatch
+):
+    """After the fifth in a row the worker says so, and takes it no more; a person goes on with it."""
+    run = await vm.enqueue(chain, "held")
+    await die(store, run)
+    for _ in range(4):
+        await take_and_die(store, vm, run, monkeypatch)
+    [said] = await drain(store)
+    assert said.startswith(f"failed: Run {run} was set aside: 5 processes in a row died")
+    assert f"agentvm resume {run} --retry" in said
+    assert (await vm.get(run)).status is RunStatus.FAILED
+    with pytest.raises(RunFailed, match="set aside"):
+        await (await vm.resume(run)).result()
+    assert await drain(store) == []
+    async with AgentVM(store=store, llm=ScriptedLLM(lambda call: "done")) as other:
+        assert await (await other.resume(run, retry=True)).result() == "done"
+
+
+async def test_what_makes_progress_is_not_set_aside(
+    store: Store, vm: AgentVM, monkeypatch: pytest.MonkeyPatch
+):
+    """A new result, or somebody who resumes it, begins the count anew; a limit of 0 is none."""
+    run = await vm.enqueue(chain, "held")
+    await die(store, run)
+    for _ in range(4):
+        await take_and_die(store, vm, run, monkeypatch)
+    journal = await store.events(run)
+    assert deaths(journal) == 4
+    asked = Event(EventKind.RESUMED, "")
+    done = Event(EventKind.DONE, "llm#1", value=Digest("0" * 40))
+    volatile = Event(EventKind.DONE, "python#1")
+    assert [deaths([*journal, each]) for each in (asked, done, volatile)] == [0, 0, 4]
+    assert await vm.take(run, deaths=0) is not None
