@@ -108,6 +108,17 @@ def explain(
     return BackendError(f"{what}{tried}. {remedy}.", transient=transient)
 
 
+def refused(why: str, place: Place) -> BackendError:
+    """The error of a call that our scheduler ended, with its reason."""
+    remedy = (
+        " Give it more time, a smaller prompt or max_tokens, or serve hopeless calls best effort "
+        "(AGENTVM_ON_HOPELESS=degrade)."
+        if "in time" in why
+        else ""
+    )
+    return BackendError(f"the scheduler of {place} ended the call ({why}).{remedy}", transient=False)
+
+
 def _said(error: Exception) -> str:
     """The server's own words, or the reason there are none, on one line."""
     body = getattr(error, "body", None)

@@ -20,9 +20,10 @@ import anyio
 from agentvm_compiler.wire import ModelCall, ModelResult, Timing
 from agentvm_serving.slo import to_extra_args
 
-from .failures import Place, explain, is_transient, retry_after, status_of
+from .failures import Place, explain, is_transient, refused, retry_after, status_of
 from .http import PerLoop, client_module
 from .schema import answer_format
+from .steering import Steering
 from .stream import Progress, StreamedAnswer
 
 logger = logging.getLogger(__name__)
@@ -136,6 +137,15 @@ class OpenAIBackend:
                 attempt += 1
                 await anyio.sleep(delay)
 
+    @property
+    def scheduler(self) -> Steering:
+        """Tells our scheduler, if it serves there, of changes to requests that were sent before."""
+        return Steering(self.client, Place(self.base_url, self.model))
+
+    def client(self) -> Any:
+        """The client of the endpoint, in this event loop."""
+        return self._clients.get()
+
     async def models(self) -> list[str]:
         """Names of the models the endpoint serves; empty if it does not say."""
         return [model.id for model in await self._listing()]
@@ -165,16 +175,26 @@ class OpenAIBackend:
             # Shielded, or a cancelled call would leave its stream, and so the engine's slot, open.
             with anyio.move_on_after(5, shield=True):
                 await stream.close()
-        if answer.finish_reason is None:
-            raise _Cut("the stream ended before the answer did")
+        if answer.finish_reason in (None, "abort"):
+            if (why := await self._why_ended(call.hints.key, dialect)) is not None:
+                raise refused(why, Place(self.base_url, model))
+            if answer.finish_reason is None:
+                raise _Cut("the stream ended before the answer did")
         text = "".join(answer.parts)
         return ModelResult(
             text=wanted.unwrap(text) if wanted else text,
-            finish_reason=answer.finish_reason,
+            finish_reason=answer.finish_reason or "abort",
             usage=answer.usage,
             timing=Timing(sent_at, answer.first_token_at, time.time()),
             model=self.identity(call.model),
         )
+
+    async def _why_ended(self, key: str, dialect: Dialect) -> str | None:
+        """Why our scheduler ended a call: vLLM gives a stream without tokens neither reason nor end."""
+        if not (dialect.hints and key):
+            return None
+        records = await self.scheduler.records(key)
+        return str(records[-1]["why"]) if records and records[-1]["refused"] else None
 
     def _connect(self) -> Any:
         import openai

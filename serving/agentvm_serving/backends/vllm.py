@@ -11,19 +11,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 
 from agentvm_compiler.errors import BackendError
 from agentvm_compiler.wire import ModelCall, ModelResult
 from agentvm_serving.policy import DEFAULT_POLICY, policy_named
-from agentvm_serving.vllm import POLICY_VARIABLE
+from agentvm_serving.vllm import HOPELESS_VARIABLE, POLICY_VARIABLE
 from agentvm_serving.vllm.environment import cpu_build
 
 from .engine import EngineProcess, require_vllm
+from .failures import Place
 from .http import PerLoop
 from .openai import OpenAIBackend
+from .steering import Steering
 from .stream import Progress
 from .weights import find_model, fingerprint
 
@@ -38,6 +40,8 @@ class VllmBackend:
         model: folder of a model, or a name `resolve_model` knows.
         dtype: of the weights; by default float32 on a CPU build, else the model's own.
         policy: how the scheduler orders requests, see `agentvm_serving.policy.POLICIES`.
+        on_hopeless: what becomes of a call that cannot meet its objective even alone: `degrade` (it is
+            served best effort) or `reject` (it fails at once, with a BackendError that says why).
         arguments: more options of `vllm serve`, e.g. `["--max-num-seqs", "8"]`.
         variables: more environment variables of the engine.
         log_folder: where the engine's log goes; by default the user's log folder.
@@ -54,6 +58,7 @@ class VllmBackend:
         resolve_model: Callable[[str], str] | None = None,
         dtype: str | None = None,
         policy: str = DEFAULT_POLICY,
+        on_hopeless: Literal["degrade", "reject"] = "degrade",
         arguments: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
         log_folder: Path | None = None,
@@ -64,7 +69,7 @@ class VllmBackend:
         self.model = model
         self._dtype = dtype
         self._arguments = tuple(arguments)
-        self._variables = {**(variables or {}), POLICY_VARIABLE: policy}
+        self._variables = {HOPELESS_VARIABLE: on_hopeless, **(variables or {}), POLICY_VARIABLE: policy}
         self._log_folder = log_folder
         self._start_timeout = start_timeout
         self._engine: EngineProcess | None = None
@@ -92,6 +97,11 @@ class VllmBackend:
     def engine(self) -> EngineProcess | None:
         """The engine's process, once started."""
         return self._engine
+
+    @property
+    def scheduler(self) -> Steering:
+        """Tells the engine's scheduler of changes to calls that were made before."""
+        return Steering(lambda: self._endpoint and self._endpoint.client(), Place("the engine", self.model))
 
     async def start(self) -> None:
         """Start the engine and wait until it serves. Idempotent; starts a dead one again.

@@ -39,6 +39,3 @@ def hopeless(view: RequestView, alone: EngineView) -> str | None:
         left = due - alone.now
         return f"it has {left:.2f} s, its prompt takes {first:.2f} s and its answer is too long for the rest"
     return None
-
-
-__all__ = ["hopeless"]

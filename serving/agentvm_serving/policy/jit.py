@@ -68,6 +68,8 @@ class Jit:
     starved_share: float = 0.125
     """Share of the slots that such requests may take, at least one."""
     every: int = 10
+    exchanges: bool = False
+    """Whether running requests out of the feasible set give way to those in it (`exchange`)."""
 
     def plan(self, views: Collection[RequestView], engine: EngineView) -> None:
         jobs = [_job(view, engine) for view in views]

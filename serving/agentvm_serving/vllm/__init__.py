@@ -6,6 +6,9 @@ Importing this package imports no vLLM.
 SCHEDULER_CLS = "agentvm_serving.vllm.scheduler.create"
 """What to give vLLM as `--scheduler-cls`."""
 
+CONTROL = "agentvm_serving.vllm.control.Control"
+"""What to give vLLM as `--middleware`, so that requests can be changed while they wait or run."""
+
 SERVER_MODULE = "agentvm_serving.vllm.server"
 """Run as `python -m` to serve a model."""
 
@@ -15,6 +18,9 @@ POLICY_VARIABLE = "AGENTVM_SCHEDULER_POLICY"
 HOPELESS_VARIABLE = "AGENTVM_ON_HOPELESS"
 """Environment variable that says what becomes of a request that cannot meet its objective:
 `degrade` (it is served best effort, the default) or `reject`."""
+
+PACE_VARIABLE = "AGENTVM_KEEP_PACE"
+"""Environment variable: `1` cuts prompts so that no step takes longer than the tightest TBT promised."""
 
 LOG_VARIABLE = "AGENTVM_SCHEDULER_LOG"
 """Environment variable that names the file the scheduler writes its events to, as JSON lines."""

@@ -28,7 +28,7 @@ class Metrics:
     def __init__(self) -> None:
         self.requests = Counter(
             "agentvm:requests",
-            "Ended requests by class and outcome: met, missed, without an objective, rejected, aborted.",
+            "Ended requests by class and outcome: met, missed, no_objective, refused, aborted.",
             ("slo", "outcome"),
         )
         self.tokens = Counter("agentvm:output_tokens", "Output tokens of ended requests by class.", ("slo",))
@@ -80,7 +80,7 @@ class Metrics:
 def outcome(record: Record) -> str:
     """How a request ended, in a word."""
     if record.status == "FINISHED_ABORTED":
-        return "rejected" if record.why and record.first_scheduled_at is None else "aborted"
+        return "refused" if record.refused else "aborted"
     return {True: "met", False: "missed", None: "no_objective"}[record.in_time]
 
 

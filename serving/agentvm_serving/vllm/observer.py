@@ -23,12 +23,12 @@ class Observer:
     """Notes what happens to requests.
 
     Args:
-        slots: requests that may run at once.
+        tracker: keeps the views.
         measure: whether to keep Prometheus metrics.
     """
 
-    def __init__(self, slots: int, measure: bool) -> None:
-        self.tracker = Tracker(slots)
+    def __init__(self, tracker: Tracker, measure: bool) -> None:
+        self.tracker = tracker
         self.records = Records()
         self.counts = Counts()
         self._events = EventLog.from_environment()
@@ -41,7 +41,7 @@ class Observer:
         """A new request."""
         name = request.request_id
         view = self.tracker.introduce(request)
-        expected = self.tracker.lengths.of(view.site, 0, view.limit).expected
+        expected = self.tracker.expected(view)
         record = self.records.open[name] = Record(
             name, view.arrival, view.hints, view.prompt_tokens, expected
         )
@@ -98,6 +98,10 @@ class Observer:
         """A step's tokens are out."""
         for request, record in self._paced.values():
             record.produced(request.num_output_tokens, now)
+
+    def decoding(self) -> list[str]:
+        """Names of the `latency` requests whose tokens are coming."""
+        return [name for name, (_, record) in self._paced.items() if record.output_tokens]
 
     def ended(self, request: Any, now: float) -> None:
         """A request is finished or aborted."""

@@ -57,6 +57,12 @@ class RankedQueue:
         index = bisect_left(self._entries, self._rank(request), key=_rank_of)
         return index < len(self._entries) and self._entries[index][1] is request
 
+    def below(self, tier: int) -> int:
+        """How many have a smaller tier. O(1) if all have."""
+        if not self._entries or self._entries[-1][0][0] < tier:
+            return len(self._entries)
+        return bisect_left(self._entries, tier, key=lambda entry: entry[0][0])
+
     def remove_requests(self, requests: Iterable[Any]) -> None:
         """Remove those of the requests that are here."""
         gone = {request.request_id for request in requests}

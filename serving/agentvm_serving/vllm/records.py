@@ -26,6 +26,7 @@ SHOWN: Final = (
     "finished_at",
     "status",
     "why",
+    "refused",
     "held_steps",
     "preemptions",
     "updates",
@@ -55,7 +56,9 @@ class Record:
     status: str = ""
     """vLLM's name of the way it ended; empty until then."""
     why: str = ""
-    """Why it was rejected, or served best effort against its wish; empty if it was not."""
+    """Why it was ended, or served best effort against its wish; empty if neither."""
+    refused: bool = False
+    """Whether the scheduler ended it."""
     held_steps: int = 0
     """Steps that it sat out while it ran."""
     preemptions: int = 0

@@ -10,31 +10,37 @@ parts is in `levers`, what it knows of the requests in `tracker`.
 from __future__ import annotations
 
 import logging
+import math
 import os
-import sys
 import time
 from collections.abc import Callable, Collection, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agentvm_serving.policy import DEFAULT_POLICY, Policy, Rank, RequestView, policy_named
 from agentvm_serving.policy.admission import hopeless
+from agentvm_serving.policy.exchange import displaced
 from agentvm_serving.policy.guard import feed_overdue
+from agentvm_serving.policy.pace import most_tokens
+from agentvm_serving.policy.views import WAITS
 from agentvm_serving.slo import best_effort, changed
 
-from . import HOPELESS_VARIABLE, POLICY_VARIABLE
+from . import HOPELESS_VARIABLE, PACE_VARIABLE, POLICY_VARIABLE
 from .control import connect
 from .journal import Counts
 from .levers import Levers
 from .observer import Observer
 from .queue import RankedQueue
-from .tracker import batch_of
+from .tracker import Tracker, batch_of
 
-PLANNED_A_STEP = 100
-"""Requests that are ranked anew for each step, on average, at most."""
+MEASURED_A_STEP = 32
+"""Requests that are looked at for each step, on average, to learn how long steps take."""
 LOOKED = 10
 """Steps after which a policy whose ranks never change is looked after."""
-LAST = sys.maxsize
-"""The tier after all others."""
+EXCHANGED = 2
+"""Running requests that give way after one plan, at most."""
+LAST = WAITS - 1
+"""The tier after all others that may start."""
 
 logger = logging.getLogger("vllm.agentvm")  # below "vllm", so that it appears in the engine's own log
 
@@ -46,6 +52,8 @@ if TYPE_CHECKING:
         running: list[Any]
         requests: dict[str, Any]
         scheduler_config: Any
+        cache_config: Any
+        block_size: int
         log_stats: bool
 
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
@@ -66,16 +74,20 @@ class PolicyMixin(_Stock):
     """What ranks the requests."""
     rejects = False
     """Whether requests that cannot meet their objective are rejected; else they are served best effort."""
+    keeps_pace = False
+    """Whether prompts are cut so that no step takes longer than running requests were promised."""
     clock = staticmethod(time.time)
     """Unix seconds."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._policy = self.policy_in_force
-        self._observer = Observer(self.scheduler_config.max_num_seqs, self.log_stats)
-        self._tracker = self._observer.tracker
+        memory = self.cache_config.num_gpu_blocks * self.block_size
+        self._tracker = Tracker(self.scheduler_config.max_num_seqs, memory)
+        self._observer = Observer(self._tracker, self.log_stats)
         self._sorted = True
         self._planned = 0
+        self._unmeasured = 0
         self._step_began = 0.0
         self._levers = Levers(self)
         self._levers.warn()
@@ -101,7 +113,7 @@ class PolicyMixin(_Stock):
         self._plan([view])
         super().add_request(request)
         if why is not None and self.rejects:
-            self._levers.reject(request, f"agentvm: it cannot be in time: {why}")
+            self._refuse(request, f"it cannot be in time: {why}")
 
     def schedule(self, *args: Any, **kwargs: Any) -> Any:
         """Plan one step, with `running` in rank order so that its tail is what can wait longest."""
@@ -109,7 +121,7 @@ class PolicyMixin(_Stock):
         if self._queues:
             self._order()
         self._step_began = self.clock()
-        with self._levers.step():
+        with self._levers.step(self._most_tokens(), self._most_running()):
             output = super().schedule(*args, **kwargs)
         if self._observer.scheduled(output, self._step_began, time.perf_counter() - began):
             self._sorted = False
@@ -118,9 +130,12 @@ class PolicyMixin(_Stock):
     def update_from_output(self, output: Any, *args: Any, **kwargs: Any) -> Any:
         """Learn how long the step took, then let vLLM take its tokens."""
         now = self.clock()
-        batch = batch_of(self.requests, output.num_scheduled_tokens)
-        if batch.prefill or batch.decodes:
-            self._observer.stepped(batch, now - self._step_began)
+        self._unmeasured += 1
+        if self._unmeasured * MEASURED_A_STEP >= len(output.num_scheduled_tokens) > 0:
+            self._unmeasured = 0
+            self._observer.stepped(
+                batch_of(self.requests, output.num_scheduled_tokens), now - self._step_began
+            )
         self._step_began = now  # of the next step, if that is under way already
         outputs = super().update_from_output(output, *args, **kwargs)
         self._observer.produced(now)
@@ -167,7 +182,7 @@ class PolicyMixin(_Stock):
     def cancel(self, key: str = "", run: str = "") -> int:
         """End the requests with that key, or of that run; how many there were."""
         requests = [self.requests[name] for name in self._tracker.chosen(key, run)]
-        return sum(self._levers.reject(request, "agentvm: cancelled") for request in requests)
+        return sum(self._refuse(request, "cancelled") for request in requests)
 
     def records(self, key: str) -> list[Mapping[str, Any]]:
         """What became of the requests with that key, oldest first."""
@@ -176,20 +191,53 @@ class PolicyMixin(_Stock):
     # order -----------------------------------------------------------------
 
     def _order(self) -> None:
-        """Rank all anew when that is due, the more seldom the more there are."""
+        """Rank all anew when that is due, the more seldom the more there are: O(sqrt(N)) a step."""
         views = self._tracker.views.values()
+        planned = False
         self._planned += 1
-        if self._planned >= max(self._policy.every or LOOKED, len(views) // PLANNED_A_STEP):
+        if self._planned >= max(self._policy.every or LOOKED, math.isqrt(len(views))):
             self._planned = 0
             if self._policy.every:
                 self._tracker.refresh(self.running)
                 self._plan(views)
             if feed_overdue(views, self._tracker.engine(self.clock())) or self._policy.every:
                 self._reorder()
+            planned = True
         if not self._sorted:
             # Removals keep the order, so only an admission or a plan calls for sorting.
             self._levers.sort_running(self._rank)
             self._sorted = True
+        if planned:
+            self._exchange()
+
+    def _exchange(self) -> None:
+        """Let running requests give way to waiting ones where the policy has it and it is worth it."""
+        queue = self._queues[0]
+        if not (
+            getattr(self._policy, "exchanges", False) and queue and len(self.running) >= self._tracker.slots
+        ):
+            return
+        views = self._tracker.views
+        first = [views[each.request_id] for each in islice(queue, EXCHANGED)]
+        last = self.running[: -EXCHANGED - 1 : -1]
+        ranked = [views[each.request_id] for each in last]
+        victims = displaced(first, ranked, self._tracker.engine(self.clock()))
+        for request in last[: len(victims)]:
+            self._levers.evict(request)
+
+    def _most_running(self) -> int | None:
+        """Most requests to have running, if some that wait must not start now."""
+        may_start = sum(queue.below(WAITS) for queue in self._queues)
+        if may_start == sum(map(len, self._queues)):
+            return None
+        return len(self.running) + may_start
+
+    def _most_tokens(self) -> int | None:
+        """Most tokens of this step, if the pace of running requests is to bound it."""
+        if not self.keeps_pace:
+            return None
+        paced = [self._tracker.views[name] for name in self._observer.decoding()]
+        return most_tokens(paced, len(self.running), self._tracker.engine(self.clock()))
 
     def _plan(self, views: Collection[RequestView]) -> None:
         """Let the policy rank some requests; one that fails must not take the engine with it."""
@@ -237,7 +285,14 @@ class PolicyMixin(_Stock):
             queue.add_request(request)
         self._sorted = False
         if why is not None and self.rejects:
-            self._levers.reject(request, f"agentvm: it cannot be in time: {why}")
+            self._refuse(request, f"it cannot be in time: {why}")
+
+    def _refuse(self, request: Any, why: str) -> bool:
+        """End a request; whether it could be."""
+        record = self._observer.records.open[request.request_id]
+        if "reject" in self._levers:
+            record.why, record.refused = why, True
+        return self._levers.reject(request, f"agentvm: {why}")
 
     def _rank(self, request: Any) -> Rank:
         view = self._tracker.views.get(request.request_id)
@@ -262,20 +317,27 @@ def create(vllm_config: Any, *args: Any, **kwargs: Any) -> Any:
     """
     policy = os.environ.get(POLICY_VARIABLE) or DEFAULT_POLICY
     rejects = os.environ.get(HOPELESS_VARIABLE) == "reject"
+    keeps_pace = os.environ.get(PACE_VARIABLE) == "1"
     connect()
-    return creator(policy, rejects=rejects)(vllm_config, *args, **kwargs)
+    return creator(policy, rejects=rejects, keeps_pace=keeps_pace)(vllm_config, *args, **kwargs)
 
 
-def creator(policy: str, *, rejects: bool = False) -> Callable[..., Any]:
+def creator(policy: str, *, rejects: bool = False, keeps_pace: bool = False) -> Callable[..., Any]:
     """A factory of schedulers with that policy.
 
     Args:
         rejects: whether requests that cannot meet their objective are rejected.
+        keeps_pace: whether prompts are cut to keep the pace promised to running requests.
 
     Raises:
         ConfigError: there is no policy of that name.
     """
-    settings = {"policy_in_force": policy_named(policy), "rejects": rejects, "__module__": __name__}
+    settings = {
+        "policy_in_force": policy_named(policy),
+        "rejects": rejects,
+        "keeps_pace": keeps_pace,
+        "__module__": __name__,
+    }
 
     def make(vllm_config: Any, *args: Any, **kwargs: Any) -> Any:
         cls = scheduler_class(bool(vllm_config.scheduler_config.async_scheduling))

@@ -11,12 +11,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import SCHEDULER_CLS, environment, watchdog
+from . import CONTROL, SCHEDULER_CLS, environment, watchdog
 
 OWNER_FLAG = "--end-with-owner"
+
+METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""Names the folder by which the engine's process and the server's share their metrics."""
 
 MAX_MODEL_LEN = 4096
 """Context length unless asked otherwise; vLLM's default, all the model can, may not fit a small KV cache."""
@@ -36,8 +42,10 @@ def defaults(model: str, given: list[str]) -> list[str]:
     if environment.cpu_build():
         # In bfloat16 the greedy answers of small models differ from the reference's.
         wanted |= {"--dtype": "float32", "--enforce-eager": None, "--max-num-seqs": "16"}
+    # Beside the user's own, if there are any: it adds routes and changes none.
+    control = [] if CONTROL in given else ["--middleware", CONTROL]
     names = {option.partition("=")[0].replace("_", "-") for option in given if option.startswith("--")}
-    return [
+    return control + [
         part
         for name, value in wanted.items()
         if name not in names and f"--no-{name[2:]}" not in names
@@ -56,7 +64,23 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit("agentvm_serving.vllm.server: say which model to serve: --model PATH")
     os.environ.update(environment.engine_variables(local=Path(model).is_dir()))
     environment.prepare_imports()
-    _serve([*given, *defaults(model, given)])
+    with _metrics_folder(_option(given, "--uds")):
+        _serve([*given, *defaults(model, given)])
+
+
+@contextmanager
+def _metrics_folder(socket: str | None) -> Iterator[None]:
+    """A folder for the metrics of all processes, unless the environment names one."""
+    if METRICS_VARIABLE in os.environ:
+        yield
+        return
+    # Beside a socket of our own it goes when that goes, even if this process is killed.
+    beside = Path(socket).parent if socket else None
+    if beside is not None and not beside.name.startswith(watchdog.FOLDER_PREFIX):
+        beside = None
+    with tempfile.TemporaryDirectory(prefix="metrics-", dir=beside, ignore_cleanup_errors=True) as folder:
+        os.environ[METRICS_VARIABLE] = folder
+        yield
 
 
 def _serve(arguments: list[str]) -> None:

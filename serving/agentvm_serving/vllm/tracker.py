@@ -30,10 +30,12 @@ class Tracker:
 
     Args:
         slots: requests that may run at once.
+        kv_tokens: tokens that the KV cache holds; 0 if unknown.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, kv_tokens: int = 0) -> None:
         self.slots = slots
+        self.kv_tokens = kv_tokens
         self.views: dict[str, RequestView] = {}
         self.lengths = Lengths()
         self.steps = StepTimes()
@@ -120,9 +122,14 @@ class Tracker:
             slots=self.slots,
             step=self.steps.seconds(Batch(decodes=decoding, context=self._held)),
             per_prefill=self.steps.per_prefill,
+            kv_tokens=self.kv_tokens,
             lengths=self.lengths,
             attained=self._attained,
         )
+
+    def expected(self, view: RequestView) -> int:
+        """Output tokens that a request is expected to have in all."""
+        return self.lengths.of(view.site, view.output_tokens, view.limit, view.prompt_tokens).expected
 
     def alone(self, now: float, view: RequestView) -> EngineView | None:
         """The engine with one request and nothing else; `None` until its pace is known."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -74,7 +75,7 @@ def _watch(server: int, owner: int, pipe: int, socket: str | None, grace: float)
             path = Path(socket)
             path.unlink()
             if path.parent.name.startswith(FOLDER_PREFIX):
-                path.parent.rmdir()
+                shutil.rmtree(path.parent, ignore_errors=True)
     os.killpg(os.getpgrp(), signal.SIGKILL)  # the watchdog included
 
 

@@ -33,12 +33,29 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Events:
 
 @pytest.fixture(scope="module")
 async def engine(model_folder: Path, events: Events) -> AsyncIterator[VllmBackend]:
-    """A started engine that serves four requests at a time."""
+    """A started engine that serves four requests at a time, and 256 tokens in a step."""
     backend = VllmBackend(
         str(model_folder),
-        arguments=["--max-num-seqs", "4"],
+        arguments=["--max-num-seqs", "4", "--max-num-batched-tokens", "256"],
         variables={LOG_VARIABLE: str(events.path)},
         log_folder=events.path.parent,
+    )
+    await backend.start()
+    yield backend
+    await backend.aclose()
+
+
+@pytest.fixture(scope="module")
+async def strict(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[VllmBackend]:
+    """An engine that speculates, has memory for 288 tokens, and rejects what is hopeless."""
+    speculation = {"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_max": 3}
+    memory = ["--block-size", "32", "--num-gpu-blocks-override", "10", "--max-model-len", "256"]
+    backend = VllmBackend(
+        str(model_folder),
+        policy="jit",
+        on_hopeless="reject",
+        arguments=[*memory, "--speculative-config", json.dumps(speculation)],
+        log_folder=tmp_path_factory.mktemp("strict"),
     )
     await backend.start()
     yield backend

@@ -17,8 +17,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from agentvm_compiler.errors import BackendError
+from agentvm_compiler.errors import BackendError, InputError
 from agentvm_compiler.wire import Hints, Message, ModelCall, Sampling
+from agentvm_serving.backends.http import client_module
 
 pytestmark = pytest.mark.engine
 
@@ -151,6 +152,135 @@ async def test_cancelling_a_call_frees_its_slot(engine, events):
         slots.scopes[0].cancel()
         await engine.complete(ask("Hi", tokens=2, key=key, deadline=time.time() + 60))
     assert [event["event"] for event in events.of(key)][-1] == "finished"
+
+
+async def test_changed_hints_move_a_waiting_call(engine, events):
+    """A deadline that is tightened while the call waits lets it overtake."""
+    first, second = fresh("first", "second")
+    async with Occupied(engine) as slots, anyio.create_task_group() as group:
+        for key, after in ((first, 900), (second, 1800)):
+            group.start_soon(engine.complete, ask("Hi", tokens=2, key=key, deadline=time.time() + after))
+            await until_added(events, key)
+        assert await engine.scheduler.update_hints({"deadline": time.time() + 60}, key=second) == 1
+        slots.scopes[0].cancel()
+    order = [event["key"] for event in events.of(first, second) if event["event"] == "first_scheduled"]
+    assert order == [second, first]
+    [record] = await engine.scheduler.records(second)
+    assert (record["updates"], record["status"], record["in_time"]) == (1, "FINISHED_LENGTH_CAPPED", True)
+
+
+async def test_a_cancelled_call_says_so(engine, events):
+    """Whoever still waits for it is told."""
+    [key] = fresh("call")
+    raised: list[BackendError] = []
+
+    async def call() -> None:
+        try:
+            await engine.complete(ask("Hi", tokens=2, key=key))
+        except BackendError as error:
+            raised.append(error)
+
+    async with Occupied(engine), anyio.create_task_group() as group:
+        group.start_soon(call)
+        await until_added(events, key)
+        assert await engine.scheduler.cancel(key=key) == 1
+    assert [(error.transient, "(cancelled)" in str(error)) for error in raised] == [(False, True)]
+
+
+async def test_wrong_changes_are_refused(engine):
+    """With the reason, over HTTP as in Python."""
+    with pytest.raises(InputError, match="hints have no field 'dedline'"):
+        await engine.scheduler.update_hints({"dedline": 1}, key="any")
+
+
+async def test_clients_without_hints_are_served_in_order_of_arrival(engine, events):
+    """As by vLLM's own scheduler."""
+    names = fresh("a", "b", "c")
+    http = client_module()
+    body = {"model": engine.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}
+
+    def stages(name: str) -> list[str]:
+        found = [json.loads(line) for line in events.path.read_text().splitlines()]
+        return [each["event"] for each in found if name in each["request"]]
+
+    async with http.AsyncClient(transport=engine.engine.transport(), base_url="http://engine") as client:
+
+        async def plain(name: str) -> None:
+            asked = {"X-Request-Id": name}
+            answer = await client.post("/v1/chat/completions", json=body, headers=asked, timeout=None)
+            assert answer.status_code == 200
+
+        async with Occupied(engine) as slots, anyio.create_task_group() as group:
+            for name in (each.replace("/", "-") for each in names):
+                group.start_soon(plain, name)
+                while not stages(name):
+                    await anyio.lowlevel.checkpoint()
+            slots.scopes[0].cancel()
+    begun = [event["request"] for event in events.of("") if event["event"] == "first_scheduled"]
+    order = [name for request in begun for name in names if name.replace("/", "-") in request]
+    assert order == names
+
+
+async def test_metrics_are_beside_the_engines_own(engine):
+    """One `/metrics` has vLLM's metrics and the scheduler's."""
+    [key] = fresh("call")
+    await engine.complete(ask("Hi", tokens=2, key=key, deadline=time.time() + 1000))
+    found = await metrics(engine)
+    assert found['agentvm:requests_total{outcome="met",slo="deadline"}'] >= 1
+    assert found['agentvm:goodput_tokens_total{slo="deadline"}'] >= 2
+    assert found["agentvm:scheduling_seconds_count"] > 0
+    assert found["agentvm:slack_seconds_count"] >= 1
+    assert any(name.startswith("vllm:generation_tokens_total") for name in found)
+
+
+async def metrics(engine: Any) -> dict[str, float]:
+    """What the server's `/metrics` says."""
+    http = client_module()
+    async with http.AsyncClient(transport=engine.engine.transport(), base_url="http://engine") as client:
+        text = (await client.get("/metrics/", follow_redirects=True)).text
+    lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
+async def test_prompts_are_cut_and_prefixes_cached(engine):
+    """A prompt longer than a step takes several; the second time most of it is in the cache."""
+    story = " ".join(f"Item {number} costs {number * 7 % 50} coins." for number in range(60))
+    first = await engine.complete(ask(f"{story} What is the capital of France?", tokens=8))
+    assert first.usage.input_tokens > 2 * 256
+    before = sum(
+        v for k, v in (await metrics(engine)).items() if k.startswith("vllm:prefix_cache_hits_total")
+    )
+    second = await engine.complete(ask(f"{story} What is the capital of France?", tokens=8))
+    after = sum(v for k, v in (await metrics(engine)).items() if k.startswith("vllm:prefix_cache_hits_total"))
+    assert after - before > 256
+    assert second.text == first.text
+
+
+async def test_speculation_and_preemption_change_no_answer(engine, strict):
+    """Greedy answers are those of an engine that has memory for all and guesses nothing."""
+    prompts = [f"Write the numbers from {first} to 99, with commas." for first in (1, 11, 21, 31)]
+    answers: dict[tuple[Any, str], str] = {}
+
+    async def one(backend: Any, prompt: str) -> None:
+        answers[backend, prompt] = (await backend.complete(ask(prompt, tokens=64))).text
+
+    for backend in (engine, strict):
+        async with anyio.create_task_group() as group:
+            for prompt in prompts:
+                group.start_soon(one, backend, prompt)
+    assert [answers[strict, prompt] for prompt in prompts] == [answers[engine, prompt] for prompt in prompts]
+    found = await metrics(strict)
+    assert sum(v for k, v in found.items() if k.startswith("vllm:spec_decode_num_accepted_tokens_total")) > 0
+    assert found["agentvm:preemptions_total"] > 0
+
+
+async def test_hopeless_calls_are_rejected_with_the_reason(strict):
+    """At once, and not to be tried again."""
+    await strict.complete(ask("Count to a hundred.", tokens=60))  # the engine's pace is known from here
+    with pytest.raises(BackendError, match=r"it cannot be in time: it has .* s, its prompt takes") as caught:
+        await strict.complete(ask("Hi", tokens=200, key="hopeless", deadline=time.time() + 0.001))
+    assert not caught.value.transient
+    assert (await strict.complete(ask("Hi", tokens=2))).finish_reason == "length"
 
 
 async def test_wrong_requests_say_what_is_wrong(engine):

@@ -8,6 +8,7 @@ lost shows. `AGENTVM_EXAMPLES` asks for more examples, other ones each time.
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +26,7 @@ from agentvm_serving.vllm.scheduler import creator
 
 from .position_true import EPOCH, Engine, answer, check_blocks
 
-EXAMPLES = int(os.environ.get("AGENTVM_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("AGENTVM_EXAMPLES", "60"))
 FUZZING = "AGENTVM_EXAMPLES" in os.environ
 
 chosen = settings(
@@ -179,6 +180,41 @@ class Client:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("tiny")
+
+
+def shaken(policy: str, seed: int) -> Any:
+    """A factory of schedulers that pull every lever at random before each step."""
+
+    def make(**arguments: Any) -> Any:
+        scheduler = creator(policy)(**arguments)
+        draws, levers, stock = random.Random(seed), scheduler._levers, scheduler._order
+
+        def order() -> None:
+            stock()
+            for request in list(scheduler.running):
+                chance = draws.random()
+                if chance < 0.05:
+                    levers.evict(request)
+                elif chance < 0.35 and len(scheduler.running) > 1:
+                    levers.hold(request)
+
+        scheduler._order = order
+        scheduler._most_tokens = lambda: draws.choice([None, 7, 20])
+        scheduler._most_running = lambda: draws.choice([None, len(scheduler.running) + 1])
+        return scheduler
+
+    return make
+
+
+@given(shape=shapes, seed=st.integers(0, 10**6), script=st.lists(arrivals, min_size=1, max_size=12))
+@chosen
+def test_levers_change_no_answer(folder, shape, seed, script):
+    """Requests that are held, evicted, cut and admitted late give the tokens of undisturbed ones."""
+    client = Client(Engine(folder, shaken("jit", seed), **vars(shape)))
+    for event in script:
+        client.play(event)
+    client.engine.run(limit=20 * client.work + 200)
+    client.finish()
 
 
 @pytest.mark.parametrize("policy", sorted(POLICIES))
