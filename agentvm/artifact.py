@@ -34,6 +34,7 @@ from agentvm_compiler.errors import CompileError, ConfigError, InputError
 from agentvm_compiler.frontend.fingerprint import fingerprint
 from agentvm_compiler.frontend.scope import UNKNOWN
 from agentvm_compiler.ir import CALLS, Kind, Node, Program, content_hash
+from agentvm_compiler.parsing import parse
 
 FORMAT = 1
 SUFFIX = ".json"
@@ -266,7 +267,7 @@ def _stub(ref: str, path: str) -> Any:
 
 def _built(node: Node, program: Program, shared: dict[str, Any], cells: Mapping[str, Any]) -> Any:
     """The function of a program that is traced as a whole, made from its code."""
-    module = bare(ast.parse(node.code))
+    module = bare(parse(node.code))
     function = module.body[0]
     assert isinstance(function, ast.AsyncFunctionDef)
     name, function.name = function.name, "__avm_whole__"  # its own name is the agent's, not the function's
@@ -360,7 +361,7 @@ def _check_constant(value: Any, path: str) -> None:
 
 def _check_function(code: str, path: str) -> None:
     try:
-        body = ast.parse(code).body
+        body = parse(code).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         serialise.refuse(path, f"this is no Python ({error})")
     if len(body) != 1 or not isinstance(body[0], ast.FunctionDef) or body[0].decorator_list:
@@ -370,7 +371,7 @@ def _check_function(code: str, path: str) -> None:
 def _check_code(node: Node, where: str) -> None:
     """Refuse code that is not Python, or not of the form its kind of node needs."""
     try:
-        tree = ast.parse(node.code)
+        tree = parse(node.code)
         if node.attrs.get("whole"):
             bare(tree)
     except (SyntaxError, ValueError, MemoryError) as error:

@@ -34,6 +34,7 @@ from agentvm_compiler.frontend.fingerprint import fingerprint
 from agentvm_compiler.frontend.scope import UNKNOWN
 from agentvm_compiler.frontend.source import is_given, source_of
 from agentvm_compiler.ir import LITERALS, Module, Node, Program, base, canonical, content_hash
+from agentvm_compiler.parsing import parse
 
 from .artifact import FORMAT, PYTHON, SUFFIX, bare, code_of, found, is_artifact
 
@@ -280,7 +281,7 @@ def _globals_of(code: str) -> set[str]:
 
 def _function_tree(node: Node) -> ast.AST:
     """The node's code as a function of its operands; of a whole function, the function itself."""
-    parsed = _Unannotated().visit(ast.parse(node.code))
+    parsed = _Unannotated().visit(parse(node.code))
     if node.attrs.get("whole"):
         return bare(parsed)
     operands = [base(each) for each in node.operands if each not in LITERALS]
@@ -322,7 +323,7 @@ def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
 def _import_table(file: str, package: str) -> dict[str, str]:
     """What the file's own import statements bind: `module` or `module:name` by name."""
     try:
-        tree = ast.parse("".join(linecache.getlines(file)))
+        tree = parse("".join(linecache.getlines(file)))
     except SyntaxError:
         return {}
     table: dict[str, str] = {}

@@ -13,6 +13,7 @@ from agentvm_compiler.compile import Compiled, compile_agent
 from agentvm_compiler.errors import InputError
 from agentvm_compiler.frontend.callees import agent_of
 from agentvm_compiler.ir import Kind, Node
+from agentvm_compiler.parsing import parse
 from agentvm_runtime.changes import settable
 from agentvm_runtime.forking import FORK, Fork
 from agentvm_runtime.lineage import lineage_of
@@ -171,7 +172,7 @@ class Planner:
 def _returns(node: Node, compiled: Compiled) -> Any:
     """What a call's result is declared to be; None if it is not."""
     if node.kind is Kind.LLM:
-        call = ast.parse(node.code, mode="eval").body
+        call = parse(node.code, mode="eval").body
         call = call.value if isinstance(call, ast.Await) else call
         assert isinstance(call, ast.Call)
         wanted = [each.value for each in call.keywords if each.arg == "returns"]
@@ -181,7 +182,7 @@ def _returns(node: Node, compiled: Compiled) -> Any:
         return eval(code, {**compiled.namespace.globals, **compiled.namespace.cells})
     if node.kind not in (Kind.TOOL, Kind.AGENT):
         return None
-    name = ast.parse(node.code, mode="eval").body
+    name = parse(node.code, mode="eval").body
     name = name.value if isinstance(name, ast.Await) else name
     assert isinstance(name, ast.Call)
     code = compile(ast.Expression(name.func), compiled.namespace.file, "eval")

@@ -15,6 +15,7 @@ from difflib import SequenceMatcher
 from pathlib import PurePath
 
 from agentvm_compiler.ir import Kind, Module, Node, Program, Region, base, content_hash
+from agentvm_compiler.parsing import parse
 
 Names = Mapping[str, Mapping[str, str]]
 """By program: site now -> name in the run, where the two differ."""
@@ -186,7 +187,7 @@ def _difference(old: Node, new: Node) -> str:
 def _prompt(code: str) -> str:
     """The first argument of a call."""
     try:
-        call = ast.parse(code, mode="eval").body
+        call = parse(code, mode="eval").body
     except SyntaxError:
         return code
     if isinstance(call, ast.Await):

@@ -18,6 +18,7 @@ from typing import Any
 
 from agentvm_compiler.calls import Effect
 from agentvm_compiler.ir import Kind, Node, base
+from agentvm_compiler.parsing import parse
 
 from .values import key_digest
 
@@ -88,7 +89,7 @@ def _form(code: str) -> Form | None:
     into: set[str] = set()
     joined: set[str] = set()
     written: set[str] = set()
-    for statement in ast.parse(code).body:
+    for statement in parse(code).body:
         match statement:
             case ast.Expr(ast.Call(ast.Attribute(ast.Name(name), method), args, [])):
                 into.add(name)
