@@ -45,8 +45,23 @@ def serving(
     workload: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A workload file instead of a drawn one.")
     ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Arrivals and lengths from a trace (CSV or JSON lines, see the docs)."
+        ),
+    ] = None,
+    forecast: Annotated[
+        str,
+        typer.Option(
+            metavar="WHAT", help="What hints tell of later stages: none, patterns, profile or true."
+        ),
+    ] = "profile",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all rows to this file.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw goodput by load, as SVG.")
     ] = None,
 ) -> None:
     """Compare scheduling policies on latency, deadline and compound requests 1:1:1, Poisson arrivals.
@@ -57,6 +72,8 @@ def serving(
     from agentvm_compiler.errors import ConfigError
     from agentvm_serving.bench import serving as bench
     from agentvm_serving.bench.engines import engine_named, known_policies
+    from agentvm_serving.bench.plot import svg
+    from agentvm_serving.traces import read_trace
     from agentvm_serving.workload import read
 
     chosen = [each.strip() for each in policies.split(",")]
@@ -65,9 +82,17 @@ def serving(
             known = ", ".join(known_policies())
             raise ConfigError(f"no scheduling policy is called {each!r}. Choose from: {known}")
     rates, numbers = _numbers(loads, float, "--loads"), _numbers(seeds, int, "--seeds")
-    draw = bench.drawn(items) if workload is None else bench.from_items(read(workload))
+    if workload is not None and trace is not None:
+        raise ConfigError("--workload and --trace: give one of them, both say what to serve")
+    if plot is not None and plot.suffix != ".svg":
+        raise ConfigError(f"--plot {str(plot)!r}: only SVG is drawn, give a name that ends in .svg")
+    draw = bench.drawn(items)
+    if workload is not None:
+        draw = bench.from_items(read(workload))
+    elif trace is not None:
+        draw = bench.traced(read_trace(trace), items)
     rows: list[Row] = []
-    with closing(engine_named(engine, lambda name: str(resolve(name)))) as serves:
+    with closing(engine_named(engine, lambda name: str(resolve(name)), forecast)) as serves:
         saturated = bench.saturation(serves, draw, numbers)
         typer.echo(f"{engine}: saturated by {saturated:.3f} requests/s", err=True)
         for row in bench.compare(serves, draw, chosen, rates, numbers, saturated):
@@ -76,6 +101,8 @@ def serving(
             typer.echo(f"load {row.load:g}, seed {row.seed}, {row.policy}: {share}", err=True)
             if json_file is not None:  # as they come: what was measured is kept whatever happens
                 json_file.write_text(json.dumps(bench.as_json(rows), indent=1) + "\n", encoding="utf-8")
+    if plot is not None:
+        plot.write_text(svg(rows), encoding="utf-8")
     typer.echo(table(rows))
 
 

@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from agentvm_compiler.errors import InputError
 from agentvm_compiler.wire import Hints, Stage
@@ -145,6 +145,11 @@ def _item(name: str, kind: SloClass, at: float, draws: random.Random, scale: Sca
     )
 
 
+Forecast: TypeAlias = Literal["none", "patterns", "profile", "true"]
+"""What hints tell of the stages to come: nothing; only the program's name, so that the engine must match
+patterns; what a compiled program knows, its structure and a profile; or the truth."""
+FORECASTS: Final[tuple[Forecast, ...]] = get_args(Forecast)
+
 Profile: TypeAlias = Mapping[str, tuple[int, int]]
 """What is known beforehand of the answers at a site: expected and upper output tokens."""
 
@@ -166,36 +171,37 @@ def site_of(item: Item, stage: int) -> str:
     return f"{item.site}.{stage}"
 
 
-def hints_of(item: Item, stage: int, profile: Profile, began: float) -> Hints:
-    """The hints of a stage's calls as a compiled program sends them: its structure, lengths by profile.
+def hints_of(item: Item, stage: int, profile: Profile, began: float, forecast: Forecast = "profile") -> Hints:
+    """The hints of a stage's calls.
 
     Args:
         began: Unix seconds of the workload's start.
+        forecast: what they tell of the stages to come.
     """
     deadline = None if item.within is None else began + item.arrival + item.within
-    later = []
-    for number in range(stage + 1, len(item.stages)):
-        expected, upper = profile[site_of(item, number)]
-        later.append(
-            Stage(
-                calls=len(item.stages[number]),
-                output_tokens=expected,
-                output_tokens_upper=upper,
-                tool_seconds=item.gap,
-            )
-        )
+    told = forecast in ("profile", "true")
+    later = range(stage + 1, len(item.stages)) if told else ()
     return Hints(
         key=f"{item.id}/{stage}",
         run=item.id,
-        site=site_of(item, stage),
+        program=item.site,
+        site="" if forecast == "patterns" else site_of(item, stage),
         slo="deadline" if item.slo == "compound" else item.slo,
         deadline=deadline,
         run_deadline=deadline,
         ttft=item.ttft,
         tbt=item.tbt,
-        remaining=tuple(later),
-        siblings=len(item.stages[stage]),
+        remaining=tuple(_stage(item, number, profile, forecast) for number in later),
+        siblings=len(item.stages[stage]) if told else 1,
     )
+
+
+def _stage(item: Item, number: int, profile: Profile, forecast: Forecast) -> Stage:
+    calls = item.stages[number]
+    expected, upper = profile[site_of(item, number)]
+    if forecast == "true":
+        expected = upper = max(call.output_tokens for call in calls)
+    return Stage(calls=len(calls), output_tokens=expected, output_tokens_upper=upper, tool_seconds=item.gap)
 
 
 def faster(items: Iterable[Item], factor: float) -> list[Item]:

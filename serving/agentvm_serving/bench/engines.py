@@ -12,7 +12,7 @@ from agentvm_compiler.errors import ConfigError
 from agentvm_serving.estimate.steps import CPU_135M, StepModel
 from agentvm_serving.goodput import ServedRequest
 from agentvm_serving.policy import POLICIES
-from agentvm_serving.workload import Item
+from agentvm_serving.workload import FORECASTS, Forecast, Item
 
 PROFILES: Final[Mapping[str, StepModel]] = MappingProxyType({"cpu135m": CPU_135M})
 """Step models by name."""
@@ -50,6 +50,8 @@ class ReplayEngine:
 
     step: StepModel
     max_num_seqs: int = 32
+    forecast: Forecast = "profile"
+    """What the hints tell of stages to come."""
 
     def serve(self, items: Sequence[Item], policy: str) -> Served:
         from agentvm_serving.sim.replay import Engine, replay
@@ -60,9 +62,9 @@ class ReplayEngine:
             from vllm.v1.core.sched.scheduler import Scheduler
 
             own = "priority" if policy == "priority" else "fcfs"
-            result = replay(items, replace(engine, policy=own), Scheduler)
+            result = replay(items, replace(engine, policy=own), Scheduler, forecast=self.forecast)
         else:
-            result = replay(items, engine, creator(policy))
+            result = replay(items, engine, creator(policy), forecast=self.forecast)
         return Served(
             result.requests, result.seconds, result.preemptions, result.scheduling / max(1, result.steps)
         )
@@ -71,11 +73,12 @@ class ReplayEngine:
         """Nothing was started."""
 
 
-def engine_named(spec: str, find: Callable[[str], str] = str) -> BenchEngine:
+def engine_named(spec: str, find: Callable[[str], str] = str, forecast: str = "profile") -> BenchEngine:
     """The engine of a spec such as `replay:cpu135m` or `vllm:MODEL`.
 
     Args:
         find: gives the folder of a model's name.
+        forecast: what the hints tell of stages to come.
 
     Raises:
         ConfigError: there is none, or vLLM is not installed; says what to do.
@@ -84,6 +87,9 @@ def engine_named(spec: str, find: Callable[[str], str] = str) -> BenchEngine:
     if not ((kind == "vllm" and name) or (kind == "replay" and name in PROFILES)):
         known = ", ".join(f"replay:{each}" for each in PROFILES)
         raise ConfigError(f"no engine is called {spec!r}. Choose one of: {known}, vllm:MODEL")
+    told = next((each for each in FORECASTS if each == forecast), None)
+    if told is None:
+        raise ConfigError(f"no forecast is called {forecast!r}. Choose one of: {', '.join(FORECASTS)}")
     from agentvm_serving.vllm.environment import prepare_imports, vllm_version
 
     if vllm_version() is None:
@@ -91,10 +97,10 @@ def engine_named(spec: str, find: Callable[[str], str] = str) -> BenchEngine:
     if kind == "vllm":
         from .live import LiveEngine
 
-        return LiveEngine(name, find(name))
+        return LiveEngine(name, find(name), forecast=told)
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # one scheduler after the other says the same
     prepare_imports()
-    return ReplayEngine(PROFILES[name])
+    return ReplayEngine(PROFILES[name], forecast=told)
 
 
 def known_policies() -> list[str]:

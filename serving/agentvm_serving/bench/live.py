@@ -23,7 +23,7 @@ from agentvm_serving.backends.vllm import VllmBackend
 from agentvm_serving.goodput import ServedCall, ServedRequest
 from agentvm_serving.policy import DEFAULT_POLICY
 from agentvm_serving.slo import to_extra_args
-from agentvm_serving.workload import Call, Item, Profile, hints_of, mixed, profile_of
+from agentvm_serving.workload import Call, Forecast, Item, Profile, hints_of, mixed, profile_of
 
 from .engines import STOCK, Served
 
@@ -39,12 +39,16 @@ class LiveEngine:
         model: name of the model.
         folder: where it is.
         max_num_seqs: requests that may run at once.
+        forecast: what the hints tell of stages to come.
     """
 
-    def __init__(self, model: str, folder: str, max_num_seqs: int = 32) -> None:
+    def __init__(
+        self, model: str, folder: str, max_num_seqs: int = 32, forecast: Forecast = "profile"
+    ) -> None:
         self._model = model
         self._folder = folder
         self._slots = max_num_seqs
+        self._forecast: Forecast = forecast
         self._loop = asyncio.new_event_loop()
         self._backends: dict[str, VllmBackend] = {}
 
@@ -72,7 +76,7 @@ class LiveEngine:
             )
             if cold:  # what an engine does for the first time is slow
                 await _Run(client, mixed(self._slots, 50.0, seed=0), self._model).run()
-            return await _Run(client, items, self._model).run()
+            return await _Run(client, items, self._model, self._forecast).run()
 
     def _backend(self, policy: str) -> VllmBackend:
         arguments = ["--max-num-seqs", str(self._slots), "--no-enable-prefix-caching"]
@@ -92,6 +96,7 @@ class _Run:
     client: Any
     items: Sequence[Item]
     model: str
+    forecast: Forecast = "profile"
     profile: Profile = field(init=False)
     began: float = 0.0
     """Unix seconds of the workload's start."""
@@ -118,7 +123,7 @@ class _Run:
 
     async def _call(self, item: Item, stage: int, call: Call) -> None:
         sent = time.time()
-        hints = hints_of(item, stage, self.profile, self.began)
+        hints = hints_of(item, stage, self.profile, self.began, self.forecast)
         due = hints.deadline or sent + (item.ttft or 0.0)
         body = {
             "model": self.model,

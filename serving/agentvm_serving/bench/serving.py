@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from agentvm_serving.goodput import goodput
+from agentvm_serving.traces import Traced, items_of
 from agentvm_serving.workload import Item, faster, mixed
 
 from .engines import BenchEngine, Served
@@ -48,6 +49,11 @@ class Row:
 def drawn(count: int) -> Draw:
     """The mixed workload with so many items."""
     return lambda rate, seed: mixed(count, rate, seed)
+
+
+def traced(trace: Sequence[Traced], count: int) -> Draw:
+    """So many requests in a row of a trace, from where the seed says."""
+    return lambda rate, seed: items_of(trace, count, rate, seed)
 
 
 def from_items(items: Sequence[Item]) -> Draw:

@@ -19,7 +19,7 @@ from agentvm_serving.estimate.steps import StepModel
 from agentvm_serving.goodput import ServedCall, ServedRequest
 from agentvm_serving.slo import LENGTH_KEY, to_extra_args
 from agentvm_serving.vllm.tracker import batch_of
-from agentvm_serving.workload import Call, Item, Profile, hints_of, profile_of
+from agentvm_serving.workload import Call, Forecast, Item, Profile, hints_of, profile_of
 
 BLOCK: Final = 16
 """Tokens of a KV block."""
@@ -76,22 +76,30 @@ def replay(
     engine: Engine,
     make: Callable[..., Any],
     profile: Profile | None = None,
+    forecast: Forecast = "profile",
 ) -> Replay:
     """Serve a workload to its end in virtual time.
 
     Args:
         make: the scheduler's class or factory (what `--scheduler-cls` names).
         profile: what the hints know of lengths; by default what the whole workload tells.
+        forecast: what the hints tell of the stages to come.
     """
-    return _Replay(items, engine, make, profile or profile_of(items)).run()
+    return _Replay(items, engine, make, profile or profile_of(items), forecast).run()
 
 
 class _Replay:
     def __init__(
-        self, items: Sequence[Item], engine: Engine, make: Callable[..., Any], profile: Profile
+        self,
+        items: Sequence[Item],
+        engine: Engine,
+        make: Callable[..., Any],
+        profile: Profile,
+        forecast: Forecast,
     ) -> None:
         self.engine = engine
         self.profile = profile
+        self.forecast: Forecast = forecast
         self.now = 0.0
         self.scheduler = make(**scheduler_arguments(engine))
         self.scheduler.clock = lambda: EPOCH + self.now
@@ -128,7 +136,7 @@ class _Replay:
         from vllm.v1.request import Request
 
         self._left[item.id, stage] = len(item.stages[stage])
-        hints = hints_of(item, stage, self.profile, EPOCH)
+        hints = hints_of(item, stage, self.profile, EPOCH, self.forecast)
         due = EPOCH + self.now + (item.ttft or 0.0) if hints.deadline is None else hints.deadline
         for number, call in enumerate(item.stages[stage]):
             name = f"{item.id}/{stage}/{number}"

@@ -113,7 +113,7 @@ class Observer:
         good = record.ended(status, now)
         self.counts.finished += 1
         self._log("finished", name, status=status, output_tokens=record.output_tokens)
-        self.tracker.forget(request, by_itself=status in ENDED_BY_ITSELF)
+        self.tracker.forget(request, by_itself=status in ENDED_BY_ITSELF, now=now)
         self._unscheduled.discard(name)
         self._paced.pop(name, None)
         del self.records.open[name]

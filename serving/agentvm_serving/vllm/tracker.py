@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from agentvm_serving.estimate.lengths import Lengths
+from agentvm_serving.estimate.patterns import Patterns, forecastable
 from agentvm_serving.estimate.steps import Batch, StepTimes
 from agentvm_serving.policy import EngineView, RequestView
 from agentvm_serving.slo import changed, from_extra_args, true_length_of
@@ -39,6 +40,7 @@ class Tracker:
         self.views: dict[str, RequestView] = {}
         self.lengths = Lengths()
         self.steps = StepTimes()
+        self.patterns = Patterns()
         self._attained: OrderedDict[str, int] = OrderedDict()
         self._early: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
         self._stood: dict[str, Any] = {}
@@ -61,6 +63,8 @@ class Tracker:
         self._ordinal += 1
         if view.hints is not None and (early := self._early.pop(view.hints.key, None)) is not None:
             view.change(changed(view.hints, early))
+        if view.hints is not None and forecastable(view.hints):
+            view.change(self.patterns.arrived(view.hints, name, view.prompt_tokens, view.arrival))
         return view
 
     def chosen(self, key: str, run: str) -> list[str]:
@@ -82,7 +86,7 @@ class Tracker:
         self.steps.measured(batch, seconds)
         self._measured += 1
 
-    def forget(self, request: Any, by_itself: bool) -> None:
+    def forget(self, request: Any, by_itself: bool, now: float) -> None:
         """Stop tracking a request, and learn from it if it came to its end by itself."""
         view = self.views.pop(request.request_id)
         self._stood.pop(request.request_id, None)
@@ -90,6 +94,7 @@ class Tracker:
         if by_itself:
             self.lengths.finished(view.site, produced, view.limit, view.prompt_tokens)
         if view.program:
+            self.patterns.ended(view.program, request.request_id, produced, now)
             self._attained[view.program] = self._attained.pop(view.program, 0) + produced
             if len(self._attained) > PROGRAMS:
                 self._attained.popitem(last=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +13,7 @@ from agentvm.cli import app
 from agentvm.cli.bench import table
 from agentvm_compiler.errors import ConfigError
 from agentvm_serving.bench.engines import Served, engine_named
+from agentvm_serving.bench.plot import _nice, svg
 from agentvm_serving.bench.serving import (
     Interval,
     as_json,
@@ -89,12 +91,34 @@ def test_the_table_has_a_line_for_each_policy_and_load():
     assert fast.count("█") == 24 and "█" not in late
 
 
+def test_the_picture_has_a_line_for_each_policy():
+    """In both panels, with a mark and an interval for each load; it is well-formed."""
+    rows = list(compare(Made(), drawn(9), ["fast", "<late>"], [1.0, 2.0], [1, 2], saturated=1.0))
+    root = ElementTree.fromstring(svg(rows))
+    kinds = [each.tag.partition("}")[2] for each in root]
+    assert (kinds.count("polyline"), kinds.count("circle")) == (4, 8)
+    texts = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"fast", "<late>", "tokens in time, 1/s", "requests in time, 1/s"} <= set(texts)
+    ElementTree.fromstring(svg(rows[:1]))
+
+
+@pytest.mark.parametrize(
+    ("value", "top"), [(0.9, 1.0), (1.0, 1.0), (11.0, 20.0), (23.0, 25.0), (260.0, 500.0), (0.06, 0.1)]
+)
+def test_an_axis_ends_at_a_round_number(value, top):
+    """At or above the largest value."""
+    assert _nice(value) == pytest.approx(top)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--policies", "edf,best"], "no scheduling policy is called 'best'"),
         (["--loads", "1,much"], "--loads '1,much'"),
         (["--engine", "replay:moon"], "Choose one of: replay:cpu135m"),
+        (["--forecast", "weather"], "Choose one of: none, patterns, profile, true"),
+        (["--plot", "out.png"], "ends in .svg"),
+        (["--trace", "a", "--workload", "b"], "give one of them"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_served(arguments, message):

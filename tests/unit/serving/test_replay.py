@@ -48,6 +48,27 @@ def test_stages_follow_one_another():
     assert last.arrival == pytest.approx(second.token_times[-1] + 1.5)
 
 
+def test_programs_that_tell_only_their_name_are_forecast_by_patterns():
+    """The scheduler learns a run's stages, and forecasts the next one's."""
+    made = []
+
+    def make(**arguments):
+        made.append(scheduler.creator("jit")(**arguments))
+        return made[0]
+
+    stages = ((Call(10, 4),), (Call(20, 5), Call(20, 6)))
+    items = [Item(f"a{n}", "compound", 100.0 * n, stages, "agent", within=30.0) for n in range(2)]
+    replay(items, ENGINE, make, forecast="patterns")
+    (pattern,) = made[0]._tracker.patterns.patterns("agent")
+    assert [(each.calls, each.input_tokens, each.longest) for each in pattern.stages] == [
+        (1, 10, 4),
+        (2, 20, 6),
+    ]
+    first = made[0].records("a1/0")[0]
+    assert first["output_tokens"] == 4
+    assert [each.hints.siblings for each in made[0]._observer.records.of("a1/1")] == [2, 2]
+
+
 @pytest.mark.parametrize("policy", sorted(POLICIES))
 def test_every_policy_serves_everything(policy, monkeypatch):
     """Under overload too nothing is lost, served twice or starved; the same again is the same."""

@@ -1,0 +1,91 @@
+"""Traces of real services as workloads."""
+
+from __future__ import annotations
+
+import gzip
+import statistics
+
+import pytest
+
+from agentvm_compiler.errors import InputError
+from agentvm_serving.traces import MOST_INPUT, MOST_OUTPUT, MOST_STAGES, Traced, items_of, read_trace
+from agentvm_serving.workload import SMALL, Call
+
+AZURE = "arrival_s,input_tokens,output_tokens\n0.0,374,44\n2.5,9999,5000\n"
+MOONCAKE = '{"t_ms":0,"in":67,"out":500,"hash_runs":[[0,14]]}\n{"t_ms":1500,"in":7,"out":4}\n'
+PROGRAMS = '{"id":6,"stages":[[[605,86]],[[153,524],[155,99]]]}\n'
+SESSIONS = '{"id":"t","turns":[[711,711,169,0.0,7.3,"u"],[727,15,296,12.0,9.1,"t"],[730,16,9,2.0,9.1,"t"]]}\n'
+
+
+def test_calls_with_arrivals_are_read(tmp_path):
+    """CSV and JSON lines; what no small model can serve is cut."""
+    (tmp_path / "a.csv").write_text(AZURE)
+    assert read_trace(tmp_path / "a.csv") == [
+        Traced(((Call(374, 44),),), 0.0),
+        Traced(((Call(MOST_INPUT, MOST_OUTPUT),),), 2.5),
+    ]
+    (tmp_path / "m.jsonl.gz").write_bytes(gzip.compress(MOONCAKE.encode()))
+    assert read_trace(tmp_path / "m.jsonl.gz") == [
+        Traced(((Call(67, 500),),), 0.0),
+        Traced(((Call(7, 4),),), 1.5),
+    ]
+
+
+def test_programs_and_sessions_are_read(tmp_path):
+    """Stage by stage; of a turn only what is new, and what is too long is cut."""
+    (tmp_path / "p.jsonl").write_text(PROGRAMS)
+    assert read_trace(tmp_path / "p.jsonl") == [Traced(((Call(605, 86),), (Call(153, 524), Call(155, 99))))]
+    (tmp_path / "s.jsonl").write_text(SESSIONS)
+    (session,) = read_trace(tmp_path / "s.jsonl")
+    assert session == Traced(((Call(711, 169),), (Call(15, 296),), (Call(16, 9),)), gap=7.0)
+    (tmp_path / "l.jsonl").write_text('{"stages":[' + ",".join(["[[1,2]]"] * 20) + "]}")
+    assert len(read_trace(tmp_path / "l.jsonl")[0].stages) == MOST_STAGES
+
+
+def test_arrivals_keep_their_shape_at_another_rate():
+    """A burst stays a burst."""
+    trace = [Traced(((Call(1, 1),),), at) for at in (10.0, 10.5, 11.0, 20.0)]
+    assert [each.arrival for each in items_of(trace, 9, rate=4.0, seed=1)] == pytest.approx(
+        [0, 0.05, 0.1, 1.0]
+    )
+
+
+def test_without_arrivals_they_are_a_poisson_process():
+    """At the rate asked for."""
+    items = items_of([Traced(((Call(1, 1),),))] * 4000, 4000, rate=5.0, seed=1)
+    assert items[-1].arrival == pytest.approx(800, rel=0.05)
+    assert statistics.mean(each.slo == "latency" for each in items) == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_seed_says_where_to_begin():
+    """The same again is the same; objectives are the scale's."""
+    trace = [Traced(((Call(n + 1, 5),), (Call(n + 1, 5),)), float(n), gap=3.0) for n in range(100)]
+    one, other = items_of(trace, 10, 1.0, seed=1), items_of(trace, 10, 1.0, seed=2)
+    assert one == items_of(trace, 10, 1.0, seed=1) and one != other
+    assert {(each.slo, each.within, each.gap) for each in one} == {("compound", 2 * SMALL.within + 3.0, 3.0)}
+    prompts = [each.stages[0][0].input_tokens for each in one]
+    assert prompts == list(range(prompts[0], prompts[0] + 10))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the trace is empty"),
+        ("input_tokens,output_tokens\n1,x\n", "line 2: no record"),
+        ("what,ever\n1,2\n", "line 2: no record"),
+        ('{"in":1,"out":2}\n{"in":1}\n', "line 2: no record"),
+        ('{"stages":[]}\n', "line 1: no record"),
+        ('{"turns":[[1]]}\n', "line 1: no record"),
+        ("{\n", "line 1: no record"),
+    ],
+)
+def test_what_is_no_trace_is_refused(tmp_path, text, message):
+    """With the line."""
+    path = tmp_path / "t"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_trace(path)
+    path = tmp_path / "t.gz"
+    path.write_bytes(b"no gzip")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_trace(path)
