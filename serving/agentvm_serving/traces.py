@@ -30,7 +30,7 @@ from .workload import SMALL, Call, Item, Scale
 
 MOST_INPUT: Final = 3000
 MOST_OUTPUT: Final = 1000
-"""Tokens at which calls are cut, so that small models can serve them."""
+"""Tokens at which a workload's calls are cut, so that small models can serve them."""
 MOST_STAGES: Final = 8
 """Stages at which programs are cut."""
 
@@ -81,12 +81,22 @@ def items_of(trace: Sequence[Traced], count: int, rate: float, seed: int, scale:
     draws = random.Random(seed)
     count = min(count, len(trace))
     start = draws.randrange(len(trace) - count + 1)
-    chosen = trace[start : start + count]
+    chosen = [_cut(each) for each in trace[start : start + count]]
     arrivals = _arrivals(chosen, rate, draws)
     return [
         _item(f"t{start + n}", each, at, draws, scale)
         for n, (each, at) in enumerate(zip(chosen, arrivals, strict=True))
     ]
+
+
+def _cut(traced: Traced) -> Traced:
+    stages = tuple(
+        tuple(
+            Call(min(MOST_INPUT, call.input_tokens), min(MOST_OUTPUT, call.output_tokens)) for call in stage
+        )
+        for stage in traced.stages[:MOST_STAGES]
+    )
+    return replace(traced, stages=stages)
 
 
 def _arrivals(trace: Sequence[Traced], rate: float, draws: random.Random) -> list[float]:
@@ -115,13 +125,13 @@ def _item(name: str, traced: Traced, at: float, draws: random.Random, scale: Sca
 
 def _traced(row: Mapping[str, Any]) -> Traced:
     if "stages" in row:
-        stages = [tuple(_call(*call) for call in stage) for stage in row["stages"][:MOST_STAGES]]
+        stages = [tuple(_call(*call) for call in stage) for stage in row["stages"]]
         if not stages or not all(stages):
             raise ValueError("a stage without calls")
         return Traced(tuple(stages))
     if "turns" in row:
         # Of a turn's context only what is new has to be worked on: a prefix cache holds the rest.
-        turns = row["turns"][:MOST_STAGES]
+        turns = row["turns"]
         gaps = [float(turn[3]) for turn in turns[1:]] or [0.0]
         return Traced(tuple((_call(turn[1], turn[2]),) for turn in turns), gap=fmean(gaps))
     if "in" in row:
@@ -132,4 +142,4 @@ def _traced(row: Mapping[str, Any]) -> Traced:
 
 
 def _call(prompt: Any, answer: Any) -> Call:
-    return Call(max(1, min(MOST_INPUT, int(prompt))), max(1, min(MOST_OUTPUT, int(answer))))
+    return Call(max(1, int(prompt)), max(1, int(answer)))

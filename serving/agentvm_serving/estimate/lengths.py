@@ -5,9 +5,9 @@ finished requests, conditioned on the tokens so far: what is longer than that is
 what the request may still become. Where a site has too few, all requests speak
 for it, then the prior.
 
-After JITServe, section 4.1 (an upper quantile, predicted again as tokens come);
-its quantile regression forest is replaced by conditioning on the site, which
-names the prompt's template.
+After JITServe, section 4.1 (an upper quantile, predicted again as tokens come).
+The site, which names the prompt's template, stands for its quantile regression
+forest, which is in `forest`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right, insort
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -50,14 +51,32 @@ class LengthEstimator(Protocol):
         ...
 
 
-class Sample:
-    """The newest `WINDOW` lengths, in order."""
+class Distribution:
+    """Equally likely lengths, in order."""
 
-    __slots__ = ("_by_age", "_sorted")
+    __slots__ = ("_sorted",)
+
+    def __init__(self, lengths: Iterable[int] = ()) -> None:
+        self._sorted = sorted(lengths)
+
+    def beyond(self, tokens: int) -> int:
+        """How many are longer."""
+        return len(self._sorted) - bisect_right(self._sorted, tokens)
+
+    def quantile(self, q: float, tokens: int) -> int:
+        """The q-quantile of those longer than so many tokens; there must be one."""
+        start = bisect_right(self._sorted, tokens)
+        return self._sorted[start + max(0, math.ceil(q * (len(self._sorted) - start)) - 1)]
+
+
+class Sample(Distribution):
+    """The newest `WINDOW` lengths."""
+
+    __slots__ = ("_by_age",)
 
     def __init__(self) -> None:
+        super().__init__()
         self._by_age: deque[int] = deque()
-        self._sorted: list[int] = []
 
     def add(self, length: int) -> None:
         """O(log WINDOW), and a move of at most WINDOW pointers."""
@@ -66,15 +85,6 @@ class Sample:
         if len(self._by_age) > WINDOW:
             oldest = self._by_age.popleft()
             del self._sorted[bisect_right(self._sorted, oldest) - 1]
-
-    def beyond(self, tokens: int) -> int:
-        """How many were longer."""
-        return len(self._sorted) - bisect_right(self._sorted, tokens)
-
-    def quantile(self, q: float, tokens: int) -> int:
-        """The q-quantile of those longer than so many tokens; there must be one."""
-        start = bisect_right(self._sorted, tokens)
-        return self._sorted[start + max(0, math.ceil(q * (len(self._sorted) - start)) - 1)]
 
 
 class Lengths:
@@ -102,7 +112,7 @@ class Lengths:
 
     def of(self, site: str, tokens: int = 0, limit: int | None = None, prompt: int = 0) -> Length:
         """Estimate the length of a request that has so many tokens and may have `limit`. O(log WINDOW)."""
-        found = self._sample(site, tokens)
+        found = self._speaks(site, tokens, limit, prompt)
         if found is not None:
             expected, upper = found.quantile(0.5, tokens), found.quantile(self._upper, tokens)
         else:
@@ -118,12 +128,12 @@ class Lengths:
             return 0.0
         if limit is not None and within >= limit:
             return 1.0
-        found = self._sample(site, tokens)
+        found = self._speaks(site, tokens, limit, prompt)
         if found is None:
             return float(1 - 0.5 ** ((within - tokens) / self._half(tokens)))
         return 1 - found.beyond(within) / found.beyond(tokens)
 
-    def _sample(self, site: str, tokens: int) -> Sample | None:
+    def _speaks(self, site: str, tokens: int, limit: int | None, prompt: int) -> Distribution | None:
         """What speaks for a request: its site, or all requests, or nothing."""
         for sample in (self._sites.get(site), self._all):
             if sample is not None and sample.beyond(tokens) >= ENOUGH:

@@ -22,5 +22,8 @@ HOPELESS_VARIABLE = "AGENTVM_ON_HOPELESS"
 PACE_VARIABLE = "AGENTVM_KEEP_PACE"
 """Environment variable: `1` cuts prompts so that no step takes longer than the tightest TBT promised."""
 
+LENGTHS_VARIABLE = "AGENTVM_LENGTHS"
+"""Environment variable that names the estimator of output lengths: `quantile` (the default) or `forest`."""
+
 LOG_VARIABLE = "AGENTVM_SCHEDULER_LOG"
 """Environment variable that names the file the scheduler writes its events to, as JSON lines."""

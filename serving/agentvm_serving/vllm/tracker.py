@@ -5,17 +5,19 @@ It reads vLLM's requests and never changes them.
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from agentvm_serving.estimate.lengths import Lengths
+from agentvm_serving.estimate.forest import lengths_named
 from agentvm_serving.estimate.patterns import Patterns, forecastable
 from agentvm_serving.estimate.steps import Batch, StepTimes
 from agentvm_serving.policy import EngineView, RequestView
 from agentvm_serving.slo import changed, from_extra_args, true_length_of
 
+from . import LENGTHS_VARIABLE
 from .journal import unix_seconds
 
 PROGRAMS: Final = 10_000
@@ -38,7 +40,7 @@ class Tracker:
         self.slots = slots
         self.kv_tokens = kv_tokens
         self.views: dict[str, RequestView] = {}
-        self.lengths = Lengths()
+        self.lengths = lengths_named(os.environ.get(LENGTHS_VARIABLE) or "quantile")
         self.steps = StepTimes()
         self.patterns = Patterns()
         self._attained: OrderedDict[str, int] = OrderedDict()

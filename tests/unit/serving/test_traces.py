@@ -18,11 +18,11 @@ SESSIONS = '{"id":"t","turns":[[711,711,169,0.0,7.3,"u"],[727,15,296,12.0,9.1,"t
 
 
 def test_calls_with_arrivals_are_read(tmp_path):
-    """CSV and JSON lines; what no small model can serve is cut."""
+    """CSV and JSON lines."""
     (tmp_path / "a.csv").write_text(AZURE)
     assert read_trace(tmp_path / "a.csv") == [
         Traced(((Call(374, 44),),), 0.0),
-        Traced(((Call(MOST_INPUT, MOST_OUTPUT),),), 2.5),
+        Traced(((Call(9999, 5000),),), 2.5),
     ]
     (tmp_path / "m.jsonl.gz").write_bytes(gzip.compress(MOONCAKE.encode()))
     assert read_trace(tmp_path / "m.jsonl.gz") == [
@@ -32,14 +32,18 @@ def test_calls_with_arrivals_are_read(tmp_path):
 
 
 def test_programs_and_sessions_are_read(tmp_path):
-    """Stage by stage; of a turn only what is new, and what is too long is cut."""
+    """Stage by stage; of a turn only what is new."""
     (tmp_path / "p.jsonl").write_text(PROGRAMS)
     assert read_trace(tmp_path / "p.jsonl") == [Traced(((Call(605, 86),), (Call(153, 524), Call(155, 99))))]
     (tmp_path / "s.jsonl").write_text(SESSIONS)
     (session,) = read_trace(tmp_path / "s.jsonl")
     assert session == Traced(((Call(711, 169),), (Call(15, 296),), (Call(16, 9),)), gap=7.0)
-    (tmp_path / "l.jsonl").write_text('{"stages":[' + ",".join(["[[1,2]]"] * 20) + "]}")
-    assert len(read_trace(tmp_path / "l.jsonl")[0].stages) == MOST_STAGES
+
+
+def test_what_no_small_model_can_serve_is_cut():
+    """Long calls and long programs; a session's turns are its stages."""
+    (item,) = items_of([Traced(((Call(9999, 5000),),) * 20)], 1, 1.0, seed=1)
+    assert item.stages == ((Call(MOST_INPUT, MOST_OUTPUT),),) * MOST_STAGES
 
 
 def test_arrivals_keep_their_shape_at_another_rate():
