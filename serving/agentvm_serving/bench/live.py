@@ -2,7 +2,8 @@
 
 One server for each policy, kept for all workloads, on vLLM's own completions
 endpoint. Prompts are token ids and lengths are forced, so that every policy
-serves exactly the same.
+serves exactly the same. The engine does not know a length before the answer ends:
+one token is forbidden until then, and wanted above all others.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from agentvm_serving.backends.http import client_module
 from agentvm_serving.backends.vllm import VllmBackend
 from agentvm_serving.goodput import ServedCall, ServedRequest
 from agentvm_serving.policy import DEFAULT_POLICY
-from agentvm_serving.slo import to_extra_args
+from agentvm_serving.slo import LENGTH_KEY, to_extra_args
 from agentvm_serving.workload import Call, Forecast, Item, Profile, hints_of, mixed, profile_of
 
 from .engines import STOCK, Served
 
 TOKENS: Final = 1000
 """Token ids of prompts are below this: ordinary ones in any vocabulary."""
+END: Final = TOKENS + 1
+"""The token that ends an answer."""
 STOCK_CLS: Final = "vllm.v1.core.sched.scheduler.Scheduler"
 
 
@@ -128,14 +131,16 @@ class _Run:
         body = {
             "model": self.model,
             "prompt": [(7 * n + stage) % TOKENS + 1 for n in range(call.input_tokens)],
-            "max_tokens": call.output_tokens,
-            "min_tokens": call.output_tokens,
+            "max_tokens": max(item.limit or 0, call.output_tokens),
+            "min_tokens": call.output_tokens - 1,
+            "stop_token_ids": [END],
+            "logit_bias": {str(END): 100.0},
             "ignore_eos": True,
             "temperature": 0,
             "stream": True,
             "stream_options": {"include_usage": True, "continuous_usage_stats": True},
             "priority": int((due - self.began) * 1000),
-            "vllm_xargs": to_extra_args(hints),
+            "vllm_xargs": {**to_extra_args(hints), LENGTH_KEY: call.output_tokens},
         }
         times: list[float] = []
         async for produced in self._counts(body):

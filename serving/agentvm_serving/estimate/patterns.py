@@ -3,7 +3,7 @@
 For clients whose hints name a program and a run but no forecast (JITServe, section 4.1).
 The calls of a run that is under way form a graph: a call follows the finished
 calls of the highest level, so its *stage* is its level in the graph. A run that
-is over becomes a *pattern*, its stages in short. What is to come of a run is
+has gone quiet becomes a *pattern*, its stages in short. What is to come of a run is
 what came in the patterns that began as it did, each counted by a Gaussian
 kernel over their common stages. Tokens are compared by their logarithm: a
 bandwidth in tokens (the paper's artifact has one of a single token) makes
@@ -40,8 +40,8 @@ RUNS: Final = 4096
 """Programs known, and runs followed, at a time; those unused for longest are dropped."""
 CALLS: Final = 256
 """Calls of a run that its graph holds; later ones are not followed."""
-OVER: Final = 60.0
-"""Seconds without a call after which a run is over."""
+QUIET: Final = 5.0
+"""Seconds without a call after which a run is learnt: it may be over. If it goes on it is learnt again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class StageShape:
 
 @dataclass(slots=True)
 class Pattern:
-    """A run that is over."""
+    """A run that has gone quiet."""
 
     stages: tuple[StageShape, ...]
     weight: float = 1.0
@@ -82,6 +82,8 @@ class _Run:
     under_way: int = 0
     heard: float = 0.0
     """When a call of it came or ended last, Unix seconds."""
+    pattern: Pattern | None = None
+    """What was learnt of it."""
 
 
 def forecastable(hints: Hints) -> bool:
@@ -96,6 +98,8 @@ class Patterns:
         self._bandwidth = bandwidth
         self._known: OrderedDict[str, list[Pattern]] = OrderedDict()
         self._runs: OrderedDict[str, _Run] = OrderedDict()
+        self._loud: OrderedDict[str, _Run] = OrderedDict()
+        """Those to be learnt when they go quiet. Both: unheard of for longest first."""
 
     def arrived(self, hints: Hints, call: str, prompt: int, now: float) -> Hints:
         """A call of a run: its hints, with what is to be expected filled in.
@@ -104,8 +108,8 @@ class Patterns:
             call: its name, unique.
             now: Unix seconds; never earlier than before.
         """
-        self._let_go(now)
-        run = self._runs.setdefault(hints.run, _Run(hints.program))
+        self._listen(now)
+        run = self._runs.get(hints.run) or _Run(hints.program)
         if len(run.calls) >= CALLS:
             return hints
         ended = [(name, known["level"]) for name, known in run.calls.nodes(data=True) if "ended" in known]
@@ -171,28 +175,34 @@ class Patterns:
 
     def _heard(self, name: str, run: _Run, now: float) -> None:
         run.heard = now
-        self._runs.move_to_end(name)
+        for runs in (self._runs, self._loud):
+            runs[name] = run
+            runs.move_to_end(name)
+        if len(self._runs) > RUNS:
+            gone, _ = self._runs.popitem(last=False)
+            self._loud.pop(gone, None)
 
-    def _let_go(self, now: float) -> None:
-        """Learn the runs that are over; of too many, the one unheard of for longest. Amortised O(1)."""
-        while self._runs:
-            name, run = next(iter(self._runs.items()))
-            if len(self._runs) < RUNS:
-                if run.heard > now - OVER:
-                    return
-                if run.under_way:  # a long call: ask again later
-                    self._heard(name, run, now)
-                    continue
-            del self._runs[name]
-            if not run.under_way:
+    def _listen(self, now: float) -> None:
+        """Learn the runs that have gone quiet. Amortised O(1)."""
+        while self._loud:
+            name, run = next(iter(self._loud.items()))
+            if run.heard > now - QUIET:
+                return
+            del self._loud[name]
+            if not run.under_way:  # else it is heard again when that ends
                 self._learn(run)
 
     def _learn(self, run: _Run) -> None:
         known = self._known.setdefault(run.program, [])
         self._known.move_to_end(run.program)
+        stages = tuple(shapes(run.calls))
+        if run.pattern is not None:  # it went on
+            run.pattern.stages = stages
+            return
         for each in known:
             each.weight *= DECAY
-        known.append(Pattern(tuple(shapes(run.calls))))
+        run.pattern = Pattern(stages)
+        known.append(run.pattern)
         if len(known) > 2 * KEPT:
             self._known[run.program] = reduced(known, KEPT)
         if len(self._known) > PROGRAMS:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agentvm_compiler.wire import Hints, Stage
 from agentvm_serving.estimate import patterns as module
 from agentvm_serving.estimate.medoids import medoids
-from agentvm_serving.estimate.patterns import KEPT, OVER, Patterns, forecastable, shapes
+from agentvm_serving.estimate.patterns import KEPT, QUIET, Patterns, forecastable, shapes
 
 Shape = Sequence[tuple[int, int, int]]
 """Of each stage: calls, prompt tokens, output tokens."""
@@ -51,8 +51,8 @@ class Driver:
         self.rest()
 
     def rest(self) -> None:
-        """So long that all runs are over."""
-        self.now += OVER + 1
+        """So long that all runs have gone quiet."""
+        self.now += QUIET + 1
         self.patterns.arrived(Hints(run="other", program="other"), f"other{self.now}", 1, self.now)
 
 
@@ -154,8 +154,20 @@ def test_a_long_call_does_not_end_its_run():
     assert len(driver.patterns.patterns("p")) == 1
 
 
+def test_a_run_that_goes_on_is_learnt_again():
+    """Its tools took longer than others'."""
+    driver = Driver()
+    hints = driver.begin()
+    driver.stage(hints, 0, 1, 100, 20)
+    driver.rest()
+    assert [len(each.stages) for each in driver.patterns.patterns("p")] == [1]
+    driver.stage(hints, 1, 1, 100, 20)
+    driver.rest()
+    assert [len(each.stages) for each in driver.patterns.patterns("p")] == [2]
+
+
 def test_what_is_unknown_is_ignored():
-    """A call that was never announced, or of a run that is long over."""
+    """A call that was never announced."""
     driver = Driver()
     driver.patterns.ended("nobody", "x", 3, driver.now)
     hints = driver.begin()
@@ -191,7 +203,7 @@ STEPS = st.lists(
         st.integers(0, 9),  # the run
         st.integers(0, 3),  # its program
         st.integers(0, 2000),  # tokens
-        st.sampled_from((0.0, 0.1, 5.0, OVER + 1)),  # seconds to the next step
+        st.sampled_from((0.0, 0.1, 5.0, QUIET + 1)),  # seconds to the next step
         st.booleans(),  # whether an open call ends
     ),
     max_size=300,
