@@ -8,7 +8,8 @@ Neither preemptions, from starting too many, nor idle memory, from counting each
 at its limit.
 
 A request that must wait has the tier `WAITS`: the adapter starts no such one,
-unless nothing else runs. O(R) for each of the requests that start, R running.
+unless nothing else runs. Decided at every step. O(N log N) for N requests, and
+O(R) for each that starts, R running.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .orders import REPLAN
 from .views import WAITS, EngineView, RequestView
 
 Load: TypeAlias = tuple[int, int]
@@ -44,12 +44,12 @@ class PastFuture:
 
     reserve: float = 0.05
     """Share of the cache that is kept free, since estimates err."""
-    every: int = REPLAN
+    every: int = 1
 
     def plan(self, views: Collection[RequestView], engine: EngineView) -> None:
         room = (1 - self.reserve) * engine.kv_tokens
         loads = sorted((_load(view, engine) for view in views if view.running), reverse=True)
-        full = False
+        full = len(views) == 1  # a new one alone: the others are not to be seen, the next plan decides
         for view in sorted(views, key=lambda each: each.ordinal):
             view.rank = (0, view.arrival, view.ordinal)
             if view.running or not engine.kv_tokens:

@@ -204,6 +204,12 @@ class TestPastFuture:
         PastFuture().plan(views, engine(kv_tokens=300))
         assert [each.rank[0] == WAITS for each in views] == [False, True]
 
+    def test_who_comes_between_plans_waits_for_the_next(self):
+        """Alone it does not see what runs."""
+        new = view(0, "short")
+        PastFuture().plan([new], engine(kv_tokens=300))
+        assert new.rank[0] == WAITS
+
     def test_without_a_known_cache_all_may_start(self):
         """In the order of arrival."""
         assert order("past_future", [view(1, "long"), view(0, "long")]) == [0, 1]

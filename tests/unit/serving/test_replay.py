@@ -90,6 +90,15 @@ def test_the_engine_is_never_overfilled(monkeypatch):
     assert goodput(result.requests).served_tokens == sum(item.tokens for item in items)
 
 
+def test_past_future_starts_what_the_cache_will_hold():
+    """With a cache that is too small for all, nothing is preempted that another order has to preempt."""
+    items = mixed(60, 50.0, seed=2)
+    engine = replace(ENGINE, kv_tokens=2400, max_model_len=1024)
+    greedy, careful = (replay(items, engine, scheduler.creator(each)) for each in ("fcfs", "past_future"))
+    assert greedy.preemptions > 3 * careful.preemptions
+    assert goodput(careful.requests).served_tokens == sum(item.tokens for item in items)
+
+
 def test_jit_puts_more_tokens_in_time_than_deadline_order_under_overload(monkeypatch):
     """What the policy is for; where all can be in time the two do the same."""
     served = {}
