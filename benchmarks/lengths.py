@@ -1,7 +1,7 @@
 """Output lengths: how well each estimator foretells those of a trace.
 
 A trace's calls come one after the other; each is estimated before it is learnt,
-at its start and again when half of it and nine tenths are there. Shown are the pinball loss
+at its start and again when it has 50 and 200 tokens, if it gets so long. Shown are the pinball loss
 of the median and of the 0.9-quantile (tokens, smaller is better), the share of
 calls that the 0.9-quantile covers, and what an estimate and all training took.
 
@@ -23,8 +23,8 @@ from agentvm_serving.estimate.forest import ForestLengths, fit_forest
 from agentvm_serving.estimate.lengths import Lengths
 from agentvm_serving.traces import read_trace
 
-SO_FAR = (0.0, 0.5, 0.9)
-"""Shares of the answer that is there when its length is estimated."""
+SO_FAR = (0, 50, 200)
+"""Tokens that are there when the length is estimated."""
 FIRST = 1024
 """Calls that are learnt before any is judged."""
 
@@ -81,29 +81,25 @@ def mixed(paths: Sequence[Path]) -> list[tuple[str, int, int]]:
 
 
 def judged(name: str, lengths: Lengths, calls: Sequence[tuple[str, int, int]]) -> Iterator[str]:
-    """A line for each share of the answer that is there."""
-    losses: dict[float, list[tuple[float, float, bool]]] = {share: [] for share in SO_FAR}
+    """A line for each number of tokens that are there."""
+    losses: dict[int, list[tuple[float, float, bool]]] = {tokens: [] for tokens in SO_FAR}
     asking = 0.0
     began = time.process_time()
     for number, (site, prompt, answer) in enumerate(calls):
         if number >= FIRST:
-            for share in SO_FAR:
+            for tokens in filter(lambda so_far: so_far < answer, SO_FAR):
                 started = time.process_time()
-                found = lengths.of(site, int(share * (answer - 1)), None, prompt)
+                found = lengths.of(site, tokens, None, prompt)
                 asking += time.process_time() - started
-                losses[share].append(
-                    (
-                        pinball(0.5, found.expected, answer),
-                        pinball(0.9, found.upper, answer),
-                        answer <= found.upper,
-                    )
-                )
+                middle, upper = pinball(0.5, found.expected, answer), pinball(0.9, found.upper, answer)
+                losses[tokens].append((middle, upper, answer <= found.upper))
         lengths.finished(site, answer, None, prompt)
     total = time.process_time() - began
-    for share, each in losses.items():
+    asked = sum(map(len, losses.values()))
+    for tokens, each in losses.items():
         median, upper, covered = (statistics.fmean(column) for column in zip(*each, strict=True))
-        cost = f"{asking / len(each) / len(SO_FAR) * 1e6:>10.0f}{total:>10.1f}" if not share else ""
-        yield f"{name:<12}{share:>10g}{median:>10.1f}{upper:>10.1f}{covered:>10.1%}{cost}"
+        cost = f"{asking / asked * 1e6:>10.0f}{total:>10.1f}" if not tokens else ""
+        yield f"{name:<12}{tokens:>10}{median:>10.1f}{upper:>10.1f}{covered:>10.1%}{cost}"
 
 
 def pinball(q: float, said: float, true: float) -> float:
