@@ -57,6 +57,14 @@ def serving(
             metavar="WHAT", help="What hints tell of later stages: none, patterns, profile or true."
         ),
     ] = "profile",
+    slo_scale: Annotated[
+        str,
+        typer.Option(
+            metavar="X",
+            help="How much longer than drawn the objectives are; auto: as much as the engine is slower "
+            "than the one that they were chosen for.",
+        ),
+    ] = "1",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all rows to this file.")
     ] = None,
@@ -74,7 +82,7 @@ def serving(
     from agentvm_serving.bench.engines import engine_named, known_policies
     from agentvm_serving.bench.plot import svg
     from agentvm_serving.traces import read_trace
-    from agentvm_serving.workload import read
+    from agentvm_serving.workload import SMALL, read
 
     chosen = [each.strip() for each in policies.split(",")]
     for each in chosen:
@@ -82,6 +90,7 @@ def serving(
             known = ", ".join(known_policies())
             raise ConfigError(f"no scheduling policy is called {each!r}. Choose from: {known}")
     rates, numbers = _numbers(loads, float, "--loads"), _numbers(seeds, int, "--seeds")
+    stretch = None if slo_scale == "auto" else _numbers(slo_scale, float, "--slo-scale")[0]
     if workload is not None and trace is not None:
         raise ConfigError("--workload and --trace: give one of them, both say what to serve")
     if plot is not None and plot.suffix != ".svg":
@@ -95,6 +104,9 @@ def serving(
     with closing(engine_named(engine, lambda name: str(resolve(name)), forecast)) as serves:
         saturated = bench.saturation(serves, draw, numbers)
         typer.echo(f"{engine}: saturated by {saturated:.3f} requests/s", err=True)
+        longer = SMALL.saturated / saturated if stretch is None else stretch
+        typer.echo(f"objectives: {longer:.2f} times as long as drawn", err=True)
+        draw = bench.with_time(draw, longer)
         for row in bench.compare(serves, draw, chosen, rates, numbers, saturated):
             rows.append(row)
             share = f"{row.token_share:.0%} of the tokens in time"

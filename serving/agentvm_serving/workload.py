@@ -88,6 +88,8 @@ class Scale:
     tbt: float
     within: float
     """Seconds for a `deadline` request, and for each stage of a `compound` one."""
+    saturated: float
+    """Items a second that saturate the engine for which the objectives were chosen."""
 
 
 SMALL: Final = Scale(
@@ -97,8 +99,9 @@ SMALL: Final = Scale(
     ttft=2.0,
     tbt=0.15,
     within=12.0,
+    saturated=2.4,
 )
-"""For a model of 135M on a CPU."""
+"""For a model of 135M on a CPU, as `replay:cpu135m` has it."""
 
 
 def mixed(count: int, rate: float, seed: int, scale: Scale = SMALL) -> list[Item]:
@@ -207,6 +210,18 @@ def _stage(item: Item, number: int, profile: Profile, forecast: Forecast) -> Sta
 def faster(items: Iterable[Item], factor: float) -> list[Item]:
     """The same items arriving so much faster."""
     return [replace(each, arrival=each.arrival / factor) for each in items]
+
+
+def relaxed(items: Iterable[Item], factor: float) -> list[Item]:
+    """The same items with so much more time for their objectives."""
+
+    def longer(seconds: float | None) -> float | None:
+        return None if seconds is None else seconds * factor
+
+    return [
+        replace(each, within=longer(each.within), ttft=longer(each.ttft), tbt=longer(each.tbt))
+        for each in items
+    ]
 
 
 def write(items: Sequence[Item], path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from agentvm_serving.goodput import goodput
 from agentvm_serving.traces import Traced, items_of
-from agentvm_serving.workload import Item, faster, mixed
+from agentvm_serving.workload import Item, faster, mixed, relaxed
 
 from .engines import BenchEngine, Served
 
@@ -60,6 +60,11 @@ def from_items(items: Sequence[Item]) -> Draw:
     """A given workload, faster or slower; its seeds are all the same."""
     span = max((each.arrival for each in items), default=0.0)
     return lambda rate, seed: faster(items, rate * span / len(items)) if span else list(items)
+
+
+def with_time(draw: Draw, factor: float) -> Draw:
+    """The workloads with so much more time for their objectives."""
+    return lambda rate, seed: relaxed(draw(rate, seed), factor)
 
 
 def saturation(engine: BenchEngine, draw: Draw, seeds: Sequence[int]) -> float:

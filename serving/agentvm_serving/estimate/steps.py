@@ -13,6 +13,9 @@ from typing import Final
 DECAY: Final = 0.995
 """Weight that a step keeps with each later one: about the newest two hundred count."""
 
+TYPICAL: Final = (1.0, 64.0, 16.0, 2000.0)
+"""What a step works on, for the prior's weight: itself, prompt tokens, decoding requests, KV tokens read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -61,25 +64,35 @@ CPU_135M: Final = StepModel(50.3, 0.446, 0.00033, 0.541, 0.00365)
 class StepTimes:
     """How long the steps of an engine take, learnt from those it made.
 
-    Least squares over the newest steps: milliseconds by prompt tokens and by
-    tokens of KV read, beside a constant. A weak prior holds until they are seen.
+    Least squares over the newest steps, with no term below zero: milliseconds by
+    prompt tokens, requests that decode and tokens of KV read, beside a constant.
+    A prior with the weight of a tenth of a typical step speaks for what they leave open.
     """
 
-    def __init__(self, base: float = 30.0, per_prefill: float = 0.3, per_context: float = 0.002) -> None:
-        self._prior = (base, per_prefill, per_context)
-        # The prior counts as much as one step with a typical batch.
-        weights = (1.0, 64.0**2, 2000.0**2)
-        self._square = [[w if i == j else 0.0 for j in range(3)] for i, w in enumerate(weights)]
-        self._target = [w * p for w, p in zip(weights, self._prior, strict=True)]
+    def __init__(
+        self,
+        base: float = 30.0,
+        per_prefill: float = 0.3,
+        per_decode: float = 0.5,
+        per_context: float = 0.002,
+    ) -> None:
+        self._prior = (base, per_prefill, per_decode, per_context)
+        size = len(self._prior)
+        self._weights = [0.1 * typical**2 for typical in TYPICAL]
+        self._square = [[self._weights[i] if i == j else 0.0 for j in range(size)] for i in range(size)]
+        self._target = [weight * prior for weight, prior in zip(self._weights, self._prior, strict=True)]
         self._solved: tuple[float, ...] | None = None
 
     def measured(self, batch: Batch, seconds: float) -> None:
         """Learn from one step."""
         features = _features(batch)
-        for i in range(3):
-            for j in range(3):
-                self._square[i][j] = DECAY * self._square[i][j] + features[i] * features[j]
-            self._target[i] = DECAY * self._target[i] + features[i] * seconds * 1000
+        for i, feature in enumerate(features):
+            row = self._square[i]
+            for j, other in enumerate(features):
+                row[j] = DECAY * row[j] + feature * other
+            kept = (1 - DECAY) * self._weights[i]  # the prior does not fade
+            row[i] += kept
+            self._target[i] = DECAY * self._target[i] + feature * seconds * 1000 + kept * self._prior[i]
         self._solved = None
 
     def seconds(self, batch: Batch) -> float:
@@ -94,13 +107,30 @@ class StepTimes:
 
     def _coefficients(self) -> tuple[float, ...]:
         if self._solved is None:
-            # Not below zero: no step is shorter for what is added to it.
-            self._solved = tuple(max(0.0, each) for each in _solve(self._square, self._target))
+            self._solved = _least_squares(self._square, self._target)
         return self._solved
 
 
-def _features(batch: Batch) -> tuple[float, float, float]:
-    return 1.0, float(batch.prefill), float(batch.context)
+def _features(batch: Batch) -> tuple[float, ...]:
+    return 1.0, float(batch.prefill), float(batch.decodes), float(batch.context)
+
+
+def _least_squares(square: list[list[float]], target: list[float]) -> tuple[float, ...]:
+    """The solution of the normal equations without what would be below zero, the most negative first.
+
+    No step is shorter for what is added to it; to cut such a term off alone would
+    leave what balances it in the others.
+    """
+    found = [0.0] * len(target)
+    terms = list(range(len(target)))
+    while terms:
+        solved = _solve([[square[i][j] for j in terms] for i in terms], [target[i] for i in terms])
+        if min(solved) >= 0:
+            for i, value in zip(terms, solved, strict=True):
+                found[i] = value
+            break
+        terms.pop(solved.index(min(solved)))
+    return tuple(found)
 
 
 def _solve(square: list[list[float]], target: list[float]) -> list[float]:
@@ -108,13 +138,12 @@ def _solve(square: list[list[float]], target: list[float]) -> list[float]:
     size = len(target)
     rows = [[*row, right * 1.0] for row, right in zip(square, target, strict=True)]
     for i in range(size):
-        # Nothing but the decayed prior speaks for a feature that was never seen.
-        pivot = rows[i][i] or 1e-12
+        pivot = rows[i][i]
         for k in range(i + 1, size):
             factor = rows[k][i] / pivot
             rows[k] = [a - factor * b for a, b in zip(rows[k], rows[i], strict=True)]
     solution = [0.0] * size
     for i in reversed(range(size)):
         known = sum(rows[i][j] * solution[j] for j in range(i + 1, size))
-        solution[i] = (rows[i][size] - known) / (rows[i][i] or 1e-12)
+        solution[i] = (rows[i][size] - known) / rows[i][i]
     return solution

@@ -23,6 +23,7 @@ from agentvm_serving.bench.serving import (
     interval,
     saturation,
     summarised,
+    with_time,
 )
 from agentvm_serving.goodput import ServedCall, ServedRequest
 from agentvm_serving.workload import Call, Item
@@ -52,6 +53,16 @@ class Made:
 def test_saturation_is_the_rate_of_an_engine_that_never_idles():
     """All requests there at once."""
     assert saturation(Made(), from_items(ITEMS), [1, 2]) == 1.0
+
+
+def test_objectives_stretch_all_alike():
+    """What has no objective of a kind gets none."""
+    items = [Item("a", "deadline", 1.0, (), within=3.0), Item("b", "latency", 2.0, (), ttft=2.0, tbt=0.5)]
+    found = with_time(lambda rate, seed: items, 1.5)(1.0, 1)
+    assert [(each.arrival, each.within, each.ttft, each.tbt) for each in found] == [
+        (1.0, 4.5, None, None),
+        (2.0, None, 3.0, 0.75),
+    ]
 
 
 def test_every_policy_serves_the_same_workloads():

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from agentvm_serving.estimate.lengths import ENOUGH, SITES, WINDOW, Length, Lengths, Sample
-from agentvm_serving.estimate.steps import CPU_135M, Batch, StepTimes
+from agentvm_serving.estimate.steps import CPU_135M, Batch, StepModel, StepTimes
 
 
 def learnt(*lengths: int, site: str = "a.llm#1") -> Lengths:
@@ -84,6 +84,21 @@ def test_step_times_are_learnt(slower):
     for batch in (Batch(decodes=16, context=3000), Batch(200, 0.0, 16, 3000)):
         assert steps.seconds(batch) == pytest.approx(slower * CPU_135M.seconds(batch), rel=0.12)
     assert steps.per_prefill == pytest.approx(slower * 0.446e-3, rel=0.15)
+
+
+@pytest.mark.parametrize("per_decode", [0.0, 7.0])
+def test_what_a_request_adds_to_a_step_is_told_from_what_its_context_adds(per_decode):
+    """Although more requests bring more context; a term that is not there does not spoil the others."""
+    draws = random.Random(5)
+    model = StepModel(33.0, 0.5, 0.0, per_decode, 0.001)
+    steps = StepTimes()
+    for _ in range(600):
+        decodes = draws.randrange(1, 33)
+        batch = Batch(0, 0.0, decodes, decodes * draws.randrange(90, 110))
+        steps.measured(batch, model.seconds(batch) * draws.uniform(0.95, 1.05))
+    for decodes in (1, 8, 32):
+        batch = Batch(0, 0.0, decodes, 100 * decodes)
+        assert steps.seconds(batch) == pytest.approx(model.seconds(batch), rel=0.05)
 
 
 def test_unmeasured_step_times_are_the_prior():
