@@ -228,8 +228,25 @@ class Module:
 
 def changed(value: V, **fields: Any) -> V:
     """The value with these fields; itself if they are the very ones that it has."""
-    same = all(_are_same(getattr(value, name), each) for name, each in fields.items())
-    return value if same else replace(value, **fields)
+    for name, each in fields.items():
+        if not _are_same(getattr(value, name), each):
+            return replace(value, **fields)
+    return value
+
+
+def substituted(region: Region, made: Mapping[str, Node]) -> Region:
+    """The region with these nodes in place of those of the same sites, wherever in it they are."""
+    return _with_nodes(region, made) if made else region
+
+
+def _with_nodes(region: Region, made: Mapping[str, Node]) -> Region:
+    nodes = tuple(
+        changed(node, regions=tuple(_with_nodes(each, made) for each in node.regions))
+        if node.regions
+        else made.get(node.site, node)
+        for node in region.nodes
+    )
+    return changed(region, nodes=nodes)
 
 
 def _are_same(old: Any, new: Any) -> bool:

@@ -6,6 +6,10 @@ import ast
 from typing import Any, Literal, overload
 
 TRIES = 3
+MOST_KNOWN = 4096
+"""Codes whose trees are kept: those of the nodes of a large program."""
+
+_known: dict[str, list[ast.stmt]] = {}
 
 
 @overload
@@ -29,3 +33,19 @@ def parse(code: str, mode: Literal["exec", "eval"] = "exec") -> Any:
         except SystemError:
             continue
     return ast.parse(code, mode=mode)
+
+
+def statements_of(code: str) -> list[ast.stmt]:
+    """The statements of the code, which nobody may change: whoever asks is given the same."""
+    found = _known.get(code)
+    if found is None:
+        found = parse(code).body
+        remember(code, found)
+    return found
+
+
+def remember(code: str, statements: list[ast.stmt]) -> None:
+    """Say what the code is as a tree, so that it need not be parsed: that takes longer than a pass."""
+    if len(_known) >= MOST_KNOWN:
+        _known.clear()
+    _known[code] = statements

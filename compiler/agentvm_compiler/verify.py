@@ -51,20 +51,22 @@ def _region_problems(region: Region, where: str) -> Iterator[str]:
         yield f"{where}: a parameter stands twice"
     before: set[str] = set()
     for node in region.nodes:
-        for operand in node.operands:
+        for operand in () if known.issuperset(node.operands) else node.operands:
             if operand not in known:
                 yield f"{node.site} reads {operand} before it is defined"
-        names = node.attrs.get("before", {})
-        for value in names.values() if isinstance(names, Mapping) else [repr(names)]:
-            if value not in known:
-                yield f"{node.site} comes after {value}, which is not defined before it"
+        if "before" in node.attrs:
+            names = node.attrs["before"]
+            for value in names.values() if isinstance(names, Mapping) else [repr(names)]:
+                if value not in known:
+                    yield f"{node.site} comes after {value}, which is not defined before it"
         for site in node.after:
             if site not in before:
                 yield f"{node.site} comes after {site}, which is not before it in its region"
         for result in node.results:
             if result in known:
                 yield f"{node.site} defines {result} again"
-        yield from _node_problems(node)
+        if node.kind is not Kind.PYTHON or node.regions:
+            yield from _node_problems(node)
         known.update(node.results)
         before.add(node.site)
     for result in region.results:

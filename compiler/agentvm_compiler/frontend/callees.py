@@ -16,6 +16,7 @@ from agentvm_compiler.grouped import grouped
 from .choosing import choices
 from .scope import UNKNOWN, Scope
 from .source import is_users, source_of
+from .tree import Facts
 
 
 def agent_of(callee: Any) -> Agent | None:
@@ -67,7 +68,12 @@ def is_gather(node: ast.AST, scope: Scope) -> bool:
 
 def suspends(tree: ast.AST, scope: Scope) -> bool:
     """Whether running the tree may leave plain Python: an await, or a call of a tool."""
-    return bool(scope.facts(_suspending, *_SUSPENDING).within(tree))
+    return suspending(scope).some(tree)
+
+
+def suspending(scope: Scope) -> Facts[ast.AST]:
+    """Where the code leaves plain Python: awaits, and calls of tools, agents and the model."""
+    return scope.facts(_suspending, *_SUSPENDING)
 
 
 _SUSPENDING = (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.comprehension, ast.Call)
@@ -85,9 +91,7 @@ def _suspending(node: ast.AST, scope: Scope) -> Iterable[ast.AST]:
 
 def effect_calls(tree: ast.AST, scope: Scope) -> list[ast.Call]:
     """The calls of tools, agents and the model in the tree."""
-    return [
-        each for each in scope.facts(_suspending, *_SUSPENDING).within(tree) if isinstance(each, ast.Call)
-    ]
+    return [each for each in suspending(scope).within(tree) if isinstance(each, ast.Call)]
 
 
 def written_method(cls: Any, name: str) -> types.FunctionType | None:

@@ -42,7 +42,7 @@ def truth_of(lowering: Lowering, test: ast.expr, block: Block) -> str:
     value = hoist(lowering, test, block)
     assert value is not None
     truth = ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), value))
-    lowering.assign(lowering.own("if"), ast.fix_missing_locations(ast.copy_location(truth, test)), block)
+    lowering.assign(lowering.own("if"), ast.copy_location(truth, test), block)
     condition = block.read(lowering.own("if"))
     assert condition is not None
     return condition
@@ -168,7 +168,7 @@ def _lower_counted(
     lowering.assign(lowering.own("in"), ast.copy_location(numbers, statement.iter), block)
     item = parse(f"{name}[{lowering.own('item')}]", mode="eval").body
     take = ast.Assign([statement.target], item)
-    body = [ast.fix_missing_locations(ast.copy_location(take, statement)), *statement.body]
+    body = [ast.copy_location(take, statement), *statement.body]
     count = block.read(lowering.own("in"))
     assert count is not None
     end = _loop(lowering, count, None, body, statement.orelse, block, "for", statement)
@@ -186,14 +186,14 @@ def lower_match(lowering: Lowering, statement: ast.Match, block: Block) -> Exit 
     lowering.assign(chosen, ast.copy_location(ast.Constant(None), statement), block)
     cases = []
     for number, case in enumerate(statement.cases):
-        choose = ast.Assign([ast.Name(chosen, ast.Store())], ast.Constant(number))
+        choose = ast.Assign([ast.Name(chosen, ast.Store())], ast.Constant(number), lineno=statement.lineno)
         cases.append(ast.match_case(case.pattern, case.guard, [choose]))
     choice = ast.copy_location(ast.Match(subject, cases), statement)
-    lowering.python(ast.fix_missing_locations(choice), block)
+    lowering.python(choice, block)
     rest: list[ast.stmt] = []
     for number, case in reversed(list(enumerate(statement.cases))):
         test = ast.Compare(ast.Name(chosen, ast.Load()), [ast.Eq()], [ast.Constant(number)])
-        test = ast.fix_missing_locations(ast.copy_location(test, case.body[0]))
+        ast.copy_location(test, case.body[0])
         rest = [ast.copy_location(ast.If(test, case.body, rest), case.body[0])]
     return lowering.block(rest, block)
 

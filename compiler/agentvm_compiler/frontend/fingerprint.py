@@ -30,12 +30,6 @@ def code_hash(code: str, used: Mapping[str, str], *more: Any) -> str:
     return content_hash([code, dict(used), *more])
 
 
-def used_objects(tree: ast.AST, scope: Scope) -> dict[str, str]:
-    """Fingerprints of the non-local names in the tree, by dotted name."""
-    found = scope.facts(_reference, ast.Name, ast.Attribute).within(tree)
-    return {name: fingerprint(value) for name, value in found}
-
-
 def fingerprint(value: Any) -> str:
     """A string that changes when the object's code or value does."""
     if isinstance(value, types.FunctionType):
@@ -74,12 +68,12 @@ def _plain(value: Any) -> str:
     return f"a {type(value).__module__}.{type(value).__qualname__}"
 
 
-def _reference(node: ast.AST, scope: Scope) -> Iterator[tuple[str, Any]]:
-    """A dotted name that resolves to an object, and the object."""
+def references(node: ast.AST, scope: Scope) -> Iterator[tuple[str, Any]]:
+    """The dotted name that a node is, if it resolves to an object outside the function, and the object."""
     if isinstance(node, ast.Name | ast.Attribute):
         value = scope.resolve(node)
         if value is not UNKNOWN and not isinstance(value, types.ModuleType):
-            yield written(node), value
+            yield (node.id if isinstance(node, ast.Name) else written(node)), value
 
 
 @functools.lru_cache(maxsize=4096)
@@ -106,7 +100,7 @@ def _own(fn: types.FunctionType) -> tuple[str, tuple[types.FunctionType, ...]]:
     source = source_of(fn) if is_users(fn) else None
     if source is None:
         return _name_of(fn), ()
-    found = Scope(source).facts(_reference, ast.Name, ast.Attribute).within(source.tree)
+    found = Scope(source).facts(references, ast.Name, ast.Attribute).within(source.tree)
     used = {name: _said(value) for name, value in found}
     code = ast.unparse(without_docstrings(source.tree))
     functions = (each for _, fns in used.values() for each in fns)

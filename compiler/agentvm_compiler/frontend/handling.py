@@ -124,7 +124,7 @@ def _handler_types(statement: ast.Try) -> ast.stmt:
     """The exception types of the handlers, as one tuple expression."""
     bare = ast.Name("BaseException", ast.Load())
     types: list[ast.expr] = [handler.type or bare for handler in statement.handlers]
-    return ast.fix_missing_locations(ast.copy_location(ast.Expr(ast.Tuple(types, ast.Load())), statement))
+    return ast.copy_location(ast.Expr(ast.Tuple(types, ast.Load())), statement)
 
 
 def _reraising(lowering: Lowering, statement: ast.stmt, raised: ast.expr) -> ast.stmt:

@@ -129,7 +129,8 @@ class Hoisting:
         return any(suspends(each, self.scope) for each in expressions)
 
     def _note_rebound(self, expression: ast.expr) -> None:
-        self._rebound |= {each.target.id for each in self.tree.within(expression, ast.NamedExpr)}
+        named = self.lowering.pieces.of(expression).special
+        self._rebound |= {each.target.id for each in named if isinstance(each, ast.NamedExpr)}
 
     def _boolean(self, expression: ast.BoolOp) -> ast.expr:
         """`a and b`: b is evaluated only if a is true, and a is the value if it is not."""
@@ -174,15 +175,13 @@ class Hoisting:
             early: evaluate them before it in any case.
         """
         self._note_rebound(call)
-        early = early or bool(self.tree.within(call, ast.NamedExpr))
+        early = early or self.lowering.pieces.of(call).has(ast.NamedExpr)
         made = copy.copy(call)
         made.args = list(call.args)
         made.keywords = [copy.copy(each) for each in call.keywords]
         places = [(call, "args", index) for index in range(len(made.args))]
-        eager = early or any(
-            self.marks.effect_of(each) is not Effect.PURE or self.marks.mutated_in(each)
-            for each in [*made.args, *made.keywords]
-        )
+        pieces = [self.lowering.pieces.of(each) for each in [*made.args, *made.keywords]]
+        eager = early or any(each.effect is not Effect.PURE or each.mutated for each in pieces)
         last = max(
             (n for n, each in enumerate([*made.args, *made.keywords]) if suspends(each, self.scope)),
             default=-1,
@@ -198,8 +197,10 @@ class Hoisting:
         """Refuse arguments of which a later one may change what an earlier one gave."""
         types = self.lowering.analysis.types
         for number, value in enumerate(arguments):
-            held = isinstance(value, ast.Name | ast.Constant) or is_immutable(types.of(value))
-            if not held and any(map(self.marks.mutated_in, arguments[number + 1 :])):
+            later = arguments[number + 1 :]
+            if not any(self.lowering.pieces.of(each).mutated for each in later):
+                break
+            if not isinstance(value, ast.Name | ast.Constant) and not is_immutable(types.of(value)):
                 raise Unsupported(value, "a later argument may change this one", "put it into a name first")
 
     def _argument(self, value: ast.expr, early: bool, hoisted: bool) -> ast.expr:

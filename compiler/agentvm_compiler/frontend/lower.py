@@ -22,19 +22,21 @@ from typing import Any
 from agentvm_compiler.calls import Agent, Effect, Tool, joined, llm
 from agentvm_compiler.human import is_human
 from agentvm_compiler.ir import CHOSEN, LITERALS, Kind, Node, Program, Region, Span
+from agentvm_compiler.parsing import remember
 
 from .alias import Analysis
 from .block import Block, Exit, Names
-from .callees import agent_of, effect_calls, suspends
+from .callees import agent_of, suspends
 from .control import is_listed, lower_for, lower_guarded, lower_if, lower_match, lower_while
 from .decide import Reason, Unsupported, why_whole
 from .exits import may_exit
 from .finalising import lower_finally
-from .fingerprint import code_hash, fingerprint, used_objects, without_docstrings
+from .fingerprint import code_hash, fingerprint, without_docstrings
 from .gated import lower_gated
 from .handling import lower_try
 from .hoist import hoist
 from .kinds import element, is_immutable
+from .pieces import Piece, Pieces
 from .scope import UNKNOWN
 from .source import source_of
 from .targets import assign_to_awaiting, augmented, replaced, targets
@@ -63,6 +65,7 @@ class Lowering:
         self.tree = analysis.scope.tree
         self.marks = analysis.marks
         self.effect_of_agent = effect_of_agent
+        self.pieces = Pieces(self.scope, self.marks)
         self.names = Names()
         self.decisions: list[Decision] = []
         self.temporaries = 0
@@ -78,6 +81,8 @@ class Lowering:
         self.callees: list[Agent] = []
         self.gates: list[str] = []
         """Names of the semaphores and locks around what is lowered."""
+        self._fingerprints: dict[str, str] = {}
+        """Of what is used outside the function, by dotted name."""
 
     def own(self, what: str) -> str:
         """The name of an intermediate value."""
@@ -223,24 +228,34 @@ class Lowering:
                 return Exit("$return", value, always=True)
         return self.python(statement, block)
 
-    def python(self, statement: ast.stmt, block: Block, traced: Reason | None = None) -> Exit | None:
-        """Lower a statement to one node that runs it as it stands."""
+    def python(
+        self,
+        statement: ast.stmt,
+        block: Block,
+        traced: Reason | None = None,
+        piece: Piece | None = None,
+    ) -> Exit | None:
+        """Lower a statement to one node that runs it as it stands.
+
+        Args:
+            piece: what is known of it, if it was asked for already.
+        """
         if isinstance(statement, ast.Break | ast.Continue):
             return Exit("$break" if isinstance(statement, ast.Break) else "$continue", "$none", always=True)
         if isinstance(statement, ast.Return) and statement.value is None:
             return Exit("$return", "$none", always=True)
-        exits = may_exit(statement)
-        self.tree.hold(statement)
-        assigned = dict.fromkeys(self.tree.stored(statement))
-        mutated = [each for each in sorted(self.marks.mutated_in(statement)) if self._is_held(each, block)]
+        piece = piece or self.pieces.of(statement)
+        exits = bool(piece.special) and may_exit(statement)
+        assigned = dict.fromkeys(piece.stored)
+        mutated = [each for each in sorted({*piece.mutated}) if self._is_held(each, block)]
         stored = {**assigned, **dict.fromkeys(mutated)}
-        needed = dict.fromkeys([*self.tree.loaded(statement), *mutated])
-        sure = self._definite(statement)
+        needed = dict.fromkeys([*piece.loaded, *mutated])
+        sure = _is_definite(statement, piece)
         if not sure:  # a name it may leave alone keeps the value it had
             needed.update(stored)
-        effect = self._effect(statement)
+        effect = joined([*piece.effects, *map(self.effect_of_call, piece.calls)])
         around = dict.fromkeys(sorted(self.analysis.families.around(stored, block.is_bound)))
-        shares = self._shares(statement, needed, stored) or bool(around)
+        shares = self._shares(statement, piece, needed, stored) or bool(around)
         if effect is not Effect.PURE:  # it is read back from a journal, so all that shares at once
             stored, needed = {**stored, **around}, {**needed, **around}
         uncopied = sorted(self.analysis.families.apart_from(mutated, needed)) if mutated else []
@@ -248,18 +263,17 @@ class Lowering:
         results = tuple(
             block.write(each) for each in ([self.own("exit"), self.own("value")] if exits else [])
         )
-        ended = self.tree.ended(statement)
         unsure = [
             each
             for each in stored
-            if each in ended or not ((sure and each in assigned) or self.is_bound(each, block))
+            if each in piece.ended or not ((sure and each in assigned) or self.is_bound(each, block))
         ]
         results += tuple(block.write(each) for each in stored)
         self.unsure.update(value for each in unsure if (value := block.read(each)))
         self.add(
             block,
             Kind.TRACED if traced else Kind.PYTHON,
-            self._label(statement, traced),
+            _label(statement, piece, traced),
             operands,
             results,
             statement,
@@ -272,30 +286,15 @@ class Lowering:
                 **({"uncopied": uncopied} if uncopied else {}),
                 **unbound,
             },
+            piece=piece,
         )
-        self.tree.release()
         if not exits:
             return None
         return Exit(results[0], results[1], always=isinstance(statement, ast.Return))
 
-    def _definite(self, statement: ast.stmt) -> bool:
-        """Whether all names the statement binds are bound when it is done."""
-        if self.tree.within(statement, ast.NamedExpr):
-            return False  # `:=` may stand where it is not always evaluated
-        return isinstance(statement, ast.Assign | ast.Expr | ast.Return | ast.Import | ast.ImportFrom) or (
-            isinstance(statement, ast.AnnAssign) and statement.value is not None
-        )
-
-    def _label(self, statement: ast.stmt, traced: Reason | None) -> str:
-        """A site label that names what the node is for."""
-        if traced is not None:
-            return "traced"
-        if isinstance(statement, ast.Return):
-            return "return"
-        first = next(iter(self.tree.stored(statement)), None)
-        return f"={first}" if first else "python"
-
-    def _shares(self, statement: ast.stmt, operands: Iterable[str], stored: Iterable[str]) -> bool:
+    def _shares(
+        self, statement: ast.stmt, piece: Piece, operands: Iterable[str], stored: Iterable[str]
+    ) -> bool:
         """Whether what the statement makes may have a mutable part in common with what it is given.
 
         Such results are not read back from a journal, one by one, but computed
@@ -304,7 +303,7 @@ class Lowering:
         objects, types, share = self.analysis.objects, self.analysis.types.names, self.analysis.share
         given = [each for each in operands if each in objects and not is_immutable(types.get(each, Any))]
         part = any(each in self.parts and each not in objects for each in operands)
-        if (given or part) and self.tree.within(statement, ast.Return):
+        if (given or part) and piece.has(ast.Return):
             return True
         shared = self.own("raised") in operands
         for name in stored:
@@ -351,12 +350,23 @@ class Lowering:
         attrs: dict[str, object] | None = None,
         regions: tuple[Region, ...] = (),
         place: ast.AST | None = None,
+        piece: Piece | None = None,
     ) -> None:
+        """Add a node.
+
+        Args:
+            tree: its code.
+            piece: what is known of that, if it was asked for already.
+        """
         if block.guarded:
             before = {name: value for name, value in block.before.items() if not self.is_own(name)}
             attrs = {**(attrs or {}), **({"before": before} if before else {})}
         code = written(tree) if tree is not None else ""
-        used = used_objects(tree, self.scope) if tree is not None else {}
+        piece = self.pieces.of(tree) if piece is None and tree is not None else piece
+        used = {name: self._fingerprint(name, value) for name, value in piece.used} if piece else {}
+        if kind in _READ_BY_PASSES:
+            assert isinstance(tree, ast.stmt | ast.expr)
+            remember(code, [tree if isinstance(tree, ast.stmt) else ast.Expr(tree)])
         block.add(
             Node(
                 kind,
@@ -372,10 +382,10 @@ class Lowering:
             )
         )
 
-    def _effect(self, tree: ast.AST) -> Effect:
-        """The effect of running the tree as it stands, calls included."""
-        calls = [self.effect_of_call(each) for each in effect_calls(tree, self.scope)]
-        return joined([self.marks.effect_of(tree), *calls])
+    def _fingerprint(self, name: str, value: Any) -> str:
+        if name not in self._fingerprints:
+            self._fingerprints[name] = fingerprint(value)
+        return self._fingerprints[name]
 
     def effect_of_call(self, node: ast.AST) -> Effect:
         assert isinstance(node, ast.Call)
@@ -402,7 +412,7 @@ class Lowering:
     def assign(self, name: str, value: ast.expr, block: Block) -> None:
         """Add `name = value` as a node."""
         target = ast.Assign([ast.Name(name, ast.Store())], value, lineno=getattr(value, "lineno", 0))
-        self.python(ast.copy_location(target, value), block)
+        self.python(ast.copy_location(target, value), block, piece=self.pieces.of_assigned(name, value))
 
     def choice(self, call: ast.Call, options: Sequence[Any], name: str, block: Block) -> None:
         """Add `name = await call` as a node that finds out what it calls when it runs.
@@ -412,7 +422,7 @@ class Lowering:
         """
         self.callees += [each for each in map(agent_of, options) if each is not None]
         self.parts.add(name)
-        needed = dict.fromkeys(self.tree.loaded(call))
+        needed = dict.fromkeys(self.pieces.of(call).loaded)
         operands, unbound = self._operands(needed, block)
         result = block.write(name)
         attrs = {"callee": CHOSEN, **unbound}
@@ -428,7 +438,7 @@ class Lowering:
             self.callees.append(callee)
             self.parts.add(name)
         parts = (*call.args, *call.keywords)
-        needed = dict.fromkeys(name for each in parts for name in self.tree.loaded(each))
+        needed = dict.fromkeys(name for each in parts for name in self.pieces.of(each).loaded)
         operands, unbound = self._operands(needed, block)
         gates = [value for each in self.gates if (value := block.read(each))]
         result = block.write(name)
@@ -488,7 +498,11 @@ class Lowering:
 
     def _unpack(self, target: ast.expr, block: Block, place: ast.AST) -> None:
         unpack = ast.Assign([target], ast.Name(self.own("item"), ast.Load()))
-        self.python(ast.fix_missing_locations(ast.copy_location(unpack, place)), block)
+        self.python(ast.copy_location(unpack, place), block)
+
+
+_READ_BY_PASSES = (Kind.LLM, Kind.PYTHON)
+"""Kinds of nodes whose code passes look into."""
 
 
 def _call_kind(callee: object) -> Kind:
@@ -497,6 +511,24 @@ def _call_kind(callee: object) -> Kind:
     if is_human(callee):
         return Kind.HUMAN
     return Kind.TOOL if isinstance(callee, Tool) else Kind.AGENT
+
+
+def _is_definite(statement: ast.stmt, piece: Piece) -> bool:
+    """Whether all names the statement binds are bound when it is done."""
+    if piece.has(ast.NamedExpr):
+        return False  # `:=` may stand where it is not always evaluated
+    return isinstance(statement, ast.Assign | ast.Expr | ast.Return | ast.Import | ast.ImportFrom) or (
+        isinstance(statement, ast.AnnAssign) and statement.value is not None
+    )
+
+
+def _label(statement: ast.stmt, piece: Piece, traced: Reason | None) -> str:
+    """A site label that names what the node is for."""
+    if traced is not None:
+        return "traced"
+    if isinstance(statement, ast.Return):
+        return "return"
+    return f"={piece.stored[0]}" if piece.stored else "python"
 
 
 def _is_text(statement: ast.stmt) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from agentvm_compiler.calls import Effect, joined
 
-from .tree import Tree
+from .tree import Facts, Tree
 
 DEEPEST = 8
 """Levels of containers within containers that are told apart."""
@@ -126,16 +126,19 @@ class Marks:
     """The marks on a tree when its analysis is done, asked of all that is in a node."""
 
     def __init__(self, tree: Tree) -> None:
-        self._effects = tree.facts(_effect)
-        self._mutated = tree.facts(_mutated)
+        numbered = list(enumerate(tree.nodes))
+        effects = [(number, each.avm_effect) for number, each in numbered if hasattr(each, "avm_effect")]
+        changing = [(number, each.avm_mutates) for number, each in numbered if hasattr(each, "avm_mutates")]
+        self.effects = Facts(tree, effects, _effect)
+        self.mutated = Facts(tree, [(number, name) for number, names in changing for name in names], _mutated)
 
     def effect_of(self, node: ast.AST) -> Effect:
         """What the plain Python in the node may do to the world; calls to tools and the like not counted."""
-        return joined(self._effects.within(node))
+        return joined(self.effects.within(node))
 
     def mutated_in(self, node: ast.AST) -> frozenset[str]:
         """Names whose value the node may change in place."""
-        return frozenset(self._mutated.within(node))
+        return frozenset(self.mutated.within(node))
 
 
 def _effect(node: ast.AST) -> Iterable[Effect]:

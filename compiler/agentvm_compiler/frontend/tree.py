@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -98,7 +99,7 @@ def blocks_in(node: ast.AST) -> Iterator[list[ast.stmt]]:
             yield from blocks_in(each)
 
 
-def _children_in_scope(node: ast.AST) -> list[ast.AST]:
+def children_in_scope(node: ast.AST) -> list[ast.AST]:
     """The nodes directly in a node where a name that is bound is one of the function's."""
     if isinstance(node, NESTED_SCOPES):
         return []
@@ -125,11 +126,9 @@ class Facts(Generic[T]):
         self._tree = tree
         self._own = own
         self._inside = inside
-        self._numbers: list[int] = []
-        self.all: list[T] = []
-        for number, fact in found:
-            self._numbers.append(number)
-            self.all.append(fact)
+        found = list(found)
+        self._numbers = [number for number, _ in found]
+        self.all = [fact for _, fact in found]
 
     def within(self, node: ast.AST) -> list[T]:
         """The facts of the node and of what is in it, in source order."""
@@ -143,6 +142,18 @@ class Facts(Generic[T]):
             span = self._tree.spans.get(id(each))
             found += self._own(each) if span is None else self._between(*span)
         return found
+
+    def some(self, node: ast.AST) -> bool:
+        """Whether there are any of the node and of what is in it."""
+        span = self._tree.spans.get(id(node))
+        if span is None:
+            return any(True for _ in self._own(node)) or any(map(self.some, self._inside(node)))
+        start = bisect_left(self._numbers, span[0])
+        return start < len(self._numbers) and self._numbers[start] < span[1]
+
+    def numbered(self) -> Iterator[tuple[int, T]]:
+        """All facts of the tree, each with the number of its node."""
+        return zip(self._numbers, self.all, strict=True)
 
     def _between(self, first: int, end: int) -> list[T]:
         if not self.all:
@@ -161,25 +172,25 @@ class Tree:
         """The numbers of each node and of what is in it, by the node's identity."""
         self.parents: dict[int, ast.AST] = {}
         """The node that each is directly in, by its identity."""
-        self._held: tuple[ast.AST, list[ast.AST]] | None = None
-        self._by_type: dict[type, list[tuple[int, Any]]] = {}
-        self._depths: list[int] = []
+        self._by_type: defaultdict[type, list[tuple[int, Any]]] = defaultdict(list)
+        self.depths: list[int] = []
+        """How many nodes each is in, by its number."""
         self._number(root, 0)
         self.reads = Facts(self, self._reads(), lambda _: ())
         """What nodes of the tree read: how deep they are, and the name."""
         self._of_types: dict[tuple[type, ...], Facts[Any]] = {}
-        self._ended = self.facts(_ended_by, ast.Name, ast.ExceptHandler)
-        self._stored = Facts(self, self._stores(), bound_by, _children_in_scope)
+        self.ends = self.facts(ended_by, ast.Name, ast.ExceptHandler)
+        """Names that have no value any more: deleted, or those of handled exceptions."""
+        self.stores = Facts(self, self._stores(), bound_by, children_in_scope)
+        """Names that nodes bind in the function: not in nested functions or comprehensions."""
 
     def _number(self, node: ast.AST, depth: int) -> None:
         start = len(self.nodes)
         self.nodes.append(node)
-        self._depths.append(depth)
-        self._by_type.setdefault(type(node), []).append((start, node))
-        inside = children(node)
-        for each in inside:
+        self.depths.append(depth)
+        self._by_type[type(node)].append((start, node))
+        for each in children(node):
             self.parents[id(each)] = node
-        for each in inside:
             self._number(each, depth + 1)
         self.spans[id(node)] = (start, len(self.nodes))
 
@@ -193,8 +204,6 @@ class Tree:
 
     def pieces(self, node: ast.AST) -> list[ast.AST]:
         """The parts of the tree in a node made anew, and the new nodes around them, in source order."""
-        if self._held is not None and self._held[0] is node:
-            return self._held[1]
         found = [node]
         for each in children(node):
             if id(each) in self.spans:
@@ -203,23 +212,13 @@ class Tree:
                 found += self.pieces(each)
         return found
 
-    def hold(self, node: ast.AST) -> None:
-        """Keep the pieces of a node that is not changed until another one is held."""
-        self._held = None
-        if id(node) not in self.spans:
-            self._held = node, self.pieces(node)
-
-    def release(self) -> None:
-        """The node that was held may be changed again."""
-        self._held = None
-
     def __contains__(self, node: ast.AST) -> bool:
         return id(node) in self.spans
 
     def facts(self, own: Callable[[ast.AST], Iterable[T]], *types: type[ast.AST]) -> Facts[T]:
         """What can be told of a single node by looking at it; if types are given, of these only."""
         numbered = self.numbered(*types) if types else enumerate(self.nodes)
-        return Facts(self, ((number, fact) for number, node in numbered for fact in own(node)), own)
+        return Facts(self, [(number, fact) for number, node in numbered for fact in own(node)], own)
 
     def within(self, node: ast.AST, *types: type[N]) -> list[N]:
         """The nodes of these types in a node, itself included, in source order."""
@@ -242,7 +241,7 @@ class Tree:
 
     def stored(self, node: ast.AST) -> list[str]:
         """Names the node binds in the function: not in nested functions or comprehensions."""
-        return self._stored.within(node)
+        return self.stores.within(node)
 
     def loaded(self, node: ast.AST) -> list[str]:
         """Names read anywhere in a node, nested functions included, by depth."""
@@ -254,7 +253,7 @@ class Tree:
     def _load(self, node: ast.AST, depth: int, found: list[tuple[int, str]]) -> None:
         span = self.spans.get(id(node))
         if span is not None:
-            offset = depth - self._depths[span[0]]
+            offset = depth - self.depths[span[0]]
             found += [(offset + each, name) for each, name in self.reads.within(node)]
             return
         found += [(depth, name) for name in read_by(node)]
@@ -263,7 +262,7 @@ class Tree:
 
     def ended(self, node: ast.AST) -> set[str]:
         """Names that may have no value any more after the node: deleted, or those of handled exceptions."""
-        return set(self._ended.within(node))
+        return set(self.ends.within(node))
 
     def numbered(self, *types: type[N]) -> list[tuple[int, N]]:
         """All nodes of these types with their numbers, in source order."""
@@ -286,7 +285,7 @@ class Tree:
     def _reads(self) -> Iterator[tuple[int, tuple[int, str]]]:
         reading: tuple[type[ast.AST], ...] = (ast.Name, ast.AugAssign)
         for number, node in self.numbered(*reading):
-            yield from ((number, (self._depths[number], name)) for name in read_by(node))
+            yield from ((number, (self.depths[number], name)) for name in read_by(node))
 
     def _stores(self) -> Iterator[tuple[int, str]]:
         end = 0
@@ -341,7 +340,7 @@ def read_by(node: ast.AST) -> Iterable[str]:
     return ()
 
 
-def _ended_by(node: ast.AST) -> Iterable[str]:
+def ended_by(node: ast.AST) -> Iterable[str]:
     if isinstance(node, ast.Name):
         return (node.id,) if isinstance(node.ctx, ast.Del) else ()
     return (node.name,) if isinstance(node, ast.ExceptHandler) and node.name else ()

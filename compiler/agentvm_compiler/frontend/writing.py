@@ -1,12 +1,13 @@
 """Source text of syntax trees: that of `ast.unparse`, faster for what most nodes consist of.
 
-Calls, plain assignments, comparisons, names, attributes and simple f-strings are written here;
-whatever else is in them, or is asked for, is left to `ast.unparse`.
+Plain statements, calls, comparisons, sums, names, attributes, displays and simple f-strings are
+written here; whatever else is in them, or is asked for, is left to `ast.unparse`.
 """
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 _SIGNS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==",
@@ -24,7 +25,38 @@ _SIGNS: dict[type[ast.cmpop], str] = {
 
 def written(tree: ast.AST) -> str:
     """The very text that `ast.unparse` gives."""
-    return _statement(tree) or ast.unparse(tree)
+    if isinstance(tree, ast.Name | ast.Attribute | ast.Call):
+        text = _primary(tree)
+        return ast.unparse(tree) if text is None else text
+    lines = _lines(tree)
+    return ast.unparse(tree) if lines is None else "\n".join(lines)
+
+
+def _lines(tree: ast.AST) -> list[str] | None:
+    """The lines of a statement; a text in one may go over several, which are not indented."""
+    match tree:
+        case ast.If(test, body, orelse) if not any(isinstance(each, ast.If) for each in orelse):
+            then = _block(f"if {_argument(test)}:", body)
+            other = _block("else:", orelse) if orelse else []
+            return None if then is None or other is None else [*then, *other]
+        case ast.Match(subject, cases):
+            return _block(f"match {_argument(subject)}:", cases)
+        case ast.match_case(ast.MatchValue(value), None, body):
+            return _block(f"case {_argument(value)}:", body)
+        case ast.match_case(ast.MatchAs(None, name), None, body):
+            return _block(f"case {name or '_'}:", body)
+    text = _statement(tree)
+    return None if text is None else [text]
+
+
+def _block(head: str, body: Sequence[ast.AST]) -> list[str] | None:
+    lines = [head]
+    for each in body:
+        inside = _lines(each)
+        if inside is None:
+            return None
+        lines += [f"    {line}" for line in inside]
+    return lines
 
 
 def _statement(tree: ast.AST) -> str | None:
@@ -33,25 +65,42 @@ def _statement(tree: ast.AST) -> str | None:
             return f"{name} = {_argument(value)}"
         case ast.Return(ast.expr() as value):
             return f"return {_argument(value)}"
-        case ast.Expr(ast.Call() as call) | (ast.Call() as call):
-            return _expression(call)
+        case ast.Expr(ast.Call() | ast.Tuple() as value):
+            return _value(value)
+        case ast.AugAssign(ast.Name(name), ast.Add(), value):
+            return f"{name} += {_argument(value)}"
     return None
 
 
 def _argument(tree: ast.expr) -> str:
     """An expression where it stands alone, as it does in an argument."""
-    return _expression(tree) or ast.unparse(tree)
+    text = _choice(tree) if isinstance(tree, ast.IfExp) else _expression(tree)
+    return ast.unparse(tree) if text is None else text
+
+
+def _choice(tree: ast.IfExp) -> str | None:
+    then, test = _expression(tree.body), _expression(tree.test)
+    return None if then is None or test is None else f"{then} if {test} else {_argument(tree.orelse)}"
 
 
 def _expression(tree: ast.expr) -> str | None:
+    """What stands in a choice without brackets."""
     match tree:
         case ast.UnaryOp(ast.Not(), operand):
             inside = _expression(operand)
             return None if inside is None else f"not {inside}"
         case ast.Compare(left, [operator], [right]):
-            sides = _value(left), _value(right)
+            sides = _sum(left), _sum(right)
             sign = _SIGNS[type(operator)]
             return None if None in sides else f"{sides[0]} {sign} {sides[1]}"
+    return _sum(tree)
+
+
+def _sum(tree: ast.expr) -> str | None:
+    """What stands beside a comparison without brackets."""
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
+        left, right = _sum(tree.left), _value(tree.right)
+        return None if left is None or right is None else f"{left} + {right}"
     return _value(tree)
 
 
@@ -71,10 +120,14 @@ def _value(tree: ast.expr) -> str | None:
             return f"{callee}({', '.join(parts)})"
         case ast.JoinedStr(parts):
             return _formatted(parts)
+        case ast.List(elements):
+            return f"[{', '.join(map(_argument, elements))}]"
+        case ast.Tuple([_, _, *_] as elements):
+            return f"({', '.join(map(_argument, elements))})"
     return _primary(tree)
 
 
-def _primary(tree: ast.expr) -> str | None:
+def _primary(tree: ast.AST) -> str | None:
     """What `.` and brackets may follow."""
     match tree:
         case ast.Name(name):
@@ -85,6 +138,10 @@ def _primary(tree: ast.expr) -> str | None:
         case ast.Subscript(value, ast.Name() | ast.Constant() as key):
             owner, inside = _primary(value), _value(key)
             return None if owner is None or inside is None else f"{owner}[{inside}]"
+        case ast.Subscript(value, ast.Slice(lower, upper, None)):
+            owner = _primary(value)
+            ends = [_argument(each) if each is not None else "" for each in (lower, upper)]
+            return None if owner is None else f"{owner}[{':'.join(ends)}]"
         case ast.Call():
             return _value(tree)
     return None

@@ -16,21 +16,39 @@ import ast
 from collections.abc import Mapping
 
 from agentvm_compiler.calls import Effect
-from agentvm_compiler.ir import Kind, Module, Node, Region, base, canonical, changed, content_hash
+from agentvm_compiler.ir import (
+    Kind,
+    Module,
+    Node,
+    Program,
+    Region,
+    base,
+    canonical,
+    changed,
+    content_hash,
+)
 
 from .parsed import call_of, options
 
 
 def common(module: Module) -> Module:
     """Replace calls whose answer is there already."""
-    programs = [changed(each, body=_region(each.body, {})[0]) for each in module.programs]
-    return changed(module, programs=tuple(programs))
+    return changed(module, programs=tuple(map(_program, module.programs)))
 
 
-def _region(region: Region, before: Mapping[str, str]) -> tuple[Region, dict[str, None]]:
+def _program(program: Program) -> Program:
+    keys = {each.site: key for each in program.body.walk() if (key := _key(each))}
+    twice = len(set(keys.values())) < len(keys)
+    return changed(program, body=_region(program.body, keys, {})[0]) if twice else program
+
+
+def _region(
+    region: Region, keys: Mapping[str, str], before: Mapping[str, str]
+) -> tuple[Region, dict[str, None]]:
     """The region, and what it now reads from outside without having it as a parameter.
 
     Args:
+        keys: by site, what is equal for calls with the same answer.
         before: results of the calls around the region that are decided before it, by key.
     """
     known = dict(before)
@@ -38,22 +56,22 @@ def _region(region: Region, before: Mapping[str, str]) -> tuple[Region, dict[str
     outside: dict[str, None] = {}
     nodes = []
     for node in region.nodes:
-        key = _key(node)
+        key = keys.get(node.site, "")
         if key in known:
             outside.update({known[key]: None} if known[key] not in own else {})
             node = _copied(node, known[key])
         elif key:
             known[key] = node.results[0]
         elif node.regions:
-            node, read = _entered(node, known)
+            node, read = _entered(node, keys, known)
             outside.update((each, None) for each in read if each not in own)
         nodes.append(node)
     return changed(region, nodes=tuple(nodes)), outside
 
 
-def _entered(node: Node, known: Mapping[str, str]) -> tuple[Node, dict[str, None]]:
+def _entered(node: Node, keys: Mapping[str, str], known: Mapping[str, str]) -> tuple[Node, dict[str, None]]:
     """A region node with its regions done, and captures added for what these now read."""
-    found = [_region(each, known) for each in node.regions]
+    found = [_region(each, keys, known) for each in node.regions]
     new = tuple(dict.fromkeys(each for _, read in found for each in read))
     return changed(
         node,

@@ -177,6 +177,8 @@ class _Sweep:
             for number in range(len(params[0]))
             if params[0][number] in read_then or params[1][number] in read_other
         ]
+        if len(wanted) == len(node.results) and len(kept) == len(params[0]):
+            return changed(node, regions=(then, other))
         return changed(
             node,
             operands=(node.operands[0], *(node.operands[1 + number] for number in kept)),

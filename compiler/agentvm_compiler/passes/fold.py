@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, get_origin
 
 from agentvm_compiler.frontend.tree import walk
-from agentvm_compiler.ir import Kind, Module, Node, Region, base, changed
+from agentvm_compiler.ir import Kind, Module, Node, Program, base, changed, substituted
 
 from .parsed import call_in, call_of
 
@@ -35,17 +35,15 @@ class Fold:
 
     def __call__(self, module: Module) -> Module:
         """Fold the arguments of all model calls."""
-        return changed(
-            module, programs=tuple(changed(each, body=self._region(each.body)) for each in module.programs)
-        )
+        return changed(module, programs=tuple(self._program(each) for each in module.programs))
 
-    def _region(self, region: Region) -> Region:
-        return changed(region, nodes=tuple(self._node(each) for each in region.nodes))
+    def _program(self, program: Program) -> Program:
+        calls = [each for each in program.body.walk() if each.kind is Kind.LLM]
+        folded = {each.site: made for each in calls if (made := self._call(each)) is not each}
+        return changed(program, body=substituted(program.body, folded))
 
-    def _node(self, node: Node) -> Node:
-        if node.regions:
-            return changed(node, regions=tuple(self._region(each) for each in node.regions))
-        call = call_of(node) if node.kind is Kind.LLM else None
+    def _call(self, node: Node) -> Node:
+        call = call_of(node)
         if call is None:
             return node
         hidden = {*map(base, node.operands), *node.attrs.get("unbound", ())}

@@ -29,7 +29,9 @@ def _region(region: Region) -> Region:
             after = (last_write,)
         if node.effect is Effect.WRITE:
             after += tuple(since)
-        nodes.append(changed(node, after=after, regions=tuple(_region(each) for each in node.regions)))
+        if after or node.after or node.regions:
+            node = changed(node, after=after, regions=tuple(_region(each) for each in node.regions))
+        nodes.append(node)
         if node.effect is Effect.WRITE:
             last_write, since = node.site, []
         else:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import ast
-import functools
 from collections.abc import Mapping
 
 from agentvm_compiler.ir import Kind, Node
-from agentvm_compiler.parsing import parse
+from agentvm_compiler.parsing import statements_of
 
 
-@functools.lru_cache(maxsize=2048)
-def _parsed(code: str) -> ast.Module:
-    return parse(code)
-
-
-def tree_of(node: Node) -> ast.Module:
+def statements(node: Node) -> list[ast.stmt]:
     """The code of a node."""
-    return _parsed(node.code)
+    return statements_of(node.code)
 
 
 def call_of(node: Node) -> ast.Call | None:
@@ -27,7 +21,7 @@ def call_of(node: Node) -> ast.Call | None:
 
 def call_in(code: str) -> ast.Call | None:
     """The call that the code consists of."""
-    match _parsed(code).body:
+    match statements_of(code):
         case [ast.Expr(ast.Call() as call)]:
             return call
     return None
@@ -37,7 +31,7 @@ def assigned(node: Node) -> tuple[str, ast.expr] | None:
     """The name and the expression of a node that is nothing but one assignment to a name."""
     if node.kind is not Kind.PYTHON or len(node.results) != 1:
         return None
-    match _parsed(node.code).body:
+    match statements_of(node.code):
         case [ast.Assign([ast.Name(name)], value)] | [ast.AnnAssign(ast.Name(name), _, ast.expr() as value)]:
             return name, value
     return None

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from agentvm_compiler.ir import Kind, Module, Node, Program, Region, base, changed, content_hash
+from agentvm_compiler.ir import Kind, Module, Node, Program, Region, base, changed, content_hash, substituted
 
 from .parsed import assigned, call_of, options, prompt_of
 
@@ -46,39 +46,35 @@ def prefix(module: Module) -> Module:
 
 
 def _program(program: Program) -> Program:
-    defined = {each.results[0]: each for each in program.body.walk() if assigned(each) is not None}
+    nodes = list(program.body.walk())
+    defined = {each.results[0]: each for each in nodes if each.kind is Kind.PYTHON and each.results}
     heads = {
         node.site: head
-        for node in program.body.walk()
+        for node in nodes
         if node.kind is Kind.LLM and (head := head_of(node, defined)) is not None
     }
+    if not heads:
+        return program
     shared = Counter(heads.values())
-    return changed(program, body=_region(program.body, heads, shared, frozenset()))
+    marked = dict(_marked(program.body, heads, shared, frozenset()))
+    return changed(program, body=substituted(program.body, marked))
 
 
-def _region(
+def _marked(
     region: Region, heads: Mapping[str, Head], shared: Counter[Head], steady: frozenset[str]
-) -> Region:
-    """The region with its calls marked.
+) -> Iterator[tuple[str, Node]]:
+    """The calls of shared heads in a region, marked, by site.
 
     Args:
         steady: values that are the same in all iterations of the innermost loop around it.
     """
-    nodes = []
     for node in region.nodes:
         head = heads.get(node.site)
         if head is not None and (not head.values or shared[head] > 1 or steady.issuperset(head.values)):
             values = {"prefix_values": list(head.values)} if head.values else {}
-            node = changed(node, attrs={**node.attrs, "prefix_group": head.group, **values})
-        elif node.regions:
-            node = changed(
-                node,
-                regions=tuple(
-                    _region(each, heads, shared, _steady(node, each, steady)) for each in node.regions
-                ),
-            )
-        nodes.append(node)
-    return changed(region, nodes=tuple(nodes))
+            yield node.site, changed(node, attrs={**node.attrs, "prefix_group": head.group, **values})
+        for each in node.regions:
+            yield from _marked(each, heads, shared, _steady(node, each, steady))
 
 
 def _steady(node: Node, region: Region, steady: frozenset[str]) -> frozenset[str]:
@@ -93,7 +89,7 @@ def head_of(node: Node, defined: Mapping[str, Node]) -> Head | None:
     """The head of a model call; None if it is too short to share, or not known.
 
     Args:
-        defined: by value, the nodes that do nothing but assign it.
+        defined: by value, the nodes that may do nothing but assign it.
     """
     call = call_of(node)
     named = options(call) if call is not None else None

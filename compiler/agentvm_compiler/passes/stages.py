@@ -22,7 +22,7 @@ from typing import TypeVar
 from agentvm_compiler.ir import Kind, Node, Program, Region, base
 from agentvm_compiler.wire import Stage
 
-from .parsed import assigned, call_of, options, tree_of
+from .parsed import assigned, call_of, options, statements
 
 LONGEST = 64
 """Most stages of a forecast; what comes later decides nothing now."""
@@ -382,7 +382,7 @@ def _number(node: Node, option: str) -> int | None:
 
 def _awaits(node: Node) -> int:
     """How often traced code says `await`."""
-    return sum(isinstance(each, ast.Await) for each in ast.walk(tree_of(node)))
+    return sum(isinstance(each, ast.Await) for part in statements(node) for each in ast.walk(part))
 
 
 def _length(node: Node) -> int | None:
