@@ -69,6 +69,10 @@ def _statement(tree: ast.AST) -> str | None:
             return _value(value)
         case ast.AugAssign(ast.Name(name), ast.Add(), value):
             return f"{name} += {_argument(value)}"
+        case ast.Break():
+            return "break"
+        case ast.Continue():
+            return "continue"
     return None
 
 

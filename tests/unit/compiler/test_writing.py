@@ -63,6 +63,7 @@ ODD = [
     "x[a, b:c] = y[:], y[1:], y[: a if b else c], y[::2], y[(1, 2)]",
     "(a, (b, c)), *d",
     "x += 1 if a else 2",
+    "for a in b:\n    if c:\n        break\n    else:\n        continue",
     "x.y += 1",
     "x -= 1",
     "if a:\n    x = f'''{b}\n'''\n    if c:\n        f(d)\nelse:\n    x += 1\n    return",
