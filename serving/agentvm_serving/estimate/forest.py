@@ -74,7 +74,7 @@ class ForestLengths(Lengths):
         self._predict: Predict | None = None
         self._examples: deque[tuple[Kind, int]] = deque(maxlen=EXAMPLES)
         self._new = 0
-        self._codes: dict[str, int] = {}
+        self._codes: Mapping[str, float] = {}
         self._known: Mapping[Kind, Distribution] = {}
         self._asked: OrderedDict[Kind, None] = OrderedDict()
         """Kinds that were asked for, the newest last."""
@@ -101,7 +101,7 @@ class ForestLengths(Lengths):
         if self._predict is None:
             return None
         found = self._known.get(kind)
-        if found is None and kind not in self._wanted:
+        if found is None and kind not in self._wanted and len(self._wanted) < KINDS:
             with self._work:
                 self._wanted.add(kind)
             self._call()
@@ -154,6 +154,8 @@ class ForestLengths(Lengths):
             while len(self._asked) > KINDS:
                 self._asked.popitem(last=False)
         if due:
+            sites = sorted({kind.site for kind, _ in examples})
+            self._codes = {site: float(code) for code, site in enumerate(sites)}
             self._predict = self._fit(
                 [self._row(kind) for kind, _ in examples], [each for _, each in examples]
             )
@@ -167,8 +169,7 @@ class ForestLengths(Lengths):
         self._known = {kind: each for kind, each in {**self._known, **news}.items() if kind in self._asked}
 
     def _row(self, kind: Kind) -> Row:
-        site = self._codes.setdefault(kind.site, len(self._codes))
-        return kind.prompt / 8, math.log2(1 + (kind.limit or 0)), float(site)
+        return kind.prompt / 8, math.log2(1 + (kind.limit or 0)), self._codes.get(kind.site, -1.0)
 
 
 def kind_of(site: str, limit: int | None, prompt: int) -> Kind:
