@@ -10,11 +10,12 @@ from agentvm_compiler.calls import Effect
 from agentvm_compiler.codegen import Kept
 from agentvm_compiler.ir import UNBOUND, Node, base
 
-from .errors import UnstorableValue
+from .errors import UnstorableValue, is_failure
 from .folding import fold_key
 from .frames import Frame
 from .keys import python_key
 from .ports import Commit
+from .records import HALFWAY
 from .slots import Slot
 from .tracing import tracing
 from .values import digest, encode
@@ -25,14 +26,15 @@ def python(frame: Frame, index: int, node: Node) -> None:
     """Run plain Python, or take its results from the journal."""
     fold = fold_key(node, frame.operands(node))
     work = code_work(frame, node, fold)
-    results = None if fold else _replayed(frame, node, work)
+    results = None if fold else _replayed(frame, index, node, work)
     if results is None:
         started = time.time()
         evaluate, inputs, kept = frame.namespace.evaluator(node), frame.inputs(node), Kept()
         try:
             results = evaluate(inputs, kept)
-        except BaseException:
+        except BaseException as error:
             frame.halfway[index] = _changed(node, kept)
+            _keep_failure(frame, index, node, work, error, started)
             raise
         if fold:
             frame.session.folded(work, started)
@@ -47,7 +49,7 @@ async def traced(frame: Frame, index: int, node: Node) -> None:
     work = code_work(frame, node)
     if frame.session.rehearsing:
         await frame.session.admit(work)
-    found = _replayed(frame, node, work)
+    found = _replayed(frame, index, node, work)
     if found is None:
         started = time.time()
         tracer = frame.tracer(node)
@@ -55,8 +57,9 @@ async def traced(frame: Frame, index: int, node: Node) -> None:
         try:
             with tracing(tracer):
                 found = await evaluate(inputs, kept)
-        except BaseException:
+        except BaseException as error:
             frame.halfway[index] = _changed(node, kept)
+            _keep_failure(frame, index, node, work, error, started)
             raise
         frame.session.failures.handled_within(work.path)
         frame.seen(node).times.append(tracer.calls)
@@ -76,11 +79,15 @@ def code_work(frame: Frame, node: Node, key: str = "") -> Work:
     return Work(frame.path_of(node), node.site, node.kind.value, key, looks=node.effect is not Effect.PURE)
 
 
-def _replayed(frame: Frame, node: Node, work: Work) -> list[Any] | None:
-    """The results from the journal; None if they are not there."""
+def _replayed(frame: Frame, index: int, node: Node, work: Work) -> list[Any] | None:
+    """The results from the journal; None if they are not there. Raises what the code raised."""
     event = frame.session.recorded(work) if work.key else None
     if event is None or event.value is None:
         return None
+    if HALFWAY in event.detail:
+        error, names = frame.session.replay_halfway(event)
+        frame.halfway[index] = {name: Slot(value) for name, value in names.items()}
+        raise error
     kept = frame.session.replay(event)
     return [kept.get(number, UNBOUND) for number in range(len(node.results))]
 
@@ -95,6 +102,18 @@ def _keep(frame: Frame, node: Node, work: Work, results: Sequence[Any], started:
     except UnstorableValue:
         return frame.session.volatile(work, started)
     return frame.session.computed(work, digest(data), data, started)
+
+
+def _keep_failure(
+    frame: Frame, index: int, node: Node, work: Work, error: BaseException, started: float
+) -> None:
+    """Journal a failure, as effects before it must not happen again; without any it comes again by itself."""
+    if node.effect is Effect.PURE or not is_failure(error) or not work.key:
+        return
+    if node.attrs.get("shares") and node.attrs.get("whole"):
+        return
+    names = {name: slot.value for name, slot in frame.halfway[index].items()}
+    frame.session.broken(work, error, names, started)
 
 
 def _changed(node: Node, kept: Kept) -> dict[str, Slot]:

@@ -9,7 +9,7 @@ process that is stopped, or a store that fails, leaves the run resumable.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -42,7 +42,7 @@ from .profiling import Observations
 from .questions import Human
 from .recalling import Recalled
 from .recording import encoded_error
-from .records import CHANGED, Digest, Event, Lease, RunRecord, RunStatus, remembered
+from .records import Event, Lease, RunRecord, RunStatus, named, remembered
 from .rehearsal import Preview, Rehearsal, rehearse
 from .revision import MEMO, revise
 from .session import Session
@@ -134,7 +134,7 @@ async def session_on(
         backend,
         flights,
         journal,
-        Recalled(store, [record.inputs, *_named(journal)]),
+        Recalled(store, [record.inputs, *(name for each in journal for name in named(each))]),
         earlier=earlier,
         revision=revision,
         lineage=lineage,
@@ -142,15 +142,6 @@ async def session_on(
         human=human,
         memo=record.meta.get(MEMO, True),
     )
-
-
-def _named(journal: Iterable[Event]) -> Iterator[Digest]:
-    """The values that a journal names, in order."""
-    for each in journal:
-        if each.value is not None:
-            yield each.value
-        if CHANGED in each.detail:
-            yield each.detail[CHANGED]
 
 
 async def drive(session: Session, compiled: Compiled, lease: Lease) -> Any:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 
 from .records import Digest
 
+_CODE = ("python", "traced", "agent")
+"""Kinds of nodes that run the user's code."""
+
 
 @dataclass(slots=True)
 class _Failure:
@@ -19,6 +22,8 @@ class _Failure:
     digest: Digest
     paths: list[str] = field(default_factory=list)
     """Of the work it was recorded for: the innermost first, then what called that."""
+    called: bool = False
+    """Whether a tool, model or person was asked: to ask again may help, to run the same code may not."""
 
 
 class Failures:
@@ -30,9 +35,11 @@ class Failures:
         self._handled: dict[Digest, list[str]] = {}
         """Paths of the last failure of each value that was handled."""
 
-    def add(self, error: BaseException, path: str, digest: Digest) -> None:
-        """An exception was recorded for the work at this path, or taken from its record."""
-        self._open.setdefault(id(error), _Failure(error, digest)).paths.append(path)
+    def add(self, error: BaseException, path: str, digest: Digest, node: str) -> None:
+        """An exception was recorded for work at this path, a node of that kind, or taken from its record."""
+        known = self._open.setdefault(id(error), _Failure(error, digest))
+        known.paths.append(path)
+        known.called = known.called or node not in _CODE
 
     def handled(self, error: BaseException) -> None:
         """The program has gone on after the exception."""
@@ -50,12 +57,13 @@ class Failures:
         """The paths of the failures that the program ended with.
 
         That is of this exception, and of equal ones that nothing has handled, such as those of
-        calls that ran beside it; else of what it was raised from.
+        calls that ran beside it; and, where only code raised it, of what it was raised from.
 
         Args:
             digest: the exception's, as it is recorded.
         """
         seen: set[int] = set()
+        found: dict[str, None] = {}
         cause: BaseException | None = error
         while cause is not None and id(cause) not in seen:
             seen.add(id(cause))
@@ -65,8 +73,9 @@ class Failures:
             paths = [path for each in equal for path in each.paths]
             if cause is error and not paths:
                 paths = self._handled.get(digest, [])  # it was kept, and raised again later
-            if paths:
-                return list(dict.fromkeys(paths))
+            found.update(dict.fromkeys(paths))
+            if any(each.called for each in equal):
+                break
             cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
             digest = Digest("")
-        return []
+        return list(found)

@@ -22,7 +22,7 @@ from .history import History
 from .lineage import Lineage
 from .ports import Commit, Store
 from .progress import Progress
-from .records import AT, CHANGED, Digest, Event, EventKind, MemoEntry, RunRecord
+from .records import AT, CHANGED, HALFWAY, Digest, Event, EventKind, MemoEntry, RunRecord
 from .restoring import hold, redo
 from .skipping import Skip, value_of
 from .slots import Slot
@@ -119,9 +119,17 @@ class Journal(Halting):
                 return result
             hold(value, result)
         if event.kind is EventKind.FAILED:
-            self.failures.add(value, event.path, event.value)
+            self.failures.add(value, event.path, event.value, event.node)
             raise value
         return value
+
+    def replay_halfway(self, event: Event) -> tuple[BaseException, dict[str, Any]]:
+        """The recorded exception of Python code, and the names the code had assigned when it raised that."""
+        assert event.value is not None
+        error, bound, unbound = self.load(event.detail[HALFWAY])
+        self.progress.reused += 1
+        self.failures.add(error, event.path, event.value, event.node)
+        return error, {**bound, **dict.fromkeys(unbound, UNBOUND)}
 
     def load(self, name: Digest) -> Any:
         return decode(self._data(name))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentvm_compiler.calls import CallContext
+from agentvm_compiler.ir import UNBOUND
 
 from .errors import UnstorableValue
 from .journaling import USED, Journal
@@ -14,7 +15,7 @@ from .keys import idempotency_key
 from .limits import due
 from .ports import Commit
 from .reasons import CHANGED_KEY, MISS, WHY
-from .records import CHANGED, Digest, Event, EventKind, MemoEntry, Source
+from .records import CHANGED, HALFWAY, Digest, Event, EventKind, MemoEntry, Source
 from .restoring import Before, before, change, held_by
 from .sharing import is_shared, unshared
 from .values import digest, encode
@@ -110,12 +111,37 @@ class Recorder(Journal):
             detail={**changed, **(work.usage.taken() if work.usage else {})},
         )
         self.progress.executed += 1
-        self.failures.add(error, work.path, digest(data))
+        self.failures.add(error, work.path, digest(data), work.node)
         return self.append(event, {digest(data): data, **values})
 
     def computed(self, work: Work, name: Digest, data: bytes, started: float) -> Commit:
         """Journal what plain Python computed."""
         return self.note(work, name, Source.EXECUTED, started, {}, {name: data})
+
+    def broken(
+        self, work: Work, error: BaseException, names: Mapping[str, Any], started: float
+    ) -> Commit | None:
+        """Journal what Python code raised, and the names it had assigned by then, if that can be stored."""
+        bound = {name: value for name, value in names.items() if value is not UNBOUND}
+        try:
+            data = encode(error)
+            both = encode((error, bound, [name for name in names if name not in bound]))
+        except UnstorableValue:
+            return None
+        self.failures.add(error, work.path, digest(data), work.node)
+        self.progress.executed += 1
+        event = Event(
+            EventKind.FAILED,
+            work.path,
+            work.site,
+            work.node,
+            work.key,
+            digest(data),
+            started_at=started,
+            finished_at=time.time(),
+            detail={HALFWAY: digest(both)},
+        )
+        return self.append(event, {digest(data): data, digest(both): both})
 
     def volatile(self, work: Work, started: float) -> Commit:
         """Journal that Python code ran whose result cannot be stored; on resume it runs again."""

@@ -129,6 +129,8 @@ class Event:
 
 CHANGED = "changed"
 """In an event's detail: digest of the arguments and result as the callee left them (see `restoring`)."""
+HALFWAY = "halfway"
+"""In the detail of a failure of Python code: digest of it and of the names the code had assigned."""
 FORGETS = "forgets"
 """In the detail of a resumption: digest of the failure that ended the attempt before, to be tried again."""
 AT = "at"
@@ -175,6 +177,12 @@ def _forgotten(event: Event) -> Event:
         case EventKind.INTENT:
             return replace(event, kind=EventKind.RELEASED)
     return event
+
+
+def named(event: Event) -> list[Digest]:
+    """The values that an event names."""
+    others = [Digest(event.detail[each]) for each in (CHANGED, HALFWAY) if each in event.detail]
+    return others if event.value is None else [event.value, *others]
 
 
 @dataclass(frozen=True, slots=True)

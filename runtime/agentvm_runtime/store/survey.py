@@ -17,7 +17,7 @@ from typing import Any
 from agentvm_compiler.errors import AgentVMError
 from agentvm_runtime.errors import StoreError
 from agentvm_runtime.mailbox import is_mailbox, mailbox_of
-from agentvm_runtime.records import CHANGED, Digest, Event
+from agentvm_runtime.records import Digest, Event, named
 
 from . import keeping, rows, schema
 from . import statements as sql
@@ -196,8 +196,7 @@ class _Look:
                 return f"its {what} can be read up to event {len(events)}"
             if [event.seq for event in events] != list(range(1, len(events) + 1)):
                 return f"its {what} has holes: {len(events)} events up to {events[-1].seq}"
-            wanted += [event.value for event in events if event.value is not None]
-            wanted += [event.detail[CHANGED] for event in events if CHANGED in event.detail]
+            wanted += [name for event in events for name in named(event)]
         lost = sum(not self._is_intact(each) for each in dict.fromkeys(wanted))
         return f"{lost} of its {len(set(wanted))} values are lost" if lost else None
 

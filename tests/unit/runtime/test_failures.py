@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,7 +13,7 @@ from agentvm.testing import ScriptedLLM
 from agentvm_runtime.store.memory import MemoryStore
 
 DONE: list[str] = []
-DOWN = {"a", "b", "c"}
+DOWN = {"a", "b"}
 
 
 def reach(name: str) -> str:
@@ -64,20 +65,37 @@ async def handles_an_agent(first: str, second: str) -> str:
     return text + await inner(second)
 
 
+@contextlib.asynccontextmanager
+async def around() -> AsyncIterator[None]:
+    """What is within it is traced."""
+    yield
+
+
 @agent
 async def traced(first: str, second: str) -> str:
-    text = "nothing"
-    with contextlib.suppress(ConnectionError):
-        text = await ask(first)
-    return text + await ask(second)
+    async with around():
+        text = "nothing"
+        with contextlib.suppress(ConnectionError):
+            text = await ask(first)
+        return text + await ask(second)
 
 
 @agent
 async def traced_here(first: str, second: str) -> str:
+    async with around():
+        text = "nothing"
+        with contextlib.suppress(ConnectionError):
+            text = ask_here(first)
+        return text + ask_here(second)
+
+
+@agent
+async def traced_within(first: str, second: str) -> str:
     text = "nothing"
     with contextlib.suppress(ConnectionError):
-        text = ask_here(first)
-    return text + ask_here(second)
+        async with around():
+            text = await ask(first)
+    return text + await ask(second)
 
 
 @agent
@@ -137,7 +155,7 @@ async def retry(store: MemoryStore, run: str):
         return await (await vm.resume(run, retry=True)).result()
 
 
-HANDLED = [handles_one, handles_an_agent, traced, traced_here, a_write_fails]
+HANDLED = [handles_one, handles_an_agent, traced, traced_here, traced_within, a_write_fails]
 
 
 @pytest.mark.parametrize("program", HANDLED, ids=lambda each: each.name)
@@ -202,3 +220,110 @@ async def test_what_an_exception_was_raised_from_is_tried_again():
     DONE.clear()
     assert await retry(store, run) == "nothing<b>"
     assert DONE == ["b"]
+
+
+@agent
+async def inner_wraps(name: str) -> str:
+    try:
+        return await ask(name)
+    except ConnectionError as error:
+        raise PlanFailed("no plan") from error
+
+
+@agent
+async def wraps_within(first: str, second: str) -> str:
+    return await inner_wraps(second)
+
+
+@agent
+async def wraps_traced(first: str, second: str) -> str:
+    async with around():
+        try:
+            return await ask(second)
+        except ConnectionError as error:
+            raise PlanFailed("no plan") from error
+
+
+@pytest.mark.parametrize("program", [wraps_within, wraps_traced], ids=lambda each: each.name)
+async def test_code_that_raised_is_run_again_with_what_it_raised_from(program):
+    """An agent that was called, or a traced region: to run it again as it was would end as before."""
+    store = MemoryStore()
+    run = await fail(store, program)
+    DOWN.clear()
+    DONE.clear()
+    assert await retry(store, run) == "<b>"
+    assert DONE == ["b"]
+
+
+def jot(text: str) -> None:
+    DONE.append(text)
+    raise ValueError(f"no {text}")
+
+
+@agent
+async def breaks_in_code(first: str, second: str) -> str:
+    count, items = 0, []
+    try:
+        count = 1
+        items.append("one")
+        jot(first)
+        count = 2
+    except ValueError as error:
+        items.append(str(error))
+    return f"{count} {items} " + await ask(second)
+
+
+@agent
+async def breaks_in_traced(first: str, second: str) -> str:
+    count, items = 0, []
+    try:
+        async with around():
+            count = 1
+            items.append(await ask("c"))
+            jot(first)
+            count = 2
+    except ValueError as error:
+        items.append(str(error))
+    return f"{count} {items} " + await ask(second)
+
+
+@pytest.mark.parametrize(
+    ("program", "items"),
+    [(breaks_in_code, ["one", "no a"]), (breaks_in_traced, ["<c>", "no a"])],
+    ids=lambda each: getattr(each, "name", ""),
+)
+async def test_code_with_effects_that_failed_is_not_run_again(program, items: list[str]):
+    """Its failure is recorded with what it had assigned by then, and handled again as it was."""
+    store = MemoryStore()
+    run = await fail(store, program)
+    assert DONE.count("a") == 1
+    DOWN.clear()
+    DONE.clear()
+    assert await retry(store, run) == f"1 {items} <b>"
+    assert DONE == ["b"]
+
+
+@agent
+async def breaks_for_good(first: str, second: str) -> str:
+    text = await ask("c")
+    if first in DOWN:
+        jot(first)
+    return text
+
+
+async def test_code_that_ended_the_run_is_run_again_by_a_retry():
+    """A failure of the agent's own code that nothing handled is tried again like a tool's."""
+    store = MemoryStore()
+    run = await fail(store, breaks_for_good)
+    DOWN.clear()
+    DONE.clear()
+    with pytest.raises(RunFailed, match="no a"):
+        async with AgentVM(store=store, llm=ScriptedLLM(lambda call: "")) as vm:
+            await (await vm.resume(run)).result()
+    assert DONE == []
+    DOWN.add("a")
+    with pytest.raises(RunFailed, match="no a"):
+        await retry(store, run)
+    assert DONE == ["a"]
+    DOWN.clear()
+    assert await retry(store, run) == "<c>"
