@@ -6,7 +6,9 @@ has not begun.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from typing import TypeVar
 
 import anyio
@@ -29,6 +31,19 @@ def room_of(tool: Tool) -> anyio.Semaphore | None:
     rooms = _rooms.get({})
     _rooms.set(rooms)
     return rooms.setdefault(f"{tool.ref} {tool.limit}", anyio.Semaphore(tool.limit))
+
+
+def seats_of(tool: Tool) -> threading.Semaphore | None:
+    """The limit as threads observe it: those that run a synchronous tool, and traced code that calls it.
+
+    Traced code blocks the event loop, so it cannot wait for what only the loop would give back.
+    """
+    return None if tool.limit is None else _seats(tool.ref, tool.limit)
+
+
+@cache
+def _seats(tool: str, limit: int) -> threading.Semaphore:
+    return threading.Semaphore(limit)
 
 
 async def in_turn(rooms: Sequence[anyio.Semaphore], do: Callable[[], Awaitable[T]]) -> T:

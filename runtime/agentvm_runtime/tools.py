@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextvars
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any
 
@@ -18,7 +20,7 @@ from .budgets import Usage
 from .dependence import shared_key
 from .keys import tool_key
 from .retrying import Attempts, attempt
-from .rooms import room_of
+from .rooms import room_of, seats_of
 from .session import Session
 from .work import Outcome, Work
 
@@ -108,7 +110,44 @@ async def _once(
         if tool.inline:
             return tool.fn(*args, **kwargs)
         carried = contextvars.copy_context()
-        return await anyio.to_thread.run_sync(partial(carried.run, tool.fn, *args, **kwargs))
+        call = partial(_seated, seats_of(tool), partial(carried.run, tool.fn, *args, **kwargs))
+        return await anyio.to_thread.run_sync(call, abandon_on_cancel=tool.timeout is not None)
+
+
+def _seated(seats: threading.Semaphore | None, call: Callable[[], Any]) -> Any:
+    if seats is None:
+        return call()
+    with seats:
+        return call()
+
+
+def call_here(tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a synchronous tool where the caller stands, within the tool's limit and timeout.
+
+    As everywhere, a thread whose time is up is left alone, and keeps its seat until it ends.
+    """
+    seats, timeout = seats_of(tool), tool.timeout
+    call = partial(tool.fn, *args, **kwargs)
+    if timeout is None:
+        return _seated(seats, call)
+    if seats is not None and not seats.acquire(timeout=timeout):
+        raise TimeoutError(f"not begun within {timeout:g} s")
+    outcome: Future[Any] = Future()
+    work = partial(_settle, outcome, seats, partial(contextvars.copy_context().run, call))
+    threading.Thread(target=work, name=f"agentvm-{tool.name}", daemon=True).start()
+    if wait([outcome], timeout).not_done:
+        raise TimeoutError(f"not done within {timeout:g} s")
+    return outcome.result()
+
+
+def _settle(outcome: Future[Any], seats: threading.Semaphore | None, call: Callable[[], Any]) -> None:
+    try:
+        outcome.set_result(call())
+    except BaseException as error:
+        outcome.set_exception(error)
+    finally:
+        if seats is not None:
+            seats.release()
 
 
 class Unrecorded:

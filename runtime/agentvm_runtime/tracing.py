@@ -25,7 +25,7 @@ from .asking import Place, ask_request
 from .errors import is_failure
 from .humans import ask_person
 from .session import Session
-from .tools import attempts_of, call_tool, tool_work, within_tool
+from .tools import attempts_of, call_here, call_tool, tool_work, within_tool
 from .work import Outcome, Work
 
 RunAgent = Callable[..., Awaitable[Any]]
@@ -156,7 +156,7 @@ def _attempt_here(
         started = time.time()
         try:
             with within_tool(session, work, session.context(work)):
-                return tool.fn(*args, **kwargs)
+                return call_here(tool, args, kwargs)
         except Exception as error:
             attempts.failed(error, started)
 

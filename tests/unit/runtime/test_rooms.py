@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator
 
 import anyio
 import anyio.lowlevel
@@ -10,6 +13,7 @@ import pytest
 
 from agentvm import AgentVM, ConfigError, agent, llm, tool
 from agentvm.testing import ScriptedLLM
+from agentvm_runtime import tools
 from agentvm_runtime.records import EventKind
 
 
@@ -112,3 +116,113 @@ def test_a_limit_below_one_is_refused():
     """At the decorator."""
     with pytest.raises(ConfigError, match="limit=0: a whole number of at least 1"):
         tool(limit=0)(lambda: None)
+
+
+RUNNING: list[str] = []
+MOST: list[int] = []
+STARTED, TRIED = threading.Event(), threading.Event()
+
+
+class Seats(threading.Semaphore):
+    """Tells when a second one asks for the one seat."""
+
+    asked = 0
+
+    def __enter__(self) -> bool:
+        self.asked += 1
+        if self.asked == 2:
+            TRIED.set()
+        return super().acquire()
+
+
+@tool(effect="read", limit=1)
+def busy(name: str) -> str:
+    RUNNING.append(name)
+    MOST.append(len(RUNNING))
+    if name == "compiled":
+        STARTED.set()
+        TRIED.wait()
+    RUNNING.remove(name)
+    return name
+
+
+@tool(effect="read")
+async def compiled_has_begun() -> bool:
+    return await anyio.to_thread.run_sync(STARTED.wait)
+
+
+@contextlib.asynccontextmanager
+async def around() -> AsyncIterator[None]:
+    """What is within it is traced."""
+    yield
+
+
+@agent
+async def compiled_part() -> str:
+    return busy("compiled")
+
+
+@agent
+async def traced_part() -> str:
+    async with around():
+        await compiled_has_begun()
+        return busy("traced")
+
+
+async def test_traced_code_waits_for_its_turn_at_a_synchronous_tool(monkeypatch: pytest.MonkeyPatch):
+    """Though it blocks the loop: the thread that has the turn ends without it."""
+    seats = Seats(1)
+    monkeypatch.setattr(tools, "seats_of", lambda tool: seats)
+    async with AgentVM(store="memory", llm=ScriptedLLM(lambda call: "")) as vm:
+        runs = [await vm.start(each) for each in (compiled_part, traced_part)]
+        assert [await each.result() for each in runs] == ["compiled", "traced"]
+    assert MOST == [1, 1]
+
+
+LET_GO = threading.Event()
+
+
+@tool(effect="read", timeout=0.01)
+def stuck(name: str) -> str:
+    LET_GO.wait()
+    return name
+
+
+@agent
+async def stuck_compiled() -> str:
+    try:
+        return stuck("compiled")
+    except TimeoutError as error:
+        return str(error)
+
+
+@agent
+async def stuck_traced() -> str:
+    try:
+        async with around():
+            return stuck("traced")
+    except TimeoutError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("program", [stuck_compiled, stuck_traced], ids=lambda each: each.name)
+async def test_a_synchronous_tool_has_only_its_time(program):
+    """Its thread cannot be stopped, but nobody waits for it, in compiled code and in traced code."""
+    LET_GO.clear()
+    try:
+        async with AgentVM(store="memory", llm=ScriptedLLM(lambda call: "")) as vm:
+            assert await vm.run(program) == "not done within 0.01 s"
+    finally:
+        LET_GO.set()
+
+
+async def test_what_a_synchronous_tool_raises_within_its_time_comes_from_traced_code():
+    """As it is, a TimeoutError of its own included."""
+
+    @tool(effect="read", timeout=500, limit=1)
+    def fails(name: str) -> str:
+        raise TimeoutError(f"{name} said so")
+
+    for _ in range(2):
+        with pytest.raises(TimeoutError, match="it said so"):
+            tools.call_here(fails, ("it",), {})
