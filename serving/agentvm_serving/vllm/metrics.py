@@ -58,7 +58,6 @@ class Metrics:
             "Duration of `schedule`, vLLM's own part included.",
             buckets=SCHEDULING,
         )
-        self.held = Counter("agentvm:held_steps", "Steps that running requests sat out.")
         self.preempted = Counter("agentvm:preemptions", "Running requests that had to give up their memory.")
         self.degraded = Counter(
             "agentvm:degraded", "Requests served best effort since they could not meet their objective."

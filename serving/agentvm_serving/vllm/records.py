@@ -27,7 +27,6 @@ SHOWN: Final = (
     "status",
     "why",
     "refused",
-    "held_steps",
     "preemptions",
     "updates",
     "prompt_tokens",
@@ -59,8 +58,6 @@ class Record:
     """Why it was ended, or served best effort against its wish; empty if neither."""
     refused: bool = False
     """Whether the scheduler ended it."""
-    held_steps: int = 0
-    """Steps that it sat out while it ran."""
     preemptions: int = 0
     updates: int = 0
     """How often its hints were changed."""

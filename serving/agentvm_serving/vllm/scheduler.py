@@ -202,6 +202,8 @@ class PolicyMixin(_Stock):
                 self._plan(views)
             if feed_overdue(views, self._tracker.engine(self.clock())) or self._policy.every:
                 self._reorder()
+            if self.rejects:
+                self._reject_hopeless()
             planned = True
         if not self._sorted:
             # Removals keep the order, so only an admission or a plan calls for sorting.
@@ -222,8 +224,9 @@ class PolicyMixin(_Stock):
         last = self.running[: -EXCHANGED - 1 : -1]
         ranked = [views[each.request_id] for each in last]
         victims = displaced(first, ranked, self._tracker.engine(self.clock()))
-        for request in last[: len(victims)]:
-            self._levers.evict(request)
+        for request, victim, wants in zip(last, victims, first, strict=False):
+            if self._levers.fits(wants.prompt_tokens - victim.cached_tokens):
+                self._levers.evict(request)
 
     def _most_running(self) -> int | None:
         """Most requests to have running, if some that wait must not start now."""
@@ -258,6 +261,14 @@ class PolicyMixin(_Stock):
         for queue in self._queues:
             queue.reorder()
         self._sorted = False
+
+    def _reject_hopeless(self) -> None:
+        """Reject what has become hopeless while it waited. O(W)."""
+        for request in [each for queue in self._queues for each in queue if not each.num_output_tokens]:
+            view = self._tracker.views.get(request.request_id)
+            why = self._judge(request.request_id, view) if view is not None else None
+            if why is not None:
+                self._refuse(request, f"it cannot be in time: {why}")
 
     def _judge(self, name: str, view: RequestView) -> str | None:
         """Why a request cannot meet its objective, if so; it is served best effort from here."""

@@ -442,6 +442,26 @@ def test_a_request_that_cannot_be_in_time_is_rejected_if_asked(engine, monkeypat
     assert end.stop_reason.startswith("agentvm: it cannot be in time: it has 0.01 s")
 
 
+def test_what_becomes_hopeless_in_the_queue_is_rejected_too(engine, monkeypatch):
+    """It waits no longer than it can hope."""
+    monkeypatch.setenv(HOPELESS_VARIABLE, "reject")
+    one = engine()
+    learn_pace(one)
+    one.add("running", hints=due(101.0), tokens=40)
+    one.step()
+    one.add("waiting", hints=due(120.0))
+    one.scheduler.clock = lambda: EPOCH + 119.99
+    while len(one.outputs) < 30:
+        one.step()
+    assert [each.request_id for each in one.outputs if str(each.finish_reason) == "abort"] == ["waiting"]
+
+
+def test_room_is_counted_in_blocks(engine):
+    """99 of a hundred, since vLLM keeps one for itself."""
+    levers = engine(blocks=100).scheduler._levers
+    assert [levers.fits(tokens) for tokens in (-5, 99 * BLOCK, 99 * BLOCK + 1)] == [True, True, False]
+
+
 def test_a_change_may_save_a_hopeless_request(engine):
     """With more time it is served by its deadline again."""
     one = engine()
