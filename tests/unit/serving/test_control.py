@@ -1,0 +1,127 @@
+"""Changing requests over HTTP: the client's half against a fake endpoint, the server's on a fake engine."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("openai")
+
+from agentvm_compiler.errors import BackendError, InputError
+from agentvm_compiler.wire import Hints, Message, ModelCall
+from agentvm_serving.backends.http import client_module
+from agentvm_serving.backends.openai import OpenAIBackend
+from agentvm_serving.vllm.control import PREFIX, Control, _agentvm_control
+
+
+class Scheduler:
+    """Knows one request."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def update_hints(self, fields: dict[str, Any], key: str, run: str) -> int:
+        self.asked.append((fields, key, run))
+        return 1
+
+    def cancel(self, key: str, run: str) -> int:
+        return 2 if run == "r" else 0
+
+    def records(self, key: str) -> list[dict[str, Any]]:
+        return [{"key": key, "why": "it cannot be in time", "refused": True}]
+
+
+class Cores:
+    """Two engines behind one client, as with data parallelism."""
+
+    def __init__(self, *schedulers: Scheduler) -> None:
+        self.cores = [SimpleNamespace(scheduler=each) for each in schedulers]
+
+    async def call_utility_all_async(self, method: str, *args: Any) -> list[str]:
+        assert method == "agentvm_control"
+        return [_agentvm_control(core, *args) for core in self.cores]
+
+
+def backend_of(app: Any) -> OpenAIBackend:
+    """A backend that talks to an ASGI application."""
+    http = client_module()
+    return OpenAIBackend("http://fake/v1", "m", hints=True, transport=lambda: http.ASGITransport(app))
+
+
+@pytest.fixture
+def schedulers() -> list[Scheduler]:
+    return [Scheduler(), Scheduler()]
+
+
+@pytest.fixture
+def backend(schedulers: list[Scheduler]) -> OpenAIBackend:
+    """A server with our middleware; its chat completions are streams that end without a word."""
+    starlette = pytest.importorskip("starlette.applications")
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+
+    async def chat(request: Any) -> Any:
+        return PlainTextResponse("data: [DONE]\n\n", media_type="text/event-stream")
+
+    app = starlette.Starlette(routes=[Route("/v1/chat/completions", chat, methods=["POST"])])
+    app.state.engine_client = SimpleNamespace(engine_core=Cores(*schedulers))
+    app.add_middleware(Control)
+    return backend_of(app)
+
+
+async def test_changes_reach_every_engine(backend, schedulers):
+    """How many were changed is added up."""
+    assert await backend.scheduler.update_hints({"deadline": 5.0}, key="k") == 2
+    assert [each.asked for each in schedulers] == [[({"deadline": 5.0}, "k", "")]] * 2
+    assert await backend.scheduler.cancel(run="r") == 4
+
+
+async def test_what_is_wrong_comes_back_with_the_reason(backend):
+    """As an error of the caller's."""
+    with pytest.raises(InputError, match="say which requests are meant"):
+        await backend.scheduler.cancel()
+
+
+async def test_a_body_that_is_no_json_is_refused(backend):
+    """By whoever sends it."""
+    answer = await backend.client()._client.post(f"http://fake{PREFIX}hints", content=b"{")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, "the body is no JSON")
+
+
+async def test_a_refused_call_says_why(backend):
+    """vLLM gives a stream without tokens neither reason nor end; the record has both."""
+    call = ModelCall(messages=(Message("user", "hi"),), hints=Hints(key="k"))
+    with pytest.raises(
+        BackendError, match=r"ended the call \(it cannot be in time\). Give it more time"
+    ) as caught:
+        await backend.complete(call)
+    assert not caught.value.transient
+
+
+async def test_an_endpoint_without_our_scheduler_knows_of_no_requests():
+    """Nothing is changed, and nothing is wrong."""
+    http = client_module()
+    transport = http.MockTransport(
+        lambda request: http.Response(404, json={"error": {"message": "no route"}})
+    )
+    backend = OpenAIBackend("http://fake/v1", "m", hints=True, transport=lambda: transport)
+    assert await backend.scheduler.update_hints({"deadline": 5.0}, key="k") == 0
+    assert await backend.scheduler.records("k") == []
+
+
+async def test_requests_are_named_in_the_body():
+    """The hints as they are, the key beside them."""
+    http = client_module()
+    seen: list[Any] = []
+
+    def answer(request: Any) -> Any:
+        seen.append((request.url.path, json.loads(request.content)))
+        return http.Response(200, json={"updated": 1})
+
+    transport = http.MockTransport(answer)
+    backend = OpenAIBackend("http://fake/v1", "m", hints=True, transport=lambda: transport)
+    assert await backend.scheduler.update_hints({"siblings": 2}, run="r") == 1
+    assert seen == [("/v1/agentvm/hints", {"key": "", "run": "r", "hints": {"siblings": 2}})]
