@@ -31,6 +31,7 @@ POLICIES: Final[Mapping[str, Policy]] = MappingProxyType(
         "fcfs": orders.FCFS,
         "gmax": Gmax(),
         "jit": Jit(),
+        "jit_dense": Jit(dense=True),
         "llf": orders.LLF,
         "oracle": Oracle(),
         "past_future": PastFuture(),

@@ -32,6 +32,8 @@ FEASIBLE, LEFT_OUT, HOPELESS = 0, 1, 2
 """Tiers of the rank."""
 STARVED: Final = -1
 """Tier of those that have waited too long."""
+EARLIER: Final = 1e12
+"""Seconds that put a chat before whatever goes by density."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +70,8 @@ class Jit:
     starved_share: float = 0.125
     """Share of the slots that such requests may take, at least one."""
     every: int = 10
+    dense: bool = False
+    """Whether the feasible set goes by density, after its chats: more tokens in time, fewer requests."""
     exchanges: bool = False
     """Whether running requests out of the feasible set give way to those in it (`exchange`)."""
 
@@ -82,8 +86,15 @@ class Jit:
         left_out = set(map(id, self._left_out(wanted, engine)))
         for job in wanted:
             if id(job) not in left_out:
-                job.view.rank = (FEASIBLE, job.due, job.view.ordinal)
+                job.view.rank = (FEASIBLE, self._place(job), job.view.ordinal)
         self._feed_starved(views, engine)
+
+    def _place(self, job: _Job) -> float:
+        """Where a job goes in the feasible set, the smallest first."""
+        if not self.dense:
+            return job.due
+        hints = job.view.hints
+        return job.due - EARLIER if hints is not None and hints.slo == "latency" else -job.density
 
     def _left_out(self, jobs: Iterable[_Job], engine: EngineView) -> list[_Job]:
         """Those that would make others late, of jobs in deadline order."""

@@ -114,6 +114,22 @@ class TestJit:
         assert order("edf", *views, lengths=lengths) == [0, 1]
         assert order("jit", *views, lengths=lengths) == [1, 0]
 
+    def test_dense_puts_tokens_before_deadlines(self):
+        """Chats first, then what has most at stake for its work; what cannot be in time still goes last."""
+        later = Hints(
+            slo="deadline", deadline=NOW + 60, site="report", run="r", remaining=(Stage(output_tokens=5),)
+        )
+        views = [
+            sited(0, "report", NOW + 20),
+            view(1, NOW, hints=later),
+            chat(2, NOW),
+            sited(3, "report", NOW),
+        ]
+        lengths = learnt(report=20, chat=5)
+        engine = {"lengths": lengths, "slots": 8, "attained": {"r": 500}}
+        assert order("jit", *views, **engine) == [2, 0, 1, 3]
+        assert order("jit_dense", *views, **engine) == [2, 1, 0, 3]
+
     def test_work_nearly_done_is_worth_finishing(self):
         """A running request needs little more for all its tokens, so it is not the one left out."""
         running = sited(1, "report", NOW + 7, output_tokens=40, cached_tokens=40, running=True)
