@@ -132,7 +132,7 @@ def _traced(row: Mapping[str, Any]) -> Traced:
     if "turns" in row:
         # Of a turn's context only what is new has to be worked on: a prefix cache holds the rest.
         turns = row["turns"]
-        gaps = [float(turn[3]) for turn in turns[1:]] or [0.0]
+        gaps = [float(turn[3] or 0.0) for turn in turns[1:]] or [0.0]  # unknown ones are null
         return Traced(tuple((_call(turn[1], turn[2]),) for turn in turns), gap=fmean(gaps))
     if "in" in row:
         at = row.get("t_ms")

@@ -14,7 +14,10 @@ from agentvm_serving.workload import SMALL, Call
 AZURE = "arrival_s,input_tokens,output_tokens\n0.0,374,44\n2.5,9999,5000\n"
 MOONCAKE = '{"t_ms":0,"in":67,"out":500,"hash_runs":[[0,14]]}\n{"t_ms":1500,"in":7,"out":4}\n'
 PROGRAMS = '{"id":6,"stages":[[[605,86]],[[153,524],[155,99]]]}\n'
-SESSIONS = '{"id":"t","turns":[[711,711,169,0.0,7.3,"u"],[727,15,296,12.0,9.1,"t"],[730,16,9,2.0,9.1,"t"]]}\n'
+SESSIONS = (
+    '{"id":"t","turns":[[711,711,169,0.0,7.3,"u"],[727,15,296,12.0,9.1,"t"],'
+    '[730,16,9,2.0,9.1,"t"],[740,10,9,null,9.1,"t"]]}\n'
+)
 
 
 def test_calls_with_arrivals_are_read(tmp_path):
@@ -37,7 +40,9 @@ def test_programs_and_sessions_are_read(tmp_path):
     assert read_trace(tmp_path / "p.jsonl") == [Traced(((Call(605, 86),), (Call(153, 524), Call(155, 99))))]
     (tmp_path / "s.jsonl").write_text(SESSIONS)
     (session,) = read_trace(tmp_path / "s.jsonl")
-    assert session == Traced(((Call(711, 169),), (Call(15, 296),), (Call(16, 9),)), gap=7.0)
+    assert session == Traced(
+        ((Call(711, 169),), (Call(15, 296),), (Call(16, 9),), (Call(10, 9),)), gap=14 / 3
+    )
 
 
 def test_what_no_small_model_can_serve_is_cut():
