@@ -16,6 +16,8 @@ pytest.importorskip("vllm", reason="vLLM is not installed", exc_type=ImportError
 from agentvm_compiler.wire import Hints
 from agentvm_serving.estimate.steps import Batch
 from agentvm_serving.policy import POLICIES
+from agentvm_serving.policy.jit import Jit
+from agentvm_serving.policy.views import WAITS
 from agentvm_serving.slo import to_extra_args
 from agentvm_serving.vllm import HOPELESS_VARIABLE, LOG_VARIABLE, POLICY_VARIABLE, scheduler
 from agentvm_serving.vllm.control import perform
@@ -454,6 +456,42 @@ def test_what_becomes_hopeless_in_the_queue_is_rejected_too(engine, monkeypatch)
     while len(one.outputs) < 30:
         one.step()
     assert [each.request_id for each in one.outputs if str(each.finish_reason) == "abort"] == ["waiting"]
+
+
+def test_a_policy_may_leave_a_slot_empty(engine):
+    """Who must not start yet does not, though there be a slot; but not when nobody else runs."""
+
+    class OneByOne:
+        every = 1
+
+        def plan(self, views, engine):
+            for view in views:
+                view.rank = (0 if view.ordinal == 0 else WAITS, 0.0, view.ordinal)
+
+    both = engine(max_num_seqs=4)
+    both.scheduler._policy = OneByOne()
+    for name in ("a", "b", "c"):
+        both.add(name, tokens=3)
+    assert [both.step() for _ in range(4)] == [["a"], ["a"], ["a"], ["b"]]
+    both.run()
+    assert both.admitted == ["a", "b", "c"]
+
+
+def test_running_requests_give_way_where_the_policy_has_it(engine):
+    """One that cannot be in time any more leaves its slot to one that can, and is served later."""
+    one = engine()
+    learn_pace(one)
+    one.scheduler._policy = Jit(exchanges=True)
+    one.add("lost", hints=due(101.0, key="lost"), tokens=200)
+    one.step()
+    one.scheduler.clock = lambda: EPOCH + 105.0
+    one.add("soon", hints=due(140.0), tokens=2, arrival=105.0)
+    while "soon" not in one.admitted:
+        one.step()
+    one.run()
+    [record] = one.scheduler.records("lost")
+    assert (record["preemptions"], record["output_tokens"]) == (1, 200)
+    assert len(one.scheduler.records("lost")) == 1
 
 
 def test_room_is_counted_in_blocks(engine):
