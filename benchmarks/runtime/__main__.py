@@ -1,7 +1,7 @@
 """Measure the runtime and print each figure beside its goal, its floor and the peers.
 
 Every measurement is repeated and interleaved with its floor and its peers; shown
-are the median, the best, and the processor time of all threads (`cpu`), which the
+are the median (of counts the largest), the best, and the processor time of all threads (`cpu`), which the
 machine's other work hardly touches. `goal` is what the project wants on an idle
 machine of two cores. A shared or slow disk moves floors, peers and figures alike,
 so look at the ratios: `x floor` is how much more we take, the number in brackets how

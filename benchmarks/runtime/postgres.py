@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from . import durable, forks, resuming
-from .figures import Asked, Bench, Case, Found, Place, Row, Taken, Watch
+from .figures import EXECUTED, Asked, Bench, Case, Found, Place, Row, Taken, Watch
 from .floors import ROW
 
 if TYPE_CHECKING:
@@ -93,13 +93,13 @@ def cases(thousand: int) -> list[Case]:
             return await forks.forks(place, length)
 
         row = Row("fork", f"PostgreSQL: fork at {length:,} nodes", "ms")
-        new = Row("new", f"PostgreSQL: fork at {length:,} to its first new node", "ms")
+        new = Row("new", "PostgreSQL: its first new node", "ms")
         return Case([row, new], bench, one_row, varies=False)
 
     many, timed = f"{thousand:,}", durable.timed
     again = [
         Row("took", f"PostgreSQL: resume of {many} to the first new", "ms"),
-        Row("again", "its nodes done again", "executed", 1),
+        Row("again", "its nodes done again", EXECUTED, 1),
     ]
     return [
         case(

@@ -18,7 +18,7 @@ from agentvm import agent, tool
 from agentvm_runtime.store import open_store
 
 from .durable import machine
-from .figures import Asked, Bench, Case, Found, Place, Row, Taken, Watch
+from .figures import EXECUTED, Asked, Bench, Case, Found, Place, Row, Taken, Watch
 from .killing import REACHED, as_party, kill_and_resume
 
 CALL = 0.1
@@ -116,7 +116,7 @@ def cases(thousand: int) -> list[Case]:
     many = f"{thousand:,}"
 
     def case(name: str, again: str, ours: Bench, *peers: str, after: float = 0.0) -> Case:
-        rows = [Row("took", name, "ms", 50), Row("again", again, "executed", 1)]
+        rows = [Row("took", name, "ms", 50), Row("again", again, EXECUTED, 1)]
         asked = Asked("resume", {"count": thousand, "after": after})
         return Case(rows, ours, read_journal, dict.fromkeys(peers, asked))
 

@@ -7,7 +7,7 @@ import asyncio
 from agentvm import agent, tool
 
 from .durable import machine
-from .figures import Asked, Case, Found, Place, Row, Taken, Watch
+from .figures import EXECUTED, Asked, Case, Found, Place, Row, Taken, Watch
 from .floors import point_reads
 
 CALLS, RUNS = 100, 20
@@ -103,9 +103,9 @@ def cases(thousand: int) -> list[Case]:
     return [
         Case(
             [
-                Row("calls", f"{CALLS} equal calls side by side", "executed", 1),
+                Row("calls", f"{CALLS} equal calls side by side", EXECUTED, 1),
                 Row("took", f"the same, each of {DELAY * 1e3:.0f} ms", "ms"),
-                Row("second run", "the same in a second run", "executed", 0),
+                Row("second run", "the same in a second run", EXECUTED, 0),
             ],
             calls,
             one_call,
@@ -113,7 +113,7 @@ def cases(thousand: int) -> list[Case]:
         ),
         Case(
             [
-                Row("runs", f"{RUNS} equal runs at once", "executed", 1),
+                Row("runs", f"{RUNS} equal runs at once", EXECUTED, 1),
                 Row("took", f"the same, each of {DELAY * 1e3:.0f} ms", "ms"),
             ],
             runs,

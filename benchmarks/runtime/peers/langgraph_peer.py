@@ -133,7 +133,8 @@ def looping(node: Callable[[State], dict[str, Any]], count: int) -> StateGraph[S
 
 
 def constant(place: Place, count: int) -> Found:
-    return asyncio.run(_size(place, looping(lambda state: {"text": state["text"]}, count)))
+    """The text stays in the state: a node that returned it again would have it stored twice."""
+    return asyncio.run(_size(place, looping(lambda _: {}, count)))
 
 
 def appended(place: Place, count: int) -> Found:
