@@ -42,10 +42,12 @@ def hoist(lowering: Lowering, expression: ast.expr, block: Block, into: str | No
     Raises:
         Unsupported: the expression awaits where lowering cannot follow.
     """
+    if not suspends(expression, lowering.scope):
+        return expression
     name = _whole_call(lowering, expression, block, into)
     if name is not None:
         return None if name == into else ast.copy_location(ast.Name(name, ast.Load()), expression)
-    if into is not None and isinstance(expression, ast.ListComp) and suspends(expression, lowering.scope):
+    if into is not None and isinstance(expression, ast.ListComp):
         value = comprehension(Hoisting(lowering, block), expression, into)
         return None if isinstance(value, ast.Name) and value.id == into else value
     return Hoisting(lowering, block).of(expression)
@@ -129,8 +131,9 @@ class Hoisting:
         return any(suspends(each, self.scope) for each in expressions)
 
     def _note_rebound(self, expression: ast.expr) -> None:
-        named = self.lowering.pieces.of(expression).special
-        self._rebound |= {each.target.id for each in named if isinstance(each, ast.NamedExpr)}
+        if self.lowering.pieces.named:
+            found = self.lowering.pieces.of(expression).special
+            self._rebound |= {each.target.id for each in found if isinstance(each, ast.NamedExpr)}
 
     def _boolean(self, expression: ast.BoolOp) -> ast.expr:
         """`a and b`: b is evaluated only if a is true, and a is the value if it is not."""
@@ -175,7 +178,7 @@ class Hoisting:
             early: evaluate them before it in any case.
         """
         self._note_rebound(call)
-        early = early or self.lowering.pieces.of(call).has(ast.NamedExpr)
+        early = early or (self.lowering.pieces.named and self.lowering.pieces.of(call).has(ast.NamedExpr))
         made = copy.copy(call)
         made.args = list(call.args)
         made.keywords = [copy.copy(each) for each in call.keywords]

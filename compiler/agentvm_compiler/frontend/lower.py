@@ -207,6 +207,8 @@ class Lowering:
                     return self._simple(assign_to_awaiting(self, statement, block), block)
                 assert statement.value is not None
                 left = hoist(self, statement.value, block)
+                if isinstance(statement, ast.Expr) and isinstance(left, ast.Name):
+                    return None
                 return self._simple(replaced(statement, value=left), block)
             case ast.Assert(msg=message) if message is None or not suspends(message, self.scope):
                 test = hoist(self, statement.test, block)
@@ -220,8 +222,6 @@ class Lowering:
 
     def _simple(self, statement: ast.stmt, block: Block) -> Exit | None:
         """What is left of a statement whose awaits were hoisted."""
-        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Name):
-            return None
         if isinstance(statement, ast.Return) and isinstance(statement.value, ast.Name):
             value = block.read(statement.value.id)
             if value is not None and self.is_bound(statement.value.id, block):

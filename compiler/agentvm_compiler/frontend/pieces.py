@@ -116,6 +116,8 @@ class Pieces:
         facts.sort(key=itemgetter(0))
         self._facts = facts
         self._numbers = [number for number, _, _ in facts]
+        self.named = bool(tree.every(ast.NamedExpr))
+        """Whether there is any `:=`."""
         self._known: dict[int, Piece] = {}
         """Pieces that are of the tree, by identity."""
 
