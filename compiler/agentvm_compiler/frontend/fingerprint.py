@@ -30,6 +30,12 @@ def code_hash(code: str, used: Mapping[str, str], *more: Any) -> str:
     return content_hash([code, dict(used), *more])
 
 
+@functools.cache
+def bare_hash(kind: str) -> str:
+    """Hash of a node that has no code of its own."""
+    return code_hash("", {}, kind)
+
+
 def fingerprint(value: Any) -> str:
     """A string that changes when the object's code or value does."""
     if isinstance(value, types.FunctionType):

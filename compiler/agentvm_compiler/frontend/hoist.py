@@ -8,7 +8,6 @@ before it here too, unless it is a bare name or a constant.
 from __future__ import annotations
 
 import ast
-import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ from .decide import Unsupported
 from .gathering import Caught, caught, gather
 from .kinds import is_immutable, plain
 from .scope import UNKNOWN
-from .tree import children
+from .tree import children, copied
 
 if TYPE_CHECKING:
     from .lower import Lowering
@@ -179,9 +178,9 @@ class Hoisting:
         """
         self._note_rebound(call)
         early = early or (self.lowering.pieces.named and self.lowering.pieces.of(call).has(ast.NamedExpr))
-        made = copy.copy(call)
+        made = copied(call)
         made.args = list(call.args)
-        made.keywords = [copy.copy(each) for each in call.keywords]
+        made.keywords = [copied(each) for each in call.keywords]
         places = [(call, "args", index) for index in range(len(made.args))]
         pieces = [self.lowering.pieces.of(each) for each in [*made.args, *made.keywords]]
         eager = early or any(each.effect is not Effect.PURE or each.mutated for each in pieces)
@@ -233,7 +232,7 @@ class Hoisting:
             raise Unsupported(
                 expression, f"an await inside a {type(expression).__name__} is not compiled yet"
             )
-        made = copy.copy(expression)
+        made = copied(expression)
         for number, place in enumerate(places[: awaiting[-1] + 1]):
             part = _get(expression, place)
             if suspends(part, self.scope):
@@ -245,7 +244,7 @@ class Hoisting:
                 _set(made, place, self._listed(part))
             elif isinstance(part, ast.FormattedValue):
                 if not self._trivial(part.value):
-                    early = copy.copy(part)
+                    early = copied(part)
                     early.value = self.temporary(part.value)
                     _set(made, place, early)
             elif isinstance(expression, ast.Call) and places[number] == ("func", None):

@@ -31,7 +31,7 @@ from .control import is_listed, lower_for, lower_guarded, lower_if, lower_match,
 from .decide import Reason, Unsupported, why_whole
 from .exits import may_exit
 from .finalising import lower_finally
-from .fingerprint import code_hash, fingerprint, without_docstrings
+from .fingerprint import bare_hash, code_hash, fingerprint, without_docstrings
 from .gated import lower_gated
 from .handling import lower_try
 from .hoist import hoist
@@ -377,7 +377,7 @@ class Lowering:
                 effect,
                 attrs or {},
                 regions,
-                code_hash=code_hash(code, used, kind.value),
+                code_hash=code_hash(code, used, kind.value) if tree is not None else bare_hash(kind.value),
                 span=_span(place or tree),
             )
         )

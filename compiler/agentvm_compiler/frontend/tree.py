@@ -74,6 +74,13 @@ def children(node: ast.AST) -> list[ast.AST]:
     return found
 
 
+def copied(node: N) -> N:
+    """A copy of a node with the very parts that it has, its place and its marks; faster than `copy.copy`."""
+    made = type(node).__new__(type(node))
+    vars(made).update(vars(node))
+    return made
+
+
 def walk(node: ast.AST) -> list[ast.AST]:
     """The node and all inside it, by depth, without contexts and operators."""
     found = [node]
