@@ -7,14 +7,22 @@ A running engine's own steps say what the terms are there and now.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 DECAY: Final = 0.995
 """Weight that a step keeps with each later one: about the newest two hundred count."""
 
-TYPICAL: Final = (1.0, 64.0, 16.0, 2000.0)
-"""What a step works on, for the prior's weight: itself, prompt tokens, decoding requests, KV tokens read."""
+TYPICAL: Final = (4.0, 64.0, 16.0, 2000.0)
+"""What the prior is weighed by: a constant, prompt tokens, decoding requests, KV tokens read.
+
+The constant's is large: a step that always had the same requests is so put down to
+them, not to a base. Fewer are then run at once, and show whether that is true.
+"""
+
+WORTH: Final = 0.2
+"""Elasticity of an engine's rate under which more requests at once only make each of them slower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,7 @@ class StepTimes:
 
     Least squares over the newest steps, with no term below zero: milliseconds by
     prompt tokens, requests that decode and tokens of KV read, beside a constant.
-    A prior with the weight of a tenth of a typical step speaks for what they leave open.
+    A prior with the weight of a fiftieth of a typical step speaks for what they leave open.
     """
 
     def __init__(
@@ -78,7 +86,7 @@ class StepTimes:
     ) -> None:
         self._prior = (base, per_prefill, per_decode, per_context)
         size = len(self._prior)
-        self._weights = [0.1 * typical**2 for typical in TYPICAL]
+        self._weights = [0.02 * typical**2 for typical in TYPICAL]
         self._square = [[self._weights[i] if i == j else 0.0 for j in range(size)] for i in range(size)]
         self._target = [weight * prior for weight, prior in zip(self._weights, self._prior, strict=True)]
         self._solved: tuple[float, ...] | None = None
@@ -104,6 +112,19 @@ class StepTimes:
     def per_prefill(self) -> float:
         """Seconds that one prompt token adds to a step."""
         return self._coefficients()[1] / 1000
+
+    @property
+    def crowd(self) -> float:
+        """Requests that decode together until one more adds less than `WORTH` of what the first one adds.
+
+        A step of `b` takes `fixed + each * b`, so `b` have a rate of `b / (fixed + each * b)`, of which the
+        elasticity is `fixed / (fixed + each * b)`. Infinite where the next one always adds as much.
+        """
+        fixed, _, per_decode, per_context = self._coefficients()
+        # Means of decoding requests and of their context stand in the constant's row.
+        _, _, decodes, context = self._square[0]
+        each = per_decode + (per_context * context / decodes if decodes else 0.0)
+        return fixed * (1 - WORTH) / WORTH / each if each > 0 else math.inf
 
     def _coefficients(self) -> tuple[float, ...]:
         if self._solved is None:

@@ -51,6 +51,11 @@ class RequestView:
         self.deadline = deadline_of(hints, self.arrival)
 
     @property
+    def has_objective(self) -> bool:
+        """Whether somebody minds when it is served."""
+        return self.hints is not None and self.hints.slo != "best_effort"
+
+    @property
     def next_due(self) -> float:
         """When its next token is due (`latency`), else its last: Unix seconds."""
         return deadline_of(self.hints, self.arrival, self.output_tokens)

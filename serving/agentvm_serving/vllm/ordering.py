@@ -74,6 +74,7 @@ class OrderMixin(_Stock):
         self._observer = Observer(self._tracker, self.log_stats)
         self._sorted = True
         self._planned = 0
+        self._objectives = False
         self._levers = Levers(self)
         self._levers.warn()
         self._queues: list[RankedQueue] = []
@@ -91,6 +92,7 @@ class OrderMixin(_Stock):
         self._planned += 1
         if self._planned >= max(self._policy.every or LOOKED, math.isqrt(len(views))):
             self._planned = 0
+            self._objectives = any(view.has_objective for view in views)
             if self._policy.every:
                 self._tracker.refresh(self.running)
                 self._plan(views)
@@ -123,10 +125,15 @@ class OrderMixin(_Stock):
 
     def _most_running(self) -> int | None:
         """Most requests to have running, if some that wait must not start now."""
-        may_start = sum(queue.below(WAITS) for queue in self._queues)
-        if may_start == sum(map(len, self._queues)):
+        waiting = sum(map(len, self._queues))
+        if not waiting:
             return None
-        return len(self.running) + may_start
+        may_start = sum(queue.below(WAITS) for queue in self._queues)
+        most = len(self.running) + may_start if may_start < waiting else None
+        if not self._objectives:
+            return most
+        places = self._tracker.places
+        return places if most is None else min(most, places)
 
     def _most_tokens(self) -> int | None:
         """Most tokens of this step, if the pace of running requests is to bound it."""

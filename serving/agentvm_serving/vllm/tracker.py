@@ -121,12 +121,20 @@ class Tracker:
             view.cached_tokens = request.num_computed_tokens
             view.running = False
 
+    @property
+    def places(self) -> int:
+        """Requests to run at once where some have objectives: fewer than may, if more only slow all."""
+        if self._measured < KNOWN:
+            return self.slots
+        return max(1, int(min(self.slots, self.steps.crowd)))
+
     def engine(self, now: float) -> EngineView:
         """The engine with as many requests decoding as it can, or as there are."""
-        decoding = min(self.slots, len(self.views))
+        slots = self.places
+        decoding = min(slots, len(self.views))
         return EngineView(
             now=now,
-            slots=self.slots,
+            slots=slots,
             step=self.steps.seconds(Batch(decodes=decoding, context=self._held)),
             per_prefill=self.steps.per_prefill,
             kv_tokens=self.kv_tokens,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -99,6 +100,22 @@ def test_what_a_request_adds_to_a_step_is_told_from_what_its_context_adds(per_de
     for decodes in (1, 8, 32):
         batch = Batch(0, 0.0, decodes, 100 * decodes)
         assert steps.seconds(batch) == pytest.approx(model.seconds(batch), rel=0.05)
+
+
+def test_a_crowd_is_as_many_as_still_make_the_engine_quicker():
+    """Up to where the constant is a fifth of the step; without an end where requests cost nothing."""
+    assert StepTimes(per_decode=0.0, per_context=0.0).crowd == math.inf
+    draws = random.Random(5)
+    for per_decode, per_context, crowd in ((6.0, 0.0, 22.0), (2.0, 0.04, 22.0)):
+        steps, model = (
+            StepTimes(per_decode=0.0, per_context=0.0),
+            StepModel(33.0, 0.5, 0.0, per_decode, per_context),
+        )
+        for _ in range(600):
+            decodes = draws.randrange(1, 33)
+            batch = Batch(draws.randrange(99), 0.0, decodes, decodes * draws.randrange(90, 111))
+            steps.measured(batch, model.seconds(batch))
+        assert steps.crowd == pytest.approx(crowd, rel=0.03)
 
 
 def test_unmeasured_step_times_are_the_prior():

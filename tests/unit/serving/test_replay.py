@@ -69,6 +69,33 @@ def test_programs_that_tell_only_their_name_are_forecast_by_patterns():
     assert [each.hints.siblings for each in made[0]._observer.records.of("a1/1")] == [2, 2]
 
 
+@pytest.mark.parametrize(
+    ("per_decode", "slo", "together"),
+    [(6.8, "deadline", 19), (0.1, "deadline", 32), (6.8, "best_effort", 32)],
+)
+def test_no_more_run_at_once_than_make_the_engine_quicker(per_decode, slo, together):
+    """Where each makes the step longer by a fifth of its base: 4 * 33 / 6.8; if anybody minds."""
+    widths = []
+
+    def make(**arguments):
+        made = scheduler.creator("edf")(**arguments)
+        schedule = made.schedule
+
+        def watched():
+            output = schedule()
+            widths.append(len(output.num_scheduled_tokens))
+            return output
+
+        made.schedule = watched
+        return made
+
+    step = StepModel(33.0, 0.5, 0.0, per_decode, 0.0)
+    items = [Item(f"{n}", slo, 0.0, ((Call(20, 40 + n % 7),),), within=900.0) for n in range(100)]
+    replay(items, Engine(step, max_num_seqs=32), make)
+    assert max(widths) == 32  # before the engine is known
+    assert max(widths[60:]) == together
+
+
 @pytest.mark.parametrize("policy", sorted(POLICIES))
 def test_every_policy_serves_everything(policy, monkeypatch):
     """Under overload too nothing is lost, served twice or starved; the same again is the same."""
