@@ -49,6 +49,8 @@ class _Job:
     """Expected goodput, tokens, for a second of one slot."""
     work: float
     """Expected seconds of one slot."""
+    later: float = 0.0
+    """Expected seconds of one slot that the program's later stages take."""
     waits: bool = False
     """Whether its start is still to come, so that those before it cost it time."""
 
@@ -72,6 +74,8 @@ class Jit:
     every: int = 10
     dense: bool = False
     """Whether the feasible set goes by density, after its chats: more tokens in time, fewer requests."""
+    ahead: float = 0.0
+    """Share of the work of programs' later stages that counts when the set is judged too large."""
     exchanges: bool = False
     """Whether running requests out of the feasible set give way to those in it (`exchange`)."""
 
@@ -103,14 +107,17 @@ class Jit:
         work = 0.0
         for number, job in enumerate(jobs):
             heapq.heappush(taken, (job.density, number, job))
-            work += job.work
-            while job.waits and not self._fits(job, engine, max(0.0, work - job.work)):
+            work += (load := self._load(job))
+            while job.waits and not self._fits(job, engine, max(0.0, work - load)):
                 _, _, worst = heapq.heappop(taken)
                 out.append(worst)
-                work -= worst.work
+                work -= self._load(worst)
                 if worst is job:
                     break
         return out
+
+    def _load(self, job: _Job) -> float:
+        return job.work + self.ahead * job.later
 
     def _fits(self, job: _Job, engine: EngineView, before: float) -> bool:
         """Whether the job keeps its chance if it waits for so much work (seconds of one slot)."""
@@ -147,7 +154,7 @@ def _job(view: RequestView, engine: EngineView) -> _Job:
         value += stage.times * calls * stage.output_tokens
     value += engine.attained.get(view.program, 0) / hints.siblings
     chance = _chance(view, engine, due, engine.now)
-    return _Job(view, due, chance, chance * value / (work + after_work), work, waits=not view.running)
+    return _Job(view, due, chance, chance * value / (work + after_work), work, after_work, not view.running)
 
 
 def _chance(view: RequestView, engine: EngineView, due: float, start: float) -> float:
