@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum, auto
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -27,6 +28,8 @@ from .statements import Statement
 
 _GROUP_MAX = 4096
 """Works in one transaction at most: bounds how long the first waits for the last."""
+LINGER = 0.002
+"""Seconds for which results that nobody waits for are gathered: changing threads for each would cost more."""
 PATIENCE = 60.0
 """Seconds of retrying after which what is in the way counts as stuck."""
 
@@ -40,7 +43,7 @@ class Transaction(Protocol):
     """
 
     held: dict[str, str]
-    """Who is known to have the leases of runs, until the end of the transaction."""
+    """Who is known to have the leases of runs, as long as nobody can have changed them."""
 
     def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
         """The first row of a query."""
@@ -161,6 +164,14 @@ def _nothing(_: Transaction) -> None:
     return None
 
 
+class _Signal(Enum):
+    """What the writer is told beside works."""
+
+    SOON = auto()
+    """Results are held, and are to be written in a moment."""
+    END = auto()
+
+
 class GroupWriter:
     """The thread, its queue and its connection."""
 
@@ -172,13 +183,14 @@ class GroupWriter:
         self.last: Pending | None = None
         self._name = name
         self._transaction = transaction
-        self._queue: SimpleQueue[Pending | None] = SimpleQueue()
+        self._queue: SimpleQueue[Pending | _Signal] = SimpleQueue()
         self._closed = False
         self._mode = durability.mode
         self._behind: deque[Pending] = deque(maxlen=durability.unacknowledged)
         """The last results, in mode `group`: as many as may be unacknowledged."""
         self._held: list[Pending] = []
-        """Results that nobody waits for, in mode `exit`."""
+        """Results that nobody waits for; in mode `group` for a moment only."""
+        self._enough = max(1, durability.unacknowledged // 2)
         # A daemon: a program that forgets to close its store must still be able to end.
         self._thread = threading.Thread(target=self._run, name="agentvm-store", daemon=True)
         self._thread.start()
@@ -203,19 +215,23 @@ class GroupWriter:
         with self.lock:
             self._check()
             self.last = pending
-            if large:
-                self.release()
-            elif self._mode is Mode.EXIT:
-                self._held.append(pending)
-                return pending
+            self._held.append(pending)
             if large or self._mode is Mode.STRICT:
                 pending.ahead = pending
-            else:
-                if len(self._behind) == self._behind.maxlen and not self._behind[0].done:
-                    pending.ahead = self._behind[0]
-                self._behind.append(pending)
-            self._queue.put(pending)
+                self.release()
+            elif self._mode is Mode.GROUP:
+                self._follow(pending)
         return pending
+
+    def _follow(self, pending: Pending) -> None:
+        """Under the lock: let a result that is held wait for a few others, and for too many before it."""
+        if len(self._behind) == self._behind.maxlen and not self._behind[0].done:
+            pending.ahead = self._behind[0]
+        self._behind.append(pending)
+        if len(self._held) >= self._enough:
+            self.release()
+        elif len(self._held) == 1:
+            self._queue.put(_Signal.SOON)
 
     def submit_aside(self, work: Work) -> Pending:
         """Queue a work whose order does not matter: it does not make results be written."""
@@ -241,24 +257,32 @@ class GroupWriter:
             if not self._closed:
                 self._closed = True
                 self.release()
-                self._queue.put(None)
+                self._queue.put(_Signal.END)
         self._thread.join()
         self._transaction.close()
 
     def _run(self) -> None:
-        open_ = True
-        while open_:
-            group = [self._queue.get()]
-            try:
-                while len(group) < _GROUP_MAX:
-                    group.append(self._queue.get_nowait())
-            except Empty:
-                pass
-            works = [pending for pending in group if pending is not None]
-            open_ = len(works) == len(group)
+        signals: set[_Signal] = set()
+        while _Signal.END not in signals:
+            group = self._gathered(lingering=_Signal.SOON in signals)
+            signals = {each for each in group if isinstance(each, _Signal)}
+            works = [each for each in group if not isinstance(each, _Signal)]
             if works:
                 self._write(works)
                 self._tell(works)
+
+    def _gathered(self, lingering: bool) -> list[Pending | _Signal]:
+        """What there is to do, waited for. When lingering, after a while that is what is held."""
+        group: list[Pending | _Signal] = []
+        try:
+            group.append(self._queue.get(timeout=LINGER if lingering else None))
+            while len(group) < _GROUP_MAX:
+                group.append(self._queue.get_nowait())
+        except Empty:
+            if not group:
+                with self.lock:
+                    self.release()
+        return group
 
     def _write(self, group: list[Pending]) -> None:
         deadline = time.monotonic() + PATIENCE
