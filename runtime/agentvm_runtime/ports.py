@@ -185,6 +185,10 @@ class Store(Protocol):
 
     async def memo(self, key: str) -> MemoEntry | None: ...
 
+    async def shared_result(self, key: str) -> tuple[MemoEntry, bytes] | None:
+        """What the memo has for a key, with the value; None if either is not there."""
+        ...
+
     async def collect(self, run_ids: Sequence[str]) -> Collected:
         """Durably remove runs that are over, and the mail, values and shared results nothing needs then.
 

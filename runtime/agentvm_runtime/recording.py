@@ -17,7 +17,7 @@ from .ports import Commit
 from .reasons import CHANGED_KEY, MISS, WHY
 from .records import CHANGED, HALFWAY, Digest, Event, EventKind, MemoEntry, Source
 from .restoring import Before, before, change, held_by
-from .sharing import is_shared, unshared
+from .sharing import unshared
 from .values import digest, encode
 from .work import Outcome, Work
 
@@ -75,23 +75,23 @@ class Recorder(Journal):
         """
         data = _encoded(work, outcome.value)
         name = digest(data)
-        memo = None
-        if is_shared(self, work):
+        memo, alone = None, unshared(self, work)
+        if not alone:
             now = time.time()
             expires = None if work.ttl is None else now + work.ttl
             memo = MemoEntry(work.shared, name, self.record.id, work.path, now, expires)
         changed, values = self._changes(before, outcome.value)
-        detail = {WHY: self._why(work), **outcome.detail, **changed}
+        detail = {WHY: self._why(work, alone), **outcome.detail, **changed}
         return self.note(work, name, outcome.source, started, detail, {name: data, **values}, memo)
 
-    def _why(self, work: Work) -> str:
-        """Why the work was done, and no recorded result used."""
+    def _why(self, work: Work, alone: str) -> str:
+        """Why the work was done, and no recorded result used; `alone` is why it is not shared, if so."""
         found = self.history.results.get(work.path)
         if found is None and self.lineage is not None:
             found = self.lineage.recorded(work.path)
         if found is not None and found.key != work.key:
             return CHANGED_KEY
-        return unshared(self, work) or MISS
+        return alone or MISS
 
     def failed(
         self, work: Work, error: BaseException, started: float, before: Before | None = None

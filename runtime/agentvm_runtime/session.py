@@ -31,7 +31,7 @@ from .recording import Recorder
 from .records import Digest, Event, RunRecord
 from .revision import UNCHANGED, Revision
 from .rooms import CONCURRENCY, in_turn
-from .sharing import is_shared, perform_shared
+from .sharing import perform_shared, unshared
 from .skipping import Skip
 from .streams import Audience, Text
 from .work import WAITING, Outcome, Work
@@ -95,17 +95,20 @@ class Session(Recorder):
         if work.node in WAITING:
             return await self.execute(work, execute)
         with self.activity:
-            await self.events.room()
-            await self.texts.room()
+            if self.events.followed or self.texts.followed:
+                await self.events.room()
+                await self.texts.room()
+            if self._room is None and work.room is None:
+                return await self._begin(work, execute)
             rooms = [each for each in (self._room, work.room) if each is not None]
             return await in_turn(rooms, partial(self._begin, work, execute))
 
     async def _begin(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
         if work.write:
             await self.durable(self.intend(work))
-        if is_shared(self, work):
-            return await perform_shared(self, work, execute)
-        return await self.execute(work, execute)
+        if unshared(self, work):
+            return await self.execute(work, execute)
+        return await perform_shared(self, work, execute)
 
     def look_up(self, work: Work) -> Event | None:
         """The journal's result for this work, if it has one that can be used."""

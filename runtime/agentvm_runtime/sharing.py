@@ -27,16 +27,11 @@ if TYPE_CHECKING:
 Execute = Callable[[], Awaitable[Outcome]]
 
 
-def is_shared(journal: Journal, work: Work) -> bool:
-    """Whether the result may come from, and go to, other runs.
-
-    A read does not once this run has written: it must see what was written.
-    """
-    return not unshared(journal, work)
-
-
 def unshared(journal: Journal, work: Work) -> str:
-    """Why the result is for this run only (see `reasons`); empty if it is not."""
+    """Why the result is for this run only (see `reasons`); empty if it may come from and go to others.
+
+    A read's does not once this run has written: it must see what was written.
+    """
     if work.write:
         return WRITE
     if not work.shared:
@@ -54,15 +49,15 @@ def unshared(journal: Journal, work: Work) -> str:
 
 
 async def perform_shared(session: Session, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
+    """Use a result that some run left or is about to leave; do the work if there is none."""
     while True:
-        found = await _memoised(session, work)
-        if found is not None:
-            return found.value
         flight = session.flights.join(work.shared)
         if flight is None:
+            # Before the memo is read: between looking there and taking off, another could have landed.
             flight = session.flights.lead(work.shared)
             try:
-                value = await _alone(session, work, execute)
+                found = await _memoised(session, work)
+                value = await _alone(session, work, execute) if found is None else found.value
                 flight.succeed(value)
                 return value
             finally:
@@ -80,15 +75,15 @@ async def perform_shared(session: Session, work: Work, execute: Callable[[], Awa
 
 async def _memoised(session: Session, work: Work) -> Landed | None:
     """The result that some run left in the memo."""
-    entry = await session.store.memo(work.shared)
-    found = {} if entry is None else await session.store.values([entry.value])
-    if entry is None or entry.value not in found:
+    found = await session.store.shared_result(work.shared)
+    if found is None:
         return None
+    entry, data = found
     detail = {"from": f"{entry.run_id}/{entry.path}"}
     # With the value: whoever collects old runs may just be removing it.
-    note = session.note(work, entry.value, Source.MEMO, time.time(), detail, found)
+    note = session.note(work, entry.value, Source.MEMO, time.time(), detail, {entry.value: data})
     await session.accepted(note)
-    return Landed(decode(found[entry.value]))
+    return Landed(decode(data))
 
 
 async def _alone(session: Session, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:

@@ -28,6 +28,7 @@ from agentvm_runtime.retention import OVER
 
 from . import leases
 from .checks import check_event, check_run
+from .details import detail_text
 
 
 class Done:
@@ -183,7 +184,7 @@ class MemoryStore:
         self._values.update(values or {})
         journal = self._events.setdefault(run_id, [])
         # Through JSON as in a real store: what would not survive it must not seem to.
-        journal.append((event, json.dumps(event.detail) if event.detail else "{}"))
+        journal.append((event, detail_text(event.detail) or "{}"))
         if memo is not None:
             self._memo[memo.key] = memo
         return _DONE
@@ -229,6 +230,12 @@ class MemoryStore:
         if entry is not None and entry.expires_at is not None and entry.expires_at <= self._clock():
             return None
         return entry
+
+    async def shared_result(self, key: str) -> tuple[MemoEntry, bytes] | None:
+        entry = await self.memo(key)
+        return (
+            None if entry is None or entry.value not in self._values else (entry, self._values[entry.value])
+        )
 
     async def profile(self, agent: str) -> str | None:
         self._check()

@@ -296,6 +296,11 @@ class PostgresReader:
         for row in connection.raw_rows(sql.GET_VALUES, {"digests": names}):
             yield keeping.read(row, connection.raw_rows, vault, small=small)
 
+    def opened(self, digest: Digest, coding: int, stored: bytes, *, small: bool = False) -> bytes:
+        connection, vault = self._connection, self._connection.vault
+        name = digest if vault is None else vault.name(digest)
+        return keeping.read((name, coding, stored), connection.raw_rows, vault, small=small)[1]
+
     def close(self) -> None:
         self._connection.close()
 

@@ -11,6 +11,8 @@ import zstandard
 from agentvm_runtime.errors import StoreError
 from agentvm_runtime.records import Event, EventKind, Lease, MemoEntry, RunRecord, RunStatus, Source
 
+from .details import detail_text
+
 RAW, ZSTD = 0, 1
 COMPRESS_ABOVE = 4096
 """Bytes. Smaller values are kept as they are."""
@@ -80,7 +82,7 @@ def event_row(run_id: str, event: Event) -> dict[str, Any]:
         "source": event.source.value,
         "started_at": event.started_at,
         "finished_at": event.finished_at,
-        "detail": json.dumps(event.detail) if event.detail else None,
+        "detail": detail_text(event.detail),
     }
 
 

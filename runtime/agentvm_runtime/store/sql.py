@@ -81,6 +81,10 @@ class Reader(Queries, Protocol):
         """Those that are there. Raises TakesLong if only small ones are wanted and one is large."""
         ...
 
+    def opened(self, digest: Digest, coding: int, stored: bytes, *, small: bool = False) -> bytes:
+        """A value that was read with another row. Raises TakesLong as `values`."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -328,15 +332,40 @@ class SqlStore(ABC):
             return thread.submit(self._read_now, work).result()
 
     async def memo(self, key: str) -> MemoEntry | None:
-        # The hot path of reads: it does not wait for appends that concern other keys.
-        pending, entry = self._fresh.get(key, (None, None))
-        if pending is None or pending.done:
-            self._fresh.pop(key, None)
+        # It does not wait for appends that concern other keys.
+        entry = self._on_its_way(key)
+        if entry is None:
             row = await self._glance(lambda reader: reader.row(sql.GET_MEMO, {"key": key}))
             entry = None if row is None else rows.memo_of(row)
-        if entry is not None and entry.expires_at is not None and entry.expires_at <= self._clock():
+        return self._in_force(entry)
+
+    async def shared_result(self, key: str) -> tuple[MemoEntry, bytes] | None:
+        # The hot path of reads.
+        entry = self._on_its_way(key)
+        if entry is not None:
+            found = await self.values([entry.value]) if self._in_force(entry) else {}
+            return (entry, found[entry.value]) if entry.value in found else None
+
+        def work(reader: Reader, small: bool = False) -> tuple[MemoEntry, bytes] | None:
+            row = reader.row(sql.GET_SHARED, {"key": key})
+            entry = None if row is None else self._in_force(rows.memo_of(row[:-2]))
+            if row is None or entry is None:
+                return None
+            return entry, reader.opened(entry.value, *row[-2:], small=small)
+
+        return await self._glance(lambda reader: work(reader, reader.near), work)
+
+    def _on_its_way(self, key: str) -> MemoEntry | None:
+        """A memo entry that the database may not have yet."""
+        pending, entry = self._fresh.get(key, (None, None))
+        if pending is not None and pending.done:
+            del self._fresh[key]
             return None
         return entry
+
+    def _in_force(self, entry: MemoEntry | None) -> MemoEntry | None:
+        expired = entry is not None and entry.expires_at is not None and entry.expires_at <= self._clock()
+        return None if expired else entry
 
     async def memos(self, prefix: str = "", limit: int = 100) -> list[MemoEntry]:
         # In an encrypted store the database cannot tell how a key begins.

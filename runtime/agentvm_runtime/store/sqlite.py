@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,8 @@ from .statements import Statement
 T = TypeVar("T")
 _KNOWN_MAX = 65_536
 """Digests remembered as stored."""
+_TOGETHER = 64
+"""Values that are read by one statement."""
 
 
 class SqliteStore(SqlStore):
@@ -97,12 +100,16 @@ class SqliteTransaction:
             self._execute("PRAGMA incremental_vacuum(1)")
 
     def execute(self, statement: Statement, row: Row) -> int:
+        self.held.clear()  # it may be about leases
+        return self._change(statement, row)
+
+    def write(self, statement: Statement, row: Row) -> None:
+        self._change(statement, row)
+
+    def _change(self, statement: Statement, row: Row) -> int:
         if self._vault is not None:
             row = self._vault.seal(row, statement.seals)
         return self._execute(statement.sqlite, row).rowcount
-
-    def write(self, statement: Statement, row: Row) -> None:
-        self.execute(statement, row)
 
     def put_values(self, values: Mapping[Digest, bytes] | None) -> None:
         for digest, data in (values or {}).items():
@@ -116,11 +123,11 @@ class SqliteTransaction:
     def begin(self) -> None:
         self._execute("BEGIN IMMEDIATE")
         self._new.clear()
-        self.held.clear()
-        # Another connection has written: it may have removed values nothing referred to yet.
+        # Another connection has written: it may have removed values nothing referred to yet, or taken leases.
         (version,) = self._execute("PRAGMA data_version").fetchone()
         if version != self._version:
             self._known.clear()
+            self.held.clear()
             self._version = version
 
     def commit(self) -> None:
@@ -130,6 +137,7 @@ class SqliteTransaction:
             self._known.popitem(last=False)
 
     def rollback(self) -> None:
+        self.held.clear()
         if self.connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # what made it necessary says more
                 self.connection.rollback()
@@ -142,6 +150,12 @@ class SqliteTransaction:
 
     def close(self) -> None:
         self.connection.close()
+
+
+@cache
+def _values_among(count: int) -> str:
+    """What gives the values of so many digests, in any order."""
+    return sql.GET_VALUE.sqlite.replace("= :digest", f"IN ({', '.join('?' * count)})")
 
 
 class SqliteReader:
@@ -181,10 +195,17 @@ class SqliteReader:
         return self._connection.execute(statement.sqlite, row).fetchall()
 
     def values(self, digests: Sequence[Digest], *, small: bool = False) -> Iterator[tuple[Digest, bytes]]:
-        for digest in digests:
-            name = digest if self._vault is None else self._vault.name(digest)
-            for row in self._raw(sql.GET_VALUE, {"digest": name}):
-                yield keeping.read(row, self._raw, self._vault, small=small)
+        names = [each if self._vault is None else self._vault.name(each) for each in digests]
+        for start in range(0, len(names), _TOGETHER):
+            some = names[start : start + _TOGETHER]
+            found = {row[0]: row for row in self._connection.execute(_values_among(len(some)), some)}
+            for name in some:
+                if name in found:
+                    yield keeping.read(found[name], self._raw, self._vault, small=small)
+
+    def opened(self, digest: Digest, coding: int, stored: bytes, *, small: bool = False) -> bytes:
+        name = digest if self._vault is None else self._vault.name(digest)
+        return keeping.read((name, coding, stored), self._raw, self._vault, small=small)[1]
 
     def close(self) -> None:
         self._connection.close()

@@ -229,6 +229,12 @@ GET_CHUNK = plain(
     )
 )
 GET_MEMO = _by(schema.memo, schema.memo.c.key)
+GET_SHARED = plain(
+    select(*schema.memo.columns, schema.values.c.coding, schema.values.c.data)
+    .join_from(schema.memo, schema.values, schema.memo.c.value == schema.values.c.digest)
+    .where(schema.memo.c.key == bindparam("key"))
+)
+"""A memo entry with how its value is kept."""
 GET_LEASE = _by(schema.leases, schema.leases.c.run_id)
 GET_VALUES = plain(
     select(schema.values).where(schema.values.c.digest == func.any(bindparam("digests", type_=ARRAY(String))))

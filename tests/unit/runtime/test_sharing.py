@@ -166,3 +166,38 @@ async def test_a_pure_tool_is_shared_in_traced_code_too():
     results, _ = await twice(marks_what_a_tool_gives, "tea")
     assert results == [[["tea", mark] for mark in "abc"]] * 2
     assert READS == ["tea"]
+
+
+class Asked(MemoryStore):
+    """A store that counts how often its memo is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+
+    async def shared_result(self, key):
+        self.times += 1
+        return await super().shared_result(key)
+
+
+@tool(effect="pure")
+async def slowly(number: int) -> int:
+    READS.append("slowly")
+    await asyncio.sleep(0)
+    return number
+
+
+@agent
+async def repeats(count: int) -> list[int]:
+    return [await slowly(count * 0) for _ in range(count)]
+
+
+async def test_equal_calls_ask_the_memo_once():
+    """Who follows a call under way takes its result, whether that is done now or found in the memo."""
+    READS.clear()
+    store = Asked()
+    async with AgentVM(store=store, llm=ScriptedLLM("unused")) as vm:
+        assert await vm.run(repeats, 20) == [0] * 20
+        assert (READS, store.times) == (["slowly"], 1)
+        assert await vm.run(repeats, 20) == [0] * 20
+    assert READS == ["slowly"]
