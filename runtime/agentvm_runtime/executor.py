@@ -60,7 +60,8 @@ class Executor(Frame):
                 raise InternalError(f"The executor cannot run a {node.kind} node yet ({node.site})")
         # What stands after this node counts on what it comes after to be done, too: that must
         # hold even if no effect within it was reached, as in a branch not taken.
-        await self.earlier(node)
+        if node.after:
+            await self.earlier(node)
 
     def compute(self, index: int, node: Node) -> None:
         computing.python(self, index, node)
@@ -73,15 +74,15 @@ class Executor(Frame):
         callee, args, kwargs = self.namespace.evaluator(node)(self.inputs(node), Kept())
         if node.kind is Kind.HUMAN or (node.kind is not Kind.LLM and agent_of(callee) is None):
             await self.reached(index, node.effect)
-        # After all else it waits for: what is before it in the program may have to pass the same gates.
         call = partial(self._called, index, node, callee, args, kwargs)
-        value = await _through(self._gates(node), call)
-        self.give(node, [value])
+        # After all else it waits for: what is before it in the program may have to pass the same gates.
+        value = await (_through(self._gates(node), call) if node.attrs.get("gates") else call())
+        self.give(node, (value,))
 
     def _gates(self, node: Node) -> list[Any]:
         """The semaphores and locks around a call, each once, in one order everywhere: no ring waits."""
-        gates = [self.env[each].value for each in node.attrs.get("gates", ())]
-        return sorted({id(each): each for each in gates}.values(), key=id) if gates else gates
+        gates = [self.env[each].value for each in node.attrs["gates"]]
+        return sorted({id(each): each for each in gates}.values(), key=id)
 
     async def _called(
         self, index: int, node: Node, callee: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -92,7 +93,9 @@ class Executor(Frame):
         if node.kind is Kind.HUMAN:
             return await ask_person(self.session, place, args, kwargs)
         if isinstance(callee, Tool):
-            return await call_tool(self.session, place, callee, copy_value(args), copy_value(kwargs))
+            return await call_tool(
+                self.session, place, callee, copy_value(args), copy_value(kwargs) if kwargs else kwargs
+            )
         owner = Owner(self, index)
         if isinstance(callee, Agent):
             return await run_agent(

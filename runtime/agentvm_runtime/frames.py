@@ -84,9 +84,11 @@ class Frame(ABC):
         self.owner = owner
         self.siblings = siblings
         """How many model calls are joined with each call in here."""
-        self.env = dict(LITERAL_SLOTS)
-        self.env.update(zip(region.params, params, strict=True))
-        self.env.update((name, Slot()) for node in region.nodes for name in node.results)
+        self.env = env = dict(LITERAL_SLOTS)
+        env.update(zip(region.params, params, strict=True))
+        for node in region.nodes:
+            for name in node.results:
+                env[name] = Slot()
         self._names = session.revision.names.get(program.program.name, {})
         self._inline: list[int] = []
         """Nodes that are ready and need no task."""
@@ -164,7 +166,9 @@ class Frame(ABC):
         """Wait until control has certainly come to a node, as far as the effect requires it."""
         if effect is Effect.PURE or self.session.rehearsing:
             return
-        await self.earlier(self.region.nodes[index])
+        node = self.region.nodes[index]
+        if node.after:
+            await self.earlier(node)
         if self.owner is not None:
             await self.owner.reached(effect)
 
@@ -177,12 +181,13 @@ class Frame(ABC):
     def _when_ready(self, index: int, node: Node) -> None:
         if self.session.lineage is not None and self._given(index, node):
             return
-        needed = node.operands[: CONTROL_OPERANDS.get(node.kind, len(node.operands))]
-        missing = {id(slot): slot for slot in map(self.env.__getitem__, needed) if not slot.ready}
-        left = len(missing)
-        if not left:
+        needed = node.operands[: CONTROL_OPERANDS.get(node.kind)]
+        slots = [self.env[each] for each in needed]
+        missing = {id(slot): slot for slot in slots if not slot.ready}
+        if not missing:
             self._start(index, node)
             return
+        left = len(missing)
 
         def arrived() -> None:
             nonlocal left

@@ -70,4 +70,7 @@ def due() -> float | None:
 
     One that was missed and goes on does not count any more.
     """
-    return min((each.at for each in limits.get() if not (each.missed and each.best_effort)), default=None)
+    around = limits.get()
+    if not around:
+        return None
+    return min((each.at for each in around if not (each.missed and each.best_effort)), default=None)

@@ -9,25 +9,39 @@ failure that is first in order is the one raised.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import Context, copy_context
 
 import anyio
 from anyio.abc import TaskGroup
 
 from .errors import Halt, is_failure
 from .slots import Slot
+from .watched import watched
 
 _ENDED = Slot(True)
+AT_ONCE = 8
+"""Children that one task runs before others in the event loop have their turn."""
 
 
 class OrderedGroup:
     """Children numbered in program order, in one task group.
 
-    Without a task group, children only `run`, one after the other.
+    A task runs one child after the other, until one waits for something: then each
+    that is left gets a task. Most do not wait when a run is resumed, and a task costs
+    more than looking a result up. Without a task group, children only `run`, one
+    after the other.
     """
 
     def __init__(self, tasks: TaskGroup | None) -> None:
         self._tasks = tasks
+        self._left: deque[tuple[int, Callable[[], Awaitable[None]], Context]] = deque()
+        """Children that no task runs yet."""
+        self._coming = 0
+        """Tasks that have not begun."""
+        self._taking = False
+        """Whether a task is running that will take the next child unless the one it runs waits."""
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._prefix = 0
         """The children before this one have succeeded."""
@@ -45,18 +59,50 @@ class OrderedGroup:
     def start(self, index: int, work: Callable[[], Awaitable[None]]) -> None:
         """Run a child, unless one before it has failed."""
         if self.failed_at is None or index < self.failed_at:
-            assert self._tasks is not None
-            self._tasks.start_soon(self._child, index, work)
+            self._left.append((index, work, copy_context()))
+            if not self._taking and not self._coming:
+                self._staff(1)
 
-    async def _child(self, index: int, work: Callable[[], Awaitable[None]]) -> None:
-        if self.failed_at is not None and index > self.failed_at:
-            return
-        with anyio.CancelScope() as scope:
+    def _staff(self, count: int) -> None:
+        assert self._tasks is not None
+        for _ in range(count):
+            self._coming += 1
+            self._tasks.start_soon(self._work)
+
+    async def _work(self) -> None:
+        """One task's work: children as long as there are any and none is cancelled."""
+        self._coming -= 1
+        self._taking = True
+        try:
+            with anyio.CancelScope() as scope:
+                await self._take_turns(scope)
+        finally:
+            self._taking = False
+        self._waits()
+
+    async def _take_turns(self, scope: anyio.CancelScope) -> None:
+        done = 0
+        while self._left and not scope.cancel_called:
+            index, work, context = self._left.popleft()
+            if self.failed_at is not None and index > self.failed_at:
+                continue
             self._scopes[index] = scope
             try:
-                await self.run(index, work)
+                await watched(self.run(index, work), context, self._waits, self._goes_on)
             finally:
                 del self._scopes[index]
+            done += 1
+            if done % AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    def _waits(self) -> None:
+        """A task is about to wait or end: others take up what is left."""
+        self._taking = False
+        if len(self._left) > self._coming:
+            self._staff(len(self._left) - self._coming)
+
+    def _goes_on(self) -> None:
+        self._taking = True
 
     async def run(self, index: int, work: Callable[[], Awaitable[None]]) -> None:
         """Run a child in the caller's task, when no other is under way that could fail before it."""

@@ -60,6 +60,7 @@ class Observations:
 
     def __init__(self, places: Mapping[str, Notes] | None = None) -> None:
         self.places = dict(places or {})
+        self._known: dict[tuple[str, str], Notes] = {}
 
     def at(self, agent: str, site: str) -> Notes:
         """The notes of a place, to add to.
@@ -67,7 +68,10 @@ class Observations:
         Args:
             agent: `module:qualname`.
         """
-        return self.places.setdefault(place(agent, site), Notes())
+        notes = self._known.get((agent, site))
+        if notes is None:
+            notes = self._known[agent, site] = self.places.setdefault(place(agent, site), Notes())
+        return notes
 
     def add(self, newer: Observations) -> None:
         for name, notes in newer.places.items():

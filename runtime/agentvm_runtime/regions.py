@@ -14,7 +14,7 @@ from agentvm_compiler.ir import Node, base
 
 from .errors import is_failure
 from .frames import LITERAL_SLOTS, Frame, Owner
-from .ordered import OrderedGroup
+from .ordered import AT_ONCE, OrderedGroup
 from .slots import Slot
 
 WINDOW = 1024
@@ -114,7 +114,8 @@ async def loop(frame: Frame, index: int, node: Node) -> None:
             )
             if chained:
                 await group.run(at, partial(_iterate, frames, at, inner))
-                await asyncio.sleep(0)  # others have their turn, as between tasks
+                if at % AT_ONCE == 0:
+                    await asyncio.sleep(0)  # others have their turn, as between tasks
             else:
                 await room.acquire()
                 group.start(at, partial(_release_after, room, partial(_iterate, frames, at, inner)))

@@ -38,7 +38,7 @@ class Attempts:
     @property
     def pause(self) -> float:
         """Seconds until the next attempt may begin."""
-        return max(0.0, self._next_at - time.time())
+        return max(0.0, self._next_at - time.time()) if self._next_at else 0.0
 
     def failed(self, error: Exception, started: float) -> None:
         """Journal that an attempt failed; raises its error if there is to be no other."""
@@ -85,15 +85,13 @@ async def attempt(attempts: Attempts, timeout: float | None, once: Callable[[], 
             await anyio.sleep(attempts.pause)
         started = time.time()
         try:
-            return await _within(timeout, once)
+            return await (once() if timeout is None else _within(timeout, once))
         except Exception as error:
             attempts.failed(error, started)
 
 
-async def _within(timeout: float | None, once: Callable[[], Awaitable[T]]) -> T:
+async def _within(timeout: float, once: Callable[[], Awaitable[T]]) -> T:
     """Do it, or raise TimeoutError. As `anyio.fail_after`, but the exception is not touched on its way."""
-    if timeout is None:
-        return await once()
     with anyio.CancelScope(deadline=anyio.current_time() + timeout):
         return await once()
     raise TimeoutError(f"not done within {timeout:g} s")

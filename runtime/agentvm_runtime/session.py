@@ -1,8 +1,8 @@
 """One run as driven by one process: its journal, and the rule for doing work.
 
 `Session.perform` is the one place where work is looked up, done and recorded:
-first in the run's own journal, then in the memo of all runs, then among what is
-being done right now; only a miss executes. Output commit lives here too: a
+first in the run's own journal, then among what is being done right now, then in
+the memo of all runs; only a miss executes. Output commit lives here too: a
 write starts when all before it is durable, and nothing follows it before its
 own result is.
 """

@@ -1,7 +1,8 @@
 """Shared work: results that come from other runs and go to them.
 
-Looked for in the memo of all runs, then among what is being done right now, in
-this process and in others; only if nobody did it or does it is it done here.
+Looked for among what this process is doing right now, then in the memo of all
+runs, then among what other processes do; only if nobody did it or does it is it
+done here.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class Slot:
 
     def __init__(self, value: Any = _PENDING) -> None:
         self.value = value
-        self._readers: list[Callable[[], None]] = []
+        self._readers: list[Callable[[], None]] | None = None
 
     @property
     def ready(self) -> bool:
@@ -28,14 +28,17 @@ class Slot:
     def set(self, value: Any) -> None:
         """Give the value, and call those who asked for it."""
         self.value = value
-        readers, self._readers = self._readers, []
-        for each in readers:
-            each()
+        if self._readers is not None:
+            readers, self._readers = self._readers, None
+            for each in readers:
+                each()
 
     def then(self, reader: Callable[[], None]) -> None:
         """Call the reader once the value is there: now, if it is."""
-        if self.ready:
+        if self.value is not _PENDING:
             reader()
+        elif self._readers is None:
+            self._readers = [reader]
         else:
             self._readers.append(reader)
 
@@ -47,6 +50,6 @@ class Slot:
         """The value, when it is there."""
         if not self.ready:
             event = asyncio.Event()
-            self._readers.append(event.set)
+            self.then(event.set)
             await event.wait()
         return self.value

@@ -100,6 +100,11 @@ class Audience(Generic[T]):
             for each in self._streams:
                 each.tell(what)
 
+    @property
+    def followed(self) -> bool:
+        """Whether there may be somebody to wait for."""
+        return bool(self._streams)
+
     async def room(self) -> None:
         """Return when no reader is far behind."""
         for each in self._streams:

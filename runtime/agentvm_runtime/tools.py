@@ -39,7 +39,8 @@ async def call_tool(
 
     async def execute() -> Outcome:
         started = time.monotonic()
-        value = await _attempts(session, work, tool, args, kwargs)
+        once = partial(_once, session.context(work), session, work, tool, args, kwargs)
+        value = await attempt(attempts_of(session, work, tool), tool.timeout, once)
         notes = session.observed.at(place.name, place.within or place.site)
         notes.tool_seconds.append(time.monotonic() - started)
         return Outcome(value, work.usage.taken() if work.usage else {})
@@ -80,20 +81,13 @@ def bind(agent: Agent, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str,
     return dict(bound.arguments)
 
 
-async def _attempts(
-    session: Session, work: Work, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    context = session.context(work)
-
-    async def once() -> Any:
-        return await _once(context, session, work, tool, args, kwargs)
-
-    return await attempt(attempts_of(session, work, tool), tool.timeout, once)
-
-
 def attempts_of(session: Session, work: Work, tool: Tool) -> Attempts:
     """The attempts at a tool call: it is tried again after any exception, unless its policy says which."""
-    return Attempts(session, work, tool.retry, lambda error: True)
+    return Attempts(session, work, tool.retry, _any)
+
+
+def _any(_: Exception) -> bool:
+    return True
 
 
 async def _once(

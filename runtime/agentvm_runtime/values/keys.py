@@ -63,8 +63,12 @@ class _Keys:
         plain = _PLAIN.get(type(value))
         if plain is not None:
             return plain(value)
-        if type(value) in _EMPTY and not value:
-            return _EMPTY[type(value)]
+        cls = type(value)
+        if cls in _EMPTY and not value:
+            return _EMPTY[cls]
+        if (cls is tuple or cls is list) and _PLAIN_TYPES.issuperset(map(type, value)):  # most arguments
+            parts = [_PLAIN[type(each)](each) for each in value]
+            return (b"t" if cls is tuple else b"l") + _hash(b"".join(parts))
         number = id(value)
         if (known := self.done.get(number)) is not None:
             return known[0]
@@ -75,10 +79,10 @@ class _Keys:
         depth = self.active[number] = len(self.active)
         outer, self.lowest = self.lowest, 1 << 60
         try:
-            tag, parts = _CONTAINERS.get(type(value), _Keys.other)(self, value)
+            tag, parts = _CONTAINERS.get(cls, _Keys.other)(self, value)
         finally:
             del self.active[number]
-        result = tag + hashlib.blake2b(b"".join(parts), digest_size=_SIZE).digest()
+        result = tag + _hash(b"".join(parts))
         if self.lowest >= depth:  # does not depend on what is around it
             self.done[number] = (result, value)
         self.lowest = min(outer, self.lowest)
@@ -138,6 +142,10 @@ class _Keys:
         return parts
 
 
+def _hash(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_SIZE).digest()
+
+
 def _text(value: str) -> bytes:
     raw = value.encode("utf-8", "surrogatepass")
     return b"s" + size(len(raw)) + raw
@@ -157,6 +165,8 @@ _PLAIN: dict[type, Callable[[Any], bytes]] = {
     bytes: lambda value: b"b" + size(len(value)) + value,
     bytearray: lambda value: b"B" + size(len(value)) + value,
 }
+
+_PLAIN_TYPES = frozenset(_PLAIN)
 
 _CONTAINERS: dict[type, Callable[[_Keys, Any], tuple[bytes, list[bytes]]]] = {
     list: lambda keys, value: (b"l", keys.items(value)),

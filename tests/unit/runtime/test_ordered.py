@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 
 import anyio
 import anyio.lowlevel
@@ -151,3 +153,82 @@ async def test_a_group_without_failures_raises_nothing():
         group = OrderedGroup(tasks)
         await group.before(0)
     group.raise_failure()
+
+
+place: ContextVar[str] = ContextVar("place", default="outside")
+
+
+async def test_children_that_wait_for_nothing_share_a_task():
+    """A task runs one child after the other; what each sets in its context is its own."""
+    seen = []
+
+    async def work() -> None:
+        seen.append((asyncio.current_task(), place.get()))
+        place.set("inside")
+
+    async with anyio.create_task_group() as tasks:
+        group = OrderedGroup(tasks)
+        for number in range(3):
+            group.start(number, work)
+        await group.before(3)
+    [(task, before), *others] = seen
+    assert (task is not asyncio.current_task(), before) == (True, "outside")
+    assert others == [(task, "outside")] * 2
+
+
+async def test_a_child_that_waits_holds_no_other_up(children):
+    """Children that were behind one that waits begin, and so does one that is started later."""
+    log = children.log
+
+    async def work() -> None:
+        log.append("short")
+
+    async with anyio.create_task_group() as tasks:
+        group = OrderedGroup(tasks)
+        group.start(0, work)
+        group.start(1, children.child("long"))
+        group.start(2, work)
+        await settle()
+        group.start(3, work)
+        await settle()
+        assert log == ["short", "long starts", "short", "short"]
+        children.go["long"].set()
+        await group.before(4)
+    group.raise_failure()
+
+
+async def test_what_a_child_makes_ready_is_run_though_it_goes_on_to_wait(children):
+    """A child that starts another and then waits does not keep it from running."""
+    async with anyio.create_task_group() as tasks:
+        group = OrderedGroup(tasks)
+        second = children.child("second")
+
+        async def first() -> None:
+            await anyio.lowlevel.checkpoint()
+            group.start(1, second)
+            await group.ended(1).wait()
+
+        group.start(0, first)
+        await settle()
+        children.go["second"].set()
+        await group.before(2)
+    assert children.log == ["second starts", "second ends"]
+
+
+async def test_earlier_children_run_after_a_later_one_was_cancelled(children):
+    """The cancellation of a child ends its task, not those that the task had yet to run."""
+    async with anyio.create_task_group() as tasks:
+        group = OrderedGroup(tasks)
+
+        async def fails() -> None:
+            group.start(0, children.child("a"))
+            raise ValueError("b")
+
+        group.start(2, children.child("c"))
+        group.start(1, fails)
+        await settle()
+        children.go["a"].set()
+        await group.before(3)
+    assert sorted(children.log) == ["a ends", "a starts", "c is cancelled", "c starts"]
+    with pytest.raises(ValueError, match="b"):
+        group.raise_failure()

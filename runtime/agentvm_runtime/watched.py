@@ -1,0 +1,42 @@
+"""Awaiting with an eye on it: whether what is awaited waits in turn, or comes to its end at once."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@types.coroutine
+def watched(
+    coroutine: Coroutine[Any, Any, T],
+    context: Context,
+    waits: Callable[[], None],
+    goes_on: Callable[[], None],
+) -> Generator[Any, Any, T]:
+    """Await a coroutine in the caller's task, but in a context of its own, as a task would have.
+
+    Args:
+        waits: called each time the task is about to wait for something.
+        goes_on: called each time it is there.
+    """
+    step: Callable[[Any], Any] = coroutine.send
+    given: Any = None
+    while True:
+        try:
+            awaited = context.run(step, given)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        waits()
+        try:
+            step, given = coroutine.send, (yield awaited)
+        except GeneratorExit:
+            context.run(coroutine.close)
+            raise
+        except BaseException as error:
+            step, given = coroutine.throw, error
+        goes_on()
