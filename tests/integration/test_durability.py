@@ -104,6 +104,24 @@ async def test_a_write_starts_when_all_it_depends_on_is_durable(disk: Observer, 
 
 
 @pytest.mark.parametrize("mode", MODES)
+async def test_a_machine_that_closes_writes_what_its_runs_have_done(disk: Observer, mode: str) -> None:
+    """A run that is interrupted in order keeps all results, whatever the mode."""
+    asked = anyio.Event()
+
+    async def answer(call: object) -> str:
+        prompt: str = call.prompt  # type: ignore[attr-defined]
+        if prompt == "Next: 6":
+            asked.set()
+            await anyio.sleep_forever()
+        return str(1 + int(prompt.rpartition(" ")[2]))
+
+    async with AgentVM(store=disk.url, llm=ScriptedLLM(answer), durability=mode) as vm:
+        await vm.start(chain, "0")
+        await asked.wait()
+    assert disk.events() == [f"done llm#{number}" for number in range(1, 7)]
+
+
+@pytest.mark.parametrize("mode", MODES)
 async def test_nothing_follows_a_write_before_its_result_is_durable(disk: Observer, mode: str) -> None:
     """The call after a write tool is made when nobody can forget that the write was done."""
     looks.clear()

@@ -431,8 +431,8 @@ class SqlStore(ABC):
 
     async def release_lease(self, lease: Lease) -> None:
         row = {"run_id": lease.run_id, "holder": lease.holder}
-        drop = self._opened().submit_aside(lambda transaction: transaction.execute(sql.DROP_LEASE, row))
-        await drop.wait()
+        # Behind all results, which without the lease would be refused.
+        await self._submit(lambda transaction: transaction.execute(sql.DROP_LEASE, row)).wait()
         self._holders.discard(lease.holder)
 
     async def lease_of(self, run_id: str) -> Lease | None:
