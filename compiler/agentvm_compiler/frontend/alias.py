@@ -21,7 +21,7 @@ import collections
 import enum
 import types
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,9 +144,11 @@ class Analysis:
 
     def reach(self, held: Obj) -> set[Obj]:
         """`Obj.reach`, kept: asked for when all statements have been seen, it does not change any more."""
-        if held.root not in self._reaches:
-            self._reaches[held.root] = self._with_sources(held.reach(), Obj.reach)
-        return self._reaches[held.root]
+        root = held.root
+        found = self._reaches.get(root)
+        if found is None:
+            found = self._reaches[root] = self._with_sources(root.reach(), Obj.reach)
+        return found
 
     def _with_sources(self, found: set[Obj], of: Callable[[Obj], set[Obj]]) -> set[Obj]:
         """The objects, with what iterators among them go over."""
@@ -157,23 +159,27 @@ class Analysis:
         return found
 
     def itself(self, held: Obj) -> set[Obj]:
-        if held.root not in self._selves:
-            self._selves[held.root] = held.itself()
-        return self._selves[held.root]
+        root = held.root
+        found = self._selves.get(root)
+        if found is None:
+            found = self._selves[root] = root.itself()
+        return found
 
     # -- solving -----------------------------------------------------------------------
 
     def _solve(self) -> None:
         self._spread()
         self._note_special_methods()
-        outside = self.reach(self.outside)
+        reading: dict[Obj, tuple[bool, Effect]] = {}
         for name, held in self._reads:
-            may_be = self.itself(held)
-            if any(each.iterator for each in may_be) and not is_immutable(self.types.of(name)):
-                self.mutate(held, name)  # reading it may use it up
-            if not self.reach(held).isdisjoint(outside):
-                mark_effect(name, Effect.READ)
-            mark_effect(name, joined(each.when_read for each in may_be))
+            root = held.root  # which many names may be
+            if root not in reading:
+                reading[root] = self._reading(root)
+            uses_up, effect = reading[root]
+            if uses_up and not is_immutable(self.types.of(name)):
+                self.mutate(held, name)
+            if effect is not Effect.PURE:
+                mark_effect(name, effect)
         self._mark_read_over()
         self.families = Families(self)
         self.families.solve()
@@ -181,6 +187,12 @@ class Analysis:
         for node in self.scope.tree.every(*COMPREHENSIONS):
             if getattr(node, "avm_items", "") in self.marks.mutated_in(node):
                 node.avm_read_over = True  # type: ignore[attr-defined]
+
+    def _reading(self, held: Obj) -> tuple[bool, Effect]:
+        """Whether reading the object may use it up, and what else reading it may do."""
+        may_be = self.itself(held)
+        shared = Effect.PURE if self.reach(held).isdisjoint(self.reach(self.outside)) else Effect.READ
+        return any(each.iterator for each in may_be), joined([shared, *(each.when_read for each in may_be)])
 
     def _note_special_methods(self) -> None:
         for kind, node in self._kinds.values():
@@ -412,26 +424,16 @@ class Analysis:
 
     def value(self, node: ast.expr) -> Obj | None:
         """What the expression may refer to; None for a value that cannot change."""
-        held = self._evaluate(node)
+        # What most expressions are is told by one look-up; a `match` tries its cases one by one.
+        evaluate = _EVALUATED.get(type(node))
+        held = self._evaluate(node) if evaluate is None else evaluate(self, node)
         kind = self.types.of(node)
-        self._kinds.setdefault(id(kind), (kind, node))
+        if id(kind) not in self._kinds:
+            self._kinds[id(kind)] = kind, node
         return None if is_immutable(kind) else held
 
     def _evaluate(self, node: ast.expr) -> Obj | None:
         match node:
-            case ast.Constant():
-                return None
-            case ast.Name():
-                return self._read_name(node)
-            case ast.Call():
-                return self._calls.of(node)
-            case ast.JoinedStr() | ast.FormattedValue():
-                self._inside(node)
-                return None
-            case ast.Attribute():
-                return self._attribute(node)
-            case ast.Await():
-                return self._await(node)
             case ast.Subscript():
                 owner = self.value(node.value)
                 self.value(node.slice)
@@ -459,9 +461,9 @@ class Analysis:
                 return self.either([self.value(node.body), self.value(node.orelse)])
             case ast.BinOp():
                 sides = [self.value(node.left), self.value(node.right)]
-                shown = SHOWING if isinstance(node.op, ast.Mod) else ()
+                names = (*OPERATORS, *SHOWING) if isinstance(node.op, ast.Mod) else OPERATORS
                 for part, held in zip((node.left, node.right), sides, strict=True):
-                    self._special(part, held, (*OPERATORS, *shown), node)
+                    self._special(part, held, names, node)
                 return self.fresh([side.content for side in sides if side is not None])
             case ast.NamedExpr():
                 value = self.value(node.value)
@@ -482,18 +484,27 @@ class Analysis:
         self._inside(node)
         return None
 
+    def _constant(self, node: ast.expr) -> None:
+        """It cannot change."""
+
+    def _call(self, node: ast.Call) -> Obj | None:
+        return self._calls.of(node)
+
     def _inside(self, node: ast.expr) -> None:
         """An expression that only looks at the values of those in it."""
         for child in children(node):
             if isinstance(child, ast.expr):
                 self._special(child, self.value(child), OTHER_SPECIAL, node)
 
-    def _special(self, value: ast.expr, held: Obj | None, names: Iterable[str], node: ast.AST) -> None:
+    def _special(self, value: ast.expr, held: Obj | None, names: tuple[str, ...], node: ast.AST) -> None:
         """An operation on a value whose class gives it a meaning of its own: that counts as a call."""
-        if plain(self.types.of(value)) is collections.defaultdict:
+        kind = self.types.of(value)
+        if kind is str:
+            return  # as most are: it has none
+        if plain(kind) is collections.defaultdict:
             self._missing(value, held, node)
         else:
-            self._calls.operate(self.types.of(value), held, names, node)
+            self._calls.operate(kind, held, names, node)
 
     def _missing(self, value: ast.expr, held: Obj | None, node: ast.AST) -> None:
         """Reading a `defaultdict` may add to it."""
@@ -617,6 +628,17 @@ class Analysis:
         self.mutate(made, node)
         mark_effect(node, effect)
         return made
+
+
+_EVALUATED: dict[type[ast.AST], Callable[[Analysis, Any], Obj | None]] = {
+    ast.Constant: Analysis._constant,
+    ast.Name: Analysis._read_name,
+    ast.Call: Analysis._call,
+    ast.JoinedStr: Analysis._inside,
+    ast.FormattedValue: Analysis._inside,
+    ast.Attribute: Analysis._attribute,
+    ast.Await: Analysis._await,
+}
 
 
 def _first(pair: tuple[int, object]) -> int:

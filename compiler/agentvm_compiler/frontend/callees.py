@@ -68,7 +68,7 @@ def is_gather(node: ast.AST, scope: Scope) -> bool:
 
 def suspends(tree: ast.AST, scope: Scope) -> bool:
     """Whether running the tree may leave plain Python: an await, or a call of a tool."""
-    return suspending(scope).some(tree)
+    return scope.facts(_suspending, *_SUSPENDING).some(tree)
 
 
 def suspending(scope: Scope) -> Facts[ast.AST]:

@@ -11,7 +11,7 @@ import operator
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from agentvm_compiler.calls import Agent, Effect, Tool
@@ -39,8 +39,10 @@ class Calls:
     def __init__(self, analysis: Analysis) -> None:
         self._analysis = analysis
         self._scope = analysis.scope
-        self._special: dict[tuple[type, tuple[str, ...]], list[types.FunctionType]] = {}
-        """The user's own code behind operations, by class and names of special methods."""
+        self._special: dict[tuple[int, tuple[str, ...]], list[types.FunctionType]] = {}
+        """The user's own code behind operations, by a class's identity and names of special methods."""
+        self._asked: list[Any] = []
+        """Those classes, so that nothing else has their identity."""
 
     def of(self, node: ast.Call) -> Obj | None:
         """What the call may refer to; marks the tree with what it may do."""
@@ -187,21 +189,20 @@ class Calls:
 
     # -- operations on classes of the user's --------------------------------------------
 
-    def operate(self, kind: Any, held: Obj | None, names: Iterable[str], node: ast.AST) -> None:
+    def operate(self, kind: Any, held: Obj | None, names: tuple[str, ...], node: ast.AST) -> None:
         """An operation that calls the special methods of a class: count what they do."""
-        cls = plain(kind)
-        if not isinstance(cls, type) or not is_users(cls):
-            return
-        for function in self._methods(cls, tuple(names)):
+        for function in self._methods(plain(kind), names):
             summary = summarise(function)
             mark_effect(node, Effect.WRITE if summary.calls else summary.effect)
             if summary.mutates or summary.keeps:
                 self._analysis.unknown([held], node, effect=summary.effect)
 
-    def _methods(self, cls: type, names: tuple[str, ...]) -> list[types.FunctionType]:
-        if (cls, names) not in self._special:
-            self._special[cls, names] = list(_special_methods(cls, names, ()))
-        return self._special[cls, names]
+    def _methods(self, cls: Any, names: tuple[str, ...]) -> list[types.FunctionType]:
+        found = self._special.get((id(cls), names))
+        if found is None:
+            found = self._special[id(cls), names] = list(_special_methods(cls, names, ()))
+            self._asked.append(cls)
+        return found
 
     def _compare(self, container: ast.expr, held: Obj | None, node: ast.AST) -> None:
         """What is in the container is compared, hashed or shown."""

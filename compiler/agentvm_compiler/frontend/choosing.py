@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any
 from agentvm_compiler.calls import Agent, Tool
 
 from .source import is_users, source_of
-from .tree import BINDING, bound_by
+from .tree import bound_by
 
 if TYPE_CHECKING:
     from .scope import Scope
-
-_OTHERWISE: tuple[type[ast.AST], ...] = tuple(each for each in BINDING if each is not ast.Name)
 
 
 def choices(call: ast.Call, scope: Scope) -> tuple[Any, ...]:
@@ -82,7 +80,8 @@ def _entries(table: ast.expr, scope: Scope) -> list[Any] | None:
 def _bound(name: str, scope: Scope, seen: frozenset[str]) -> list[Any] | None:
     """What a local name may be bound to, if that is by plain assignments only."""
     tree = scope.tree
-    if name in scope.params or any(name in bound_by(each) for each in tree.every(*_OTHERWISE)):
+    binding = [each for _, each in tree.binding if name in bound_by(each)]
+    if name in scope.params or not all(isinstance(each, ast.Name) for each in binding):
         return None
     if any(each.arg == name for each in tree.every(ast.arg)):
         return None
@@ -91,5 +90,4 @@ def _bound(name: str, scope: Scope, seen: frozenset[str]) -> list[Any] | None:
         for each in tree.every(ast.Assign)
         if len(each.targets) == 1 and isinstance(each.targets[0], ast.Name) and each.targets[0].id == name
     ]
-    stores = [each for each in tree.every(ast.Name) if each.id == name and not isinstance(each.ctx, ast.Load)]
-    return _all(values, scope, seen) if len(values) == len(stores) else None
+    return _all(values, scope, seen) if len(values) == len(binding) else None

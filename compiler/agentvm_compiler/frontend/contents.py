@@ -24,7 +24,7 @@ from .records import is_record
 from .scope import UNKNOWN, Scope
 from .source import is_users
 from .summary import Summary, summarise, summarise_callee
-from .tree import BINDING, bound_by, walk
+from .tree import bound_by, walk
 
 if TYPE_CHECKING:
     from .infer import Types
@@ -88,7 +88,8 @@ class Contents:
     def _names_made_here(self) -> dict[str, list[ast.expr]]:
         made: dict[str, list[ast.expr]] = {}
         other = set(self._scope.params)
-        for node in self._scope.tree.every(*_NAMING):
+        tree = self._scope.tree
+        for node in (*(node for _, node in tree.binding), *tree.every(*_NAMING)):
             match node:
                 case ast.Name(id=name, ctx=ast.Store()):
                     value = self._made_here(node)
@@ -348,7 +349,7 @@ _CHANGES: tuple[type[ast.AST], ...] = (
     ast.comprehension,
 )
 
-_NAMING: tuple[type[ast.AST], ...] = (*BINDING, ast.arg, ast.Global, ast.Nonlocal)
+_NAMING: tuple[type[ast.AST], ...] = (ast.arg, ast.Global, ast.Nonlocal)
 
 _METHODS = [*known.MUTATORS.values(), *known.READERS.values()]
 
@@ -439,7 +440,7 @@ def _bound_by(node: ast.AST) -> set[str]:
 
 def _stores(target: ast.expr) -> Iterator[ast.Subscript]:
     """The subscripts that a target assigns."""
-    for node in walk(target):
+    for node in walk(target) if not isinstance(target, ast.Name) else ():
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
             yield node
 

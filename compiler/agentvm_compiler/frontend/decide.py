@@ -95,9 +95,15 @@ def _structural(scope: Scope) -> Reason | None:
         for part in (argument, *_elements(argument))
     ]
     used = {id(each) for each in (*awaited, *gathered)}
-    candidates = tree.every(*_DOUBTFUL)
-    found = {id(node): reason for node in candidates if (reason := _reason(node, scope, used)) is not None}
-    found.pop(id(tree.root), None)
+    doubtful: list[ast.AST] = tree.every(*_DOUBTFUL)
+    names = {each.id for each in tree.every(ast.Name)} | {each.attr for each in tree.every(ast.Attribute)}
+    if any(_is_doubtful(name, scope) for name in names):
+        doubtful += tree.every(ast.Name, ast.Attribute)
+    found = {
+        id(node): reason
+        for node in doubtful
+        if node is not tree.root and (reason := _reason(node, scope, used)) is not None
+    }
     return next((found[id(node)] for node in walk(tree.root) if id(node) in found), None) if found else None
 
 
@@ -109,11 +115,9 @@ _DOUBTFUL = (
     ast.FunctionDef,
     ast.AsyncFunctionDef,
     ast.ClassDef,
-    ast.Name,
-    ast.Attribute,
     ast.Call,
 )
-"""Nodes that `_reason` looks at."""
+"""Nodes that `_reason` looks at, beside names."""
 
 
 def _reason(node: ast.AST, scope: Scope, used: Set[int]) -> Reason | None:
@@ -122,20 +126,23 @@ def _reason(node: ast.AST, scope: Scope, used: Set[int]) -> Reason | None:
     Args:
         used: what is awaited or gathered.
     """
-    match node:
+    match node:  # what there is most of comes first
+        case ast.Call():
+            if id(node) in used or not is_async_call(node, scope):
+                return None
+            what = f"the coroutine `{ast.unparse(node.func)}(...)` is kept instead of awaited"
+            return Reason(node, what, "await it where it is called, or inside asyncio.gather(...)")
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            if _is_private(name, scope):
+                return Reason(node, f"`{name}` is a private name of a class")
+            if isinstance(node, ast.Name) and _is_frame_builtin(node, scope):
+                return Reason(node, f"`{name}` looks at the function's own frame")
         case ast.Yield() | ast.YieldFrom():
             return Reason(node, "a generator gives values one at a time", "return a list instead")
         case ast.Global() | ast.Nonlocal():
             return Reason(node, "a name outside the function is rebound", "return the value instead")
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return Reason(node, f"`{node.name}` is defined inside the agent", "move it to the module")
-        case ast.Name(id=name) | ast.Attribute(attr=name) if _is_private(name, scope):
-            return Reason(node, f"`{name}` is a private name of a class")
-        case ast.Name() if _is_frame_builtin(node, scope):
-            return Reason(node, f"`{node.id}` looks at the function's own frame")
-        case ast.Call() if id(node) not in used and is_async_call(node, scope):
-            what = f"the coroutine `{ast.unparse(node.func)}(...)` is kept instead of awaited"
-            return Reason(node, what, "await it where it is called, or inside asyncio.gather(...)")
     return None
 
 
@@ -152,6 +159,11 @@ def _elements(argument: ast.expr) -> list[ast.AST]:
     if isinstance(argument, ast.Starred) and isinstance(argument.value, ast.ListComp | ast.GeneratorExp):
         return [argument.value.elt]
     return []
+
+
+def _is_doubtful(name: str, scope: Scope) -> bool:
+    """Whether there may be a reason not to lower what has the name."""
+    return _is_private(name, scope) or id(scope.lookup(name)) in _FRAME_BUILTINS
 
 
 def _is_private(name: str, scope: Scope) -> bool:

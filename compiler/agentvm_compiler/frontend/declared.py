@@ -15,6 +15,8 @@ from .scope import UNKNOWN, Scope
 
 def evaluate(expression: ast.expr, scope: Scope) -> Any:
     """The object a type expression stands for, where all its names are known; else UNKNOWN."""
+    if isinstance(expression, ast.Name):
+        return scope.lookup(expression.id)
     for node in ast.walk(expression):
         if isinstance(node, ast.Name) and scope.lookup(node.id) is UNKNOWN:
             return UNKNOWN

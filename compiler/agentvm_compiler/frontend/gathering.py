@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Caught(ast.expr):
     """The awaited `value`, or the exception that it raised; never part of a program's text."""
 
-    _fields = ("value", "pair")
+    _fields = ("value",)
 
     value: ast.expr
     pair: bool

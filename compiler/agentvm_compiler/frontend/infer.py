@@ -57,8 +57,6 @@ _BINDING: tuple[type[ast.AST], ...] = (
 )
 """What binds names, or holds names that are bound."""
 
-_READ = frozenset((*_BINDING, ast.Call))
-
 
 class Types:
     """The types of one function's local names."""
@@ -70,9 +68,14 @@ class Types:
         self._declared = {name: signature.get(name, Any) for name in scope.params}
         self._declared.update(_self_type(scope))
         body = scope.source.tree.body
-        self._nodes = [node for node in _own_nodes(scope.tree, body) if type(node) in _READ]
+        self._nodes = list(_own_nodes(scope.tree, body, *_BINDING, ast.Call))
         self._binding = [each for each in self._nodes if not isinstance(each, ast.Call)]
         self._lambdas = self._lambda_parameters()
+        self._spans = scope.tree.spans
+        self._evaluated: dict[int, Any] = {}
+        """What the annotations and the types of handlers stand for, by identity."""
+        self._declares: dict[int, Type] = {}
+        """What calls of the model, tools and agents give, by identity: types of names do not matter."""
         self._caught = dict(self._caught_names())
         self._settled = False
         self._found: dict[int, Type] = {}
@@ -111,7 +114,7 @@ class Types:
             case ast.Assign():
                 return [(target, self.of(node.value)) for target in node.targets]
             case ast.AnnAssign():
-                declared = evaluate(node.annotation, self.scope)
+                declared = self._evaluate(node.annotation)
                 return [(node.target, Any if declared is UNKNOWN else declared)]
             case ast.AugAssign():
                 return [(node.target, self.of(ast.BinOp(_loaded(node.target), node.op, node.value)))]
@@ -157,15 +160,21 @@ class Types:
         """What a handler catches."""
         if handler.type is None or self.scope.tree.every(ast.TryStar):  # there it is a group
             return Any
-        caught = evaluate(handler.type, self.scope)
+        caught = self._evaluate(handler.type)
         return caught if isinstance(caught, type) else Any
+
+    def _evaluate(self, expression: ast.expr) -> Any:
+        """The object behind a type expression of the tree; UNKNOWN if that cannot be told."""
+        if id(expression) not in self._evaluated:
+            self._evaluated[id(expression)] = evaluate(expression, self.scope)
+        return self._evaluated[id(expression)]
 
     def _caught_names(self) -> Iterator[tuple[int, Type]]:
         """Where the name of a handler is read in it: the node, and what the handler catches."""
         for handler in self._nodes:
             if not isinstance(handler, ast.ExceptHandler) or handler.name is None:
                 continue
-            inside = list(_own_nodes(self.scope.tree, handler.body))
+            inside = list(_own_nodes(self.scope.tree, handler.body, *BINDING))
             if any(handler.name in bound_by(each) for each in inside):
                 continue
             for node in inside:
@@ -225,60 +234,47 @@ class Types:
         known = self._found.get(id(expression))
         if known is not None:
             return known
-        found = self._of(expression)
-        if self._settled and expression in self.scope.tree:
+        find = _FINDERS.get(type(expression))
+        found = Any if find is None else find(self, expression)
+        if self._settled and id(expression) in self._spans:
             self._found[id(expression)] = found
         return found
 
-    def _of(self, expression: ast.expr) -> Type:
-        match expression:
-            case ast.Constant():
-                return type(expression.value)
-            case ast.JoinedStr():
-                return str
-            case ast.Name():
-                if id(expression) in self._caught:
-                    return self._caught[id(expression)]
-                if expression.id in self.scope.shadowed:
-                    return self.names.get(expression.id, Any if self._settled else UNSEEN)
-                return self._global(expression.id)
-            case ast.Tuple() if not any(isinstance(each, ast.Starred) for each in expression.elts):
-                held = tuple(self.of(each) for each in expression.elts)
-                return holding(tuple, *held)
-            case ast.Tuple():
-                return holding(tuple, join(map(self._unpacked, expression.elts)), ...)
-            case ast.GeneratorExp():
-                return holding(Iterator, self.of(expression.elt))
-            case ast.UnaryOp(op=ast.Not()):
-                return bool
-            case ast.Compare():
-                sides = [expression.left, *expression.comparators]
-                simple = (ast.Is, ast.IsNot, ast.In, ast.NotIn)
-                plainly = all(isinstance(each, simple) for each in expression.ops)
-                return bool if plainly or any(is_immutable(self.of(each)) for each in sides) else Any
-            case ast.UnaryOp():
-                return self.of(expression.operand)
-            case ast.BoolOp():
-                return join(self.of(each) for each in expression.values)
-            case ast.IfExp():
-                return join((self.of(expression.body), self.of(expression.orelse)))
-            case ast.BinOp():
-                return self._as_trusted(self._binary(expression), expression)
-            case ast.Await() if is_gather(expression.value, self.scope):
-                return self._as_trusted(self._gathered(expression.value), expression)
-            case ast.NamedExpr() | ast.Await():
-                return self.of(expression.value)
-            case ast.Attribute():
-                return self._attribute(expression)
-            case ast.Subscript():
-                found = self._subscript(expression)
-                sliced_out = isinstance(expression.slice, ast.Slice)
-                return self._as_trusted(found, expression) if sliced_out else found
-            case ast.Call():
-                return self._as_trusted(self._call(expression), expression)
-        if isinstance(expression, DISPLAYS):
-            return self._as_trusted(self.made(expression, empty=Any), expression)
-        return Any
+    def _name(self, name: ast.Name) -> Type:
+        if id(name) in self._caught:
+            return self._caught[id(name)]
+        if name.id in self.scope.shadowed:
+            return self.names.get(name.id, Any if self._settled else UNSEEN)
+        return self._global(name.id)
+
+    def _tuple(self, display: ast.Tuple) -> Type:
+        if any(isinstance(each, ast.Starred) for each in display.elts):
+            return holding(tuple, join(map(self._unpacked, display.elts)), ...)
+        return holding(tuple, *map(self.of, display.elts))
+
+    def _unary(self, operation: ast.UnaryOp) -> Type:
+        return bool if isinstance(operation.op, ast.Not) else self.of(operation.operand)
+
+    def _compared(self, comparison: ast.Compare) -> Type:
+        simple = (ast.Is, ast.IsNot, ast.In, ast.NotIn)
+        if all(isinstance(each, simple) for each in comparison.ops):
+            return bool
+        sides = [comparison.left, *comparison.comparators]
+        return bool if any(is_immutable(self.of(each)) for each in sides) else Any
+
+    def _awaited(self, awaiting: ast.Await) -> Type:
+        if id(awaiting.value) in self._declares:
+            return self._declares[id(awaiting.value)]
+        if is_gather(awaiting.value, self.scope):
+            return self._as_trusted(self._gathered(awaiting.value), awaiting)
+        return self.of(awaiting.value)
+
+    def _item(self, subscript: ast.Subscript) -> Type:
+        found = self._subscript(subscript)
+        return self._as_trusted(found, subscript) if isinstance(subscript.slice, ast.Slice) else found
+
+    def _displayed(self, display: ast.expr) -> Type:
+        return self._as_trusted(self.made(display, empty=Any), display)
 
     def _as_trusted(self, kind: Type, expression: ast.expr) -> Type:
         """The type of a new container, without what it holds now where that may change unseen."""
@@ -393,9 +389,10 @@ class Types:
         if callee is llm or is_human(callee):
             asked = next((each.value for each in expression.keywords if each.arg == "returns"), None)
             kind = str if asked is None else evaluate(asked, self.scope)
-            return Any if kind is UNKNOWN else kind
+            kind = Any if kind is UNKNOWN else kind
+            return self._declared_by(expression, kind) if callee is llm else kind
         if isinstance(callee, Tool | Agent):
-            return annotations_of(callee.fn).get("return", Any)
+            return self._declared_by(expression, annotations_of(callee.fn).get("return", Any))
         if callee is UNKNOWN and (options := choices(expression, self.scope)):
             return join(annotations_of(getattr(each, "fn", each)).get("return", Any) for each in options)
         if any(isinstance(each, ast.Starred) for each in expression.args):
@@ -420,6 +417,11 @@ class Types:
         if isinstance(callee, types.FunctionType):
             return annotations_of(callee).get("return", Any)
         return Any
+
+    def _declared_by(self, call: ast.Call, kind: Type) -> Type:
+        if id(call) in self._spans:
+            self._declares[id(call)] = kind
+        return kind
 
     def _applied(self, function: ast.expr, kinds: Sequence[Type]) -> Type:
         """What a function that is handed on gives."""
@@ -464,19 +466,40 @@ CHANGING: tuple[Any, ...] = (list, dict, set)
 CHANGING += (collections.Counter, collections.deque, collections.OrderedDict, collections.defaultdict)
 """Containers whose elements may change."""
 
+_FINDERS: dict[type[ast.AST], Callable[[Types, Any], Type]] = {
+    ast.Constant: lambda _, each: type(each.value),
+    ast.JoinedStr: lambda _, each: str,
+    ast.Name: Types._name,
+    ast.Tuple: Types._tuple,
+    ast.GeneratorExp: lambda types, each: holding(Iterator, types.of(each.elt)),
+    ast.UnaryOp: Types._unary,
+    ast.Compare: Types._compared,
+    ast.BoolOp: lambda types, each: join(map(types.of, each.values)),
+    ast.IfExp: lambda types, each: join((types.of(each.body), types.of(each.orelse))),
+    ast.BinOp: lambda types, each: types._as_trusted(types._binary(each), each),
+    ast.Await: Types._awaited,
+    ast.NamedExpr: lambda types, each: types.of(each.value),
+    ast.Attribute: Types._attribute,
+    ast.Subscript: Types._item,
+    ast.Call: lambda types, each: types._as_trusted(types._call(each), each),
+    **dict.fromkeys(DISPLAYS, Types._displayed),
+}
+"""How the type of each kind of expression is told; of others nothing is known."""
+
 _PICKERS = (min, max)
 _LARGEST = (heapq.nlargest, heapq.nsmallest)
 _APPLYING = (map, filter, itertools.takewhile, itertools.dropwhile, itertools.filterfalse)
 
 
-def _own_nodes(tree: Tree, body: list[ast.stmt]) -> Iterator[ast.AST]:
-    """The nodes of a body in source order, with the insides of its lambdas, without nested functions'."""
+def _own_nodes(tree: Tree, body: list[ast.stmt], *types: type[ast.AST]) -> Iterator[ast.AST]:
+    """The nodes of some types in a body, with the insides of its lambdas, without nested functions'."""
     number, last = tree.span(body[0])[0], tree.span(body[-1])[1]
-    while number < last:
-        node = tree.nodes[number]
-        yield node
-        nested = isinstance(node, NESTED_SCOPES) and not isinstance(node, ast.Lambda)
-        number = tree.span(node)[1] if nested else number + 1
+    for each, node in tree.numbered(*types, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef):
+        if number <= each < last:
+            if isinstance(node, NESTED_SCOPES) and not isinstance(node, ast.Lambda):
+                number = tree.span(node)[1]
+            if isinstance(node, types):
+                yield node
 
 
 def _names_inside(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> set[str]:

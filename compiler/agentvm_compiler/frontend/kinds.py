@@ -65,8 +65,8 @@ UNSEEN: Any = _Unseen()
 def is_immutable(kind: Type) -> bool:
     """Whether no value of the type can be mutated, nor anything reached from it."""
     if isinstance(kind, type):
-        return issubclass(kind, ATOMS) or _is_frozen(kind)  # type: ignore[arg-type]  # mypy on hashing a type
-    origin: Any = get_origin(kind)
+        return _is_atom(kind) or _is_frozen(kind)
+    origin: Any = kind.__origin__ if type(kind) is types.GenericAlias else get_origin(kind)
     if origin in (Union, types.UnionType):
         return all(is_immutable(each) for each in get_args(kind))
     if origin is Literal:
@@ -77,6 +77,11 @@ def is_immutable(kind: Type) -> bool:
     if origin is typing.Annotated:
         return is_immutable(get_args(kind)[0])
     return False
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_atom(cls: type) -> bool:
+    return issubclass(cls, ATOMS)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -105,7 +110,7 @@ def _is_bare_tuple(cls: Any) -> bool:
 
 def unwrapped(kind: Type) -> Type:
     """The type without annotations, and without None if it is optional."""
-    if isinstance(kind, type):
+    if isinstance(kind, type) or type(kind) is types.GenericAlias:
         return kind
     origin: Any = get_origin(kind)
     if origin is typing.Annotated:
@@ -118,7 +123,7 @@ def unwrapped(kind: Type) -> Type:
 
 def members(kind: Type) -> tuple[Type, ...]:
     """The types that a union joins; of another type, itself."""
-    if isinstance(kind, type):
+    if isinstance(kind, type) or type(kind) is types.GenericAlias:
         return (kind,)
     kind = unwrapped(kind)
     return get_args(kind) if _is_union(kind) else (kind,)
@@ -133,6 +138,8 @@ def plain(kind: Type) -> Type:
     """The class behind a type: `list[str]` -> `list`; Any if there is none."""
     if isinstance(kind, type):
         return kind
+    if type(kind) is types.GenericAlias:
+        return kind.__origin__
     kind = unwrapped(kind)
     origin: Any = get_origin(kind)
     if _is_union(kind):
@@ -150,6 +157,8 @@ def parts(kind: Type) -> tuple[Type, ...]:
     """The arguments of a type: `dict[str, int] | None` -> `(str, int)`."""
     if isinstance(kind, type):
         return ()
+    if type(kind) is types.GenericAlias:
+        return kind.__args__
     kind = unwrapped(kind)
     return () if _is_union(kind) else get_args(kind)
 
@@ -196,8 +205,10 @@ def holding(cls: Any, *held: Type) -> Type:
 
 def join(kinds: Iterable[Type]) -> Type:
     """A type that covers them all."""
-    distinct: list[Type] = []
     given = list(kinds)
+    if len(given) == 1:
+        return given[0]
+    distinct: list[Type] = []
     for kind in given:
         if kind not in distinct and kind is not UNSEEN:
             distinct.append(kind)

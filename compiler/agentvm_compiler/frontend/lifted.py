@@ -14,14 +14,13 @@ import ast
 import copy
 import functools
 import types
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from .infer import Types
 from .scope import Scope, parameters
 from .source import Source, give_source, source_of
-from .tree import NESTED_SCOPES, FunctionTree, Tree, blocks_in, loaded_names, statements_in
+from .tree import NESTED_SCOPES, FunctionTree, Tree, blocks_in, loaded_names
 
 _UNLIFTED = (ast.Yield, ast.YieldFrom, ast.Global, ast.Nonlocal)
 """What a function that is lifted may not hold; nor definitions."""
@@ -31,7 +30,7 @@ _UNLIFTED = (ast.Yield, ast.YieldFrom, ast.Global, ast.Nonlocal)
 def with_lifted(fn: types.FunctionType) -> Source | None:
     """The source of a function, those that it defines lifted out of it as far as that can be done."""
     source = source_of(fn)
-    if source is None or not any(isinstance(each, FunctionTree) for each in _statements(source.tree)):
+    if source is None or not source.index.every(ast.FunctionDef, ast.AsyncFunctionDef, nested=False):
         return source
     return _Lifting(source).source()
 
@@ -193,11 +192,3 @@ class _Lifting:
 
 def _holds(statement: ast.stmt, function: FunctionTree) -> bool:
     return any(each is function for each in ast.walk(statement))
-
-
-def _statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """The statements of a function, not of those within it."""
-    for each in statements_in(tree):
-        yield each
-        if not isinstance(each, NESTED_SCOPES):
-            yield from _statements(each)

@@ -8,11 +8,14 @@ do to the world), `avm_mutates` (names whose value it may change in place),
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from agentvm_compiler.calls import Effect, joined
 
 from .tree import Facts, Tree
+
+T = TypeVar("T")
 
 DEEPEST = 8
 """Levels of containers within containers that are told apart."""
@@ -41,11 +44,12 @@ class Obj:
 
     @property
     def root(self) -> Obj:
-        found = self
+        found = self._parent
+        if found is None:
+            return self
         while found._parent is not None:
             found = found._parent
-        if found is not self:
-            self._parent = found  # so that the way is short next time
+        self._parent = found  # so that the way is short next time
         return found
 
     @property
@@ -107,9 +111,10 @@ def _closure(start: Obj, step: Callable[[Obj], Iterable[Obj]]) -> set[Obj]:
     pending = [start]
     while pending:
         for each in step(pending.pop()):
-            if each.root not in found:
-                found.add(each.root)
-                pending.append(each.root)
+            root = each.root
+            if root not in found:
+                found.add(root)
+                pending.append(root)
     return found
 
 
@@ -126,11 +131,9 @@ class Marks:
     """The marks on a tree when its analysis is done, asked of all that is in a node."""
 
     def __init__(self, tree: Tree) -> None:
-        numbered = list(enumerate(tree.nodes))
-        effects = [(number, each.avm_effect) for number, each in numbered if hasattr(each, "avm_effect")]
-        changing = [(number, each.avm_mutates) for number, each in numbered if hasattr(each, "avm_mutates")]
-        self.effects = Facts(tree, effects, _effect)
-        self.mutated = Facts(tree, [(number, name) for number, names in changing for name in names], _mutated)
+        marked = [(number, node) for number, node in enumerate(tree.nodes) if _MARKS & node.__dict__.keys()]
+        self.effects = Facts(tree, _told(marked, _effect), _effect)
+        self.mutated = Facts(tree, _told(marked, _mutated), _mutated)
 
     def effect_of(self, node: ast.AST) -> Effect:
         """What the plain Python in the node may do to the world; calls to tools and the like not counted."""
@@ -139,6 +142,15 @@ class Marks:
     def mutated_in(self, node: ast.AST) -> frozenset[str]:
         """Names whose value the node may change in place."""
         return frozenset(self.mutated.within(node))
+
+
+_MARKS = frozenset(("avm_effect", "avm_mutates"))
+
+
+def _told(
+    marked: list[tuple[int, ast.AST]], own: Callable[[ast.AST], Iterable[T]]
+) -> Iterator[tuple[int, T]]:
+    return ((number, fact) for number, node in marked for fact in own(node))
 
 
 def _effect(node: ast.AST) -> Iterable[Effect]:

@@ -42,15 +42,25 @@ class Scope:
         self.rebound = source.rebound
         """Module-level names that some function assigns."""
         self._facts: dict[Any, Facts[Any]] = {}
+        self._found: dict[str, Any] = {}
+        """What names stand for, as far as asked: a scope lives no longer than that holds."""
 
     def facts(self, own: Callable[[ast.AST, Scope], Iterable[T]], *types: type[ast.AST]) -> Facts[T]:
         """What a function tells of single nodes of these types in this scope; found once."""
-        if own not in self._facts:
-            self._facts[own] = self.tree.facts(lambda node: own(node, self), *types)
-        return self._facts[own]
+        found = self._facts.get(own)
+        if found is None:
+            found = self._facts[own] = self.tree.facts(lambda node: own(node, self), *types)
+        return found
 
     def lookup(self, name: str) -> Any:
         """The object a non-local name stands for now; UNKNOWN if local or undefined."""
+        try:
+            return self._found[name]
+        except KeyError:
+            found = self._found[name] = self._lookup(name)
+            return found
+
+    def _lookup(self, name: str) -> Any:
         if name in self.shadowed:
             return UNKNOWN
         if name in self.rebound:
@@ -68,7 +78,8 @@ class Scope:
         one runs no code of the user's.
         """
         if isinstance(expression, ast.Name):
-            return self.lookup(expression.id)
+            name = expression.id
+            return self._found[name] if name in self._found else self.lookup(name)
         if isinstance(expression, ast.Attribute):
             owner = self.resolve(expression.value)
             if isinstance(owner, types.ModuleType):

@@ -9,6 +9,7 @@ made anew from parts of a tree is not of the tree: it is walked down to its part
 from __future__ import annotations
 
 import ast
+import functools
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -36,16 +37,26 @@ BINDING: tuple[type[ast.AST], ...] = (
     ast.MatchMapping,
 )
 
-_WITHOUT_NODES = frozenset(("ctx", "op", "ops", "id", "attr", "conversion", "kind", "type_comment"))
+_TEXTS = ("id", "attr", "arg", "name", "asname", "module", "rest", "kwd_attrs", "type_comment", "kind", "str")
+_NUMBERS = ("level", "conversion", "is_async", "simple", "lineno", "tag")
+_WITHOUT_NODES = frozenset((*_TEXTS, *_NUMBERS, "ctx", "op", "ops", "type_ignores"))
 """Fields that hold no nodes, or only contexts and operators, which nobody asks for."""
+_WITHOUT = (ast.Constant, ast.MatchSingleton, ast.Global, ast.Nonlocal, ast.TypeIgnore)
+"""Nodes without nodes in them."""
+_SPARSE = (ast.Dict, ast.arguments)
+"""Nodes with lists in which there may be None."""
+
+
+def _is_node(kind: type, field: str) -> bool:
+    return field == "name" and kind is getattr(ast, "TypeAlias", None)  # since Python 3.12
 
 
 class _Fields(dict[type, tuple[str, ...]]):
     """The fields of a kind of node that may hold nodes."""
 
     def __missing__(self, kind: Any) -> tuple[str, ...]:
-        fields = () if kind is ast.Constant else kind._fields
-        self[kind] = tuple(each for each in fields if each not in _WITHOUT_NODES)
+        fields = () if kind in _WITHOUT else kind._fields
+        self[kind] = tuple(each for each in fields if each not in _WITHOUT_NODES or _is_node(kind, each))
         return self[kind]
 
 
@@ -67,11 +78,11 @@ def children(node: ast.AST) -> list[ast.AST]:
     found: list[ast.AST] = []
     for field in _FIELDS[type(node)]:
         value = getattr(node, field, None)
-        if isinstance(value, ast.AST):
+        if type(value) is list:
+            found += value
+        elif value is not None:
             found.append(value)
-        elif value and isinstance(value, list):
-            found += [each for each in value if isinstance(each, ast.AST)]
-    return found
+    return [each for each in found if each is not None] if isinstance(node, _SPARSE) else found
 
 
 def copied(node: N) -> N:
@@ -131,42 +142,44 @@ class Facts(Generic[T]):
             inside: where to look for more of them.
         """
         self._tree = tree
+        self._spans = tree.spans
         self._own = own
         self._inside = inside
-        found = list(found)
-        self._numbers = [number for number, _ in found]
-        self.all = [fact for _, fact in found]
+        pairs = list(found)
+        self._numbers = [number for number, _ in pairs]
+        self.all = [fact for _, fact in pairs]
+
+    def numbered(self) -> Iterable[tuple[int, T]]:
+        """All facts with the numbers of their nodes."""
+        return zip(self._numbers, self.all, strict=True)
 
     def within(self, node: ast.AST) -> list[T]:
         """The facts of the node and of what is in it, in source order."""
-        span = self._tree.spans.get(id(node))
-        if span is not None:
-            return self._between(*span)
-        if self._inside is not children:
-            return [*self._own(node), *(fact for each in self._inside(node) for fact in self.within(each))]
-        found: list[T] = []
-        for each in self._tree.pieces(node):
-            span = self._tree.spans.get(id(each))
-            found += self._own(each) if span is None else self._between(*span)
-        return found
+        span = self._spans.get(id(node))
+        if span is None:
+            return self._within_made(node)
+        if not self.all:
+            return []
+        numbers = self._numbers
+        start = bisect_left(numbers, span[0])
+        return self.all[start : bisect_left(numbers, span[1], start)]
 
     def some(self, node: ast.AST) -> bool:
         """Whether there are any of the node and of what is in it."""
-        span = self._tree.spans.get(id(node))
+        span = self._spans.get(id(node))
         if span is None:
             return any(True for _ in self._own(node)) or any(map(self.some, self._inside(node)))
         start = bisect_left(self._numbers, span[0])
         return start < len(self._numbers) and self._numbers[start] < span[1]
 
-    def numbered(self) -> Iterator[tuple[int, T]]:
-        """All facts of the tree, each with the number of its node."""
-        return zip(self._numbers, self.all, strict=True)
-
-    def _between(self, first: int, end: int) -> list[T]:
-        if not self.all:
-            return []
-        start = bisect_left(self._numbers, first)
-        return self.all[start : bisect_left(self._numbers, end, start)]
+    def _within_made(self, node: ast.AST) -> list[T]:
+        """The facts of a node that is not of the tree, though parts of it may be."""
+        if self._inside is not children:
+            return [*self._own(node), *(fact for each in self._inside(node) for fact in self.within(each))]
+        found: list[T] = []
+        for each in self._tree.pieces(node):
+            found += self.within(each) if id(each) in self._spans else self._own(each)
+        return found
 
 
 class Tree:
@@ -179,27 +192,56 @@ class Tree:
         """The numbers of each node and of what is in it, by the node's identity."""
         self.parents: dict[int, ast.AST] = {}
         """The node that each is directly in, by its identity."""
-        self._by_type: defaultdict[type, list[tuple[int, Any]]] = defaultdict(list)
+        self._by_type: defaultdict[type, list[int]] = defaultdict(list)
+        """The numbers of the nodes of each type."""
         self.depths: list[int] = []
         """How many nodes each is in, by its number."""
         self._number(root, 0)
-        self.reads = Facts(self, self._reads(), lambda _: ())
-        """What nodes of the tree read: how deep they are, and the name."""
         self._of_types: dict[tuple[type, ...], Facts[Any]] = {}
-        self.ends = self.facts(ended_by, ast.Name, ast.ExceptHandler)
-        """Names that have no value any more: deleted, or those of handled exceptions."""
-        self.stores = Facts(self, self._stores(), bound_by, children_in_scope)
-        """Names that nodes bind in the function: not in nested functions or comprehensions."""
 
     def _number(self, node: ast.AST, depth: int) -> None:
-        start = len(self.nodes)
-        self.nodes.append(node)
+        nodes, kind = self.nodes, type(node)
+        start = len(nodes)
+        nodes.append(node)
         self.depths.append(depth)
-        self._by_type[type(node)].append((start, node))
-        for each in children(node):
-            self.parents[id(each)] = node
-            self._number(each, depth + 1)
-        self.spans[id(node)] = (start, len(self.nodes))
+        self._by_type[kind].append(start)
+        if _FIELDS[kind]:
+            for each in children(node):
+                self.parents[id(each)] = node
+                self._number(each, depth + 1)
+        self.spans[id(node)] = (start, len(nodes))
+
+    @functools.cached_property
+    def binding(self) -> list[tuple[int, ast.AST]]:
+        """All nodes that bind names, with their numbers, in source order."""
+        return [
+            (number, node)
+            for number, node in self.numbered(*BINDING)
+            if type(node) is not ast.Name or type(node.ctx) is not ast.Load
+        ]
+
+    @functools.cached_property
+    def reads(self) -> Facts[tuple[int, str]]:
+        """What nodes of the tree read: how deep they are, and the name."""
+        depths = self.depths
+        reading: tuple[type[ast.AST], ...] = (ast.Name, ast.AugAssign)
+        found = [
+            (number, (depths[number], name))
+            for number, node in self.numbered(*reading)
+            for name in read_by(node)
+        ]
+        return Facts(self, found, lambda _: ())
+
+    @functools.cached_property
+    def stores(self) -> Facts[str]:
+        """Names that nodes bind in the function: not in nested functions or comprehensions."""
+        return Facts(self, self._stores(), bound_by, children_in_scope)
+
+    @functools.cached_property
+    def ends(self) -> Facts[str]:
+        """Names that have no value any more: deleted, or those of handled exceptions."""
+        found = [(number, name) for number, node in self.binding for name in ended_by(node)]
+        return Facts(self, found, ended_by)
 
     def span(self, node: ast.AST) -> Span:
         """The numbers of the node and of what is in it.
@@ -243,8 +285,10 @@ class Tree:
             nested: if not, only those of the body that are not inside functions and classes in it.
         """
         if nested:
-            return self.within(self.root, *types)
-        return [node for _, node in self._outside_nested(types)]
+            nodes: list[Any] = self.nodes
+            return [nodes[number] for number in self._numbers(types)]
+        found = self._outside_nested(self.numbered(*types, *NESTED_SCOPES))
+        return [node for _, node in found if isinstance(node, types)]
 
     def stored(self, node: ast.AST) -> list[str]:
         """Names the node binds in the function: not in nested functions or comprehensions."""
@@ -273,31 +317,32 @@ class Tree:
 
     def numbered(self, *types: type[N]) -> list[tuple[int, N]]:
         """All nodes of these types with their numbers, in source order."""
-        found: list[tuple[int, Any]] = []
-        for each in set(types):
-            found += self._by_type.get(each, ())
-        found.sort()  # no two numbers are equal
-        return found
+        nodes: list[Any] = self.nodes
+        return [(number, nodes[number]) for number in self._numbers(types)]
 
-    def _outside_nested(self, types: tuple[type[N], ...]) -> Iterator[tuple[int, N]]:
+    def _numbers(self, types: tuple[type, ...]) -> list[int]:
+        numbers: list[int] = []
+        for each in set(types):
+            numbers += self._by_type.get(each, ())
+        numbers.sort()
+        return numbers
+
+    def _outside_nested(self, numbered: Iterable[tuple[int, ast.AST]]) -> Iterator[tuple[int, ast.AST]]:
+        """Those nodes of the body, nested scopes among them, that are not inside such a scope."""
         (end, _), (_, last) = (self.spans[id(self.root.body[each])] for each in (0, -1))
-        for number, node in self.numbered(*types, *NESTED_SCOPES):
-            if not end <= number < last:
-                continue
-            if isinstance(node, NESTED_SCOPES):
-                end = self.spans[id(node)][1]
-            if isinstance(node, types):
+        for number, node in numbered:
+            if end <= number < last:
+                if isinstance(node, NESTED_SCOPES):
+                    end = self.spans[id(node)][1]
                 yield number, node
 
-    def _reads(self) -> Iterator[tuple[int, tuple[int, str]]]:
-        reading: tuple[type[ast.AST], ...] = (ast.Name, ast.AugAssign)
-        for number, node in self.numbered(*reading):
-            yield from ((number, (self.depths[number], name)) for name in read_by(node))
-
     def _stores(self) -> Iterator[tuple[int, str]]:
+        scoping: tuple[type[ast.AST], ...] = (ast.comprehension, ast.Lambda)
+        candidates = self.binding
+        if more := self.numbered(*scoping):
+            candidates = sorted([*candidates, *more], key=_first)
         end = 0
-        binding: tuple[type[ast.AST], ...] = (*BINDING, ast.comprehension)
-        for number, node in self._outside_nested(binding):
+        for number, node in self._outside_nested(candidates):
             if number < end:
                 continue
             if isinstance(node, ast.comprehension):
@@ -351,6 +396,10 @@ def ended_by(node: ast.AST) -> Iterable[str]:
     if isinstance(node, ast.Name):
         return (node.id,) if isinstance(node.ctx, ast.Del) else ()
     return (node.name,) if isinstance(node, ast.ExceptHandler) and node.name else ()
+
+
+def _first(pair: tuple[int, object]) -> int:
+    return pair[0]
 
 
 def loaded_names(node: ast.AST) -> list[str]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ast
 from bisect import bisect_left
+from collections.abc import Iterator
 
 from .callees import suspends
 from .scope import Scope
-from .tree import BINDING, COMPREHENSIONS, Outermost, Span, bound_by, read_by
+from .tree import COMPREHENSIONS, Outermost, Span, bound_by, statements_in
 
 
 class Visibility:
@@ -22,16 +23,16 @@ class Visibility:
         tree = scope.tree
         loops = tree.every(ast.For, ast.While, ast.AsyncFor, *COMPREHENSIONS)
         self._loops = Outermost(tree, loops)
-        statements = (each for each in tree.nodes[1:] if isinstance(each, ast.stmt))
-        self._units = Outermost(tree, (each for each in statements if not suspends(each, scope)))
+        self._units = Outermost(tree, sorted(_units(tree.root, scope), key=tree.span))
         self._stores: dict[str, list[int]] = {name: [-1] for name in scope.params}
         self._loads: dict[str, list[int]] = {}
-        for number, node in tree.numbered(ast.AugAssign, *BINDING):
+        for number, node in tree.binding:
             for name in bound_by(node):
                 self._stores.setdefault(name, []).append(number)
-            if not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del)):
-                for name in read_by(node):
-                    self._loads.setdefault(name, []).append(number)
+        deleted = {number for number, node in tree.binding if _is_deleted(node)}
+        for number, (_, name) in tree.reads.numbered():
+            if number not in deleted:
+                self._loads.setdefault(name, []).append(number)
 
     def is_seen(self, name: str, at: int) -> bool:
         """Whether a change, at the number, of what the name stands for may be seen through the name."""
@@ -44,6 +45,19 @@ class Visibility:
         loop = self._loops.around(at)
         bound = stores[0] < end or _any_in(stores, loop)
         return bound and (loads[-1] >= first or _any_in(loads, loop))
+
+
+def _units(statement: ast.AST, scope: Scope) -> Iterator[ast.AST]:
+    """The outermost statements in a statement that do not suspend."""
+    for each in statements_in(statement):
+        if isinstance(each, ast.stmt) and not suspends(each, scope):
+            yield each
+        else:
+            yield from _units(each, scope)
+
+
+def _is_deleted(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del)
 
 
 def _any_in(numbers: list[int], span: Span | None) -> bool:
