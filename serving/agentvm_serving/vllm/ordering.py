@@ -74,7 +74,8 @@ class OrderMixin(_Stock):
         self._observer = Observer(self._tracker, self.log_stats)
         self._sorted = True
         self._planned = 0
-        self._objectives = False
+        self._places: int | None = None
+        """Most requests to have running while some wait, found with each plan; `None` if nobody minds."""
         self._levers = Levers(self)
         self._levers.warn()
         self._queues: list[RankedQueue] = []
@@ -92,7 +93,8 @@ class OrderMixin(_Stock):
         self._planned += 1
         if self._planned >= max(self._policy.every or LOOKED, math.isqrt(len(views))):
             self._planned = 0
-            self._objectives = any(view.has_objective for view in views)
+            minded = any(view.has_objective for view in views)
+            self._places = self._tracker.places if minded else None
             if self._policy.every:
                 self._tracker.refresh(self.running)
                 self._plan(views)
@@ -111,7 +113,7 @@ class OrderMixin(_Stock):
         """Let running requests give way to waiting ones where the policy has it and it is worth it."""
         queue = self._queues[0]
         if not (
-            getattr(self._policy, "exchanges", False) and queue and len(self.running) >= self._tracker.slots
+            getattr(self._policy, "exchanges", False) and queue and len(self.running) >= self._tracker.places
         ):
             return
         views = self._tracker.views
@@ -124,16 +126,13 @@ class OrderMixin(_Stock):
                 self._levers.evict(request)
 
     def _most_running(self) -> int | None:
-        """Most requests to have running, if some that wait must not start now."""
+        """Most requests to have running, if some that wait should not start now."""
         waiting = sum(map(len, self._queues))
         if not waiting:
             return None
         may_start = sum(queue.below(WAITS) for queue in self._queues)
-        most = len(self.running) + may_start if may_start < waiting else None
-        if not self._objectives:
-            return most
-        places = self._tracker.places
-        return places if most is None else min(most, places)
+        limits = [self._places, len(self.running) + may_start if may_start < waiting else None]
+        return min((each for each in limits if each is not None), default=None)
 
     def _most_tokens(self) -> int | None:
         """Most tokens of this step, if the pace of running requests is to bound it."""
