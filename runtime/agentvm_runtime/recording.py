@@ -99,20 +99,8 @@ class Recorder(Journal):
         """Journal an exception."""
         data = encoded_error(error)
         changed, values = self._changes(before, held_by(error) if _is_storable(error) else None)
-        event = Event(
-            EventKind.FAILED,
-            work.path,
-            work.site,
-            work.node,
-            work.key,
-            digest(data),
-            started_at=started,
-            finished_at=time.time(),
-            detail={**changed, **(work.usage.taken() if work.usage else {})},
-        )
-        self.progress.executed += 1
-        self.failures.add(error, work.path, digest(data), work.node)
-        return self.append(event, {digest(data): data, **values})
+        detail = {**changed, **(work.usage.taken() if work.usage else {})}
+        return self._failure(work, error, data, started, detail, values)
 
     def computed(self, work: Work, name: Digest, data: bytes, started: float) -> Commit:
         """Journal what plain Python computed."""
@@ -128,8 +116,18 @@ class Recorder(Journal):
             both = encode((error, bound, [name for name in names if name not in bound]))
         except UnstorableValue:
             return None
-        self.failures.add(error, work.path, digest(data), work.node)
-        self.progress.executed += 1
+        return self._failure(work, error, data, started, {HALFWAY: digest(both)}, {digest(both): both})
+
+    def _failure(
+        self,
+        work: Work,
+        error: BaseException,
+        data: bytes,
+        started: float,
+        detail: dict[str, Any],
+        values: Mapping[Digest, bytes],
+    ) -> Commit:
+        """Journal an exception, encoded, with what else is to be known of it."""
         event = Event(
             EventKind.FAILED,
             work.path,
@@ -139,9 +137,11 @@ class Recorder(Journal):
             digest(data),
             started_at=started,
             finished_at=time.time(),
-            detail={HALFWAY: digest(both)},
+            detail=detail,
         )
-        return self.append(event, {digest(data): data, digest(both): both})
+        self.progress.executed += 1
+        self.failures.add(error, work.path, digest(data), work.node)
+        return self.append(event, {digest(data): data, **values})
 
     def volatile(self, work: Work, started: float) -> Commit:
         """Journal that Python code ran whose result cannot be stored; on resume it runs again."""

@@ -372,4 +372,4 @@ def test_killing_the_owner_leaves_no_orphan(model_folder):
     end = time.monotonic() + LIMIT
     while left := members(group):
         assert time.monotonic() < end, f"still there: {left}"
-        time.sleep(0.05)
+        time.sleep(0.05)  # the end of what is not our child is no event
