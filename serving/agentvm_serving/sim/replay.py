@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from agentvm_serving.estimate.steps import StepModel
 from agentvm_serving.goodput import ServedCall, ServedRequest
+from agentvm_serving.order.tracker import batch_of
 from agentvm_serving.slo import LENGTH_KEY, to_extra_args
-from agentvm_serving.vllm.tracker import batch_of
 from agentvm_serving.workload import Call, Forecast, Item, Profile, hints_of, profile_of
 
 BLOCK: Final = 16

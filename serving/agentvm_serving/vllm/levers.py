@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from agentvm_serving.order.queue import RankedQueue
 from agentvm_serving.policy import Rank
 
 from .environment import vllm_version
-from .queue import RankedQueue
 
 logger = logging.getLogger("vllm.agentvm")  # below "vllm", so that it appears in the engine's own log
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from agentvm_serving.estimate.steps import Batch
+from agentvm_serving.order.tracker import Tracker
 from agentvm_serving.policy import RequestView
+from agentvm_serving.slo import from_extra_args, true_length_of
 
-from .journal import Counts, EventLog
+from .journal import Counts, EventLog, unix_seconds
 from .metrics import Metrics, metrics
 from .records import ENDED_BY_ITSELF, Record, Records
-from .tracker import Tracker
 
 SAMPLED = 16
 """Of so many steps the expected duration of one is compared with the true one."""
@@ -40,7 +41,15 @@ class Observer:
     def arrived(self, request: Any) -> tuple[RequestView, Record]:
         """A new request."""
         name = request.request_id
-        view = self.tracker.introduce(request)
+        told = getattr(request.sampling_params, "extra_args", None)
+        view = self.tracker.introduce(
+            name,
+            unix_seconds(request.arrival_time),
+            from_extra_args(told, request=name),
+            prompt_tokens=request.num_prompt_tokens,
+            limit=request.max_tokens,
+            true_length=true_length_of(told),
+        )
         expected = self.tracker.expected(view)
         record = self.records.open[name] = Record(
             name, view.arrival, view.hints, view.prompt_tokens, expected
@@ -113,7 +122,7 @@ class Observer:
         good = record.ended(status, now)
         self.counts.finished += 1
         self._log("finished", name, status=status, output_tokens=record.output_tokens)
-        self.tracker.forget(request, by_itself=status in ENDED_BY_ITSELF, now=now)
+        self.tracker.forget(name, request.num_output_tokens, by_itself=status in ENDED_BY_ITSELF, now=now)
         self._unscheduled.discard(name)
         self._paced.pop(name, None)
         del self.records.open[name]

@@ -2,9 +2,8 @@
 
 A mixin over whichever stock scheduler the configuration asks for. It changes
 two orders: `waiting`, from whose head vLLM admits, and `running`, from whose
-tail it takes blocks back when the KV cache is full. The orders are kept in
-`ordering`, what it does to vLLM's private parts is in `levers`, what it knows of
-the requests in `tracker`.
+tail it takes blocks back when the KV cache is full. What the orders are is decided
+in `agentvm_serving.order`, what it does to vLLM's private parts is in `levers`.
 """
 
 from __future__ import annotations
@@ -14,18 +13,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agentvm_serving.order.tracker import MEASURED_A_STEP, batch_of
 from agentvm_serving.policy import DEFAULT_POLICY, RequestView, policy_named
-from agentvm_serving.policy.admission import hopeless
 from agentvm_serving.slo import best_effort, changed
 
 from . import HOPELESS_VARIABLE, PACE_VARIABLE, POLICY_VARIABLE
 from .control import connect
 from .journal import Counts
 from .ordering import OrderMixin
-from .tracker import batch_of
-
-MEASURED_A_STEP = 32
-"""Requests that are looked at for each step, on average, to learn how long steps take."""
 
 
 class PolicyMixin(OrderMixin):
@@ -53,7 +48,7 @@ class PolicyMixin(OrderMixin):
             return
         view, _ = self._observer.arrived(request)
         why = self._judge(request.request_id, view)
-        self._plan([view])
+        self._desk.plan([view])
         super().add_request(request)
         if why is not None and self.rejects:
             self._refuse(request, f"it cannot be in time: {why}")
@@ -64,10 +59,10 @@ class PolicyMixin(OrderMixin):
         if self._queues and self._order() and self.rejects:
             self._reject_hopeless()
         self._step_began = self.clock()
-        with self._levers.step(self._most_tokens(), self._most_running()):
+        with self._levers.step(self._most_tokens(), self._desk.most_running(len(self.running))):
             output = super().schedule(*args, **kwargs)
         if self._observer.scheduled(output, self._step_began, time.perf_counter() - began):
-            self._sorted = False
+            self._desk.sorted = False
         return output
 
     def update_from_output(self, output: Any, *args: Any, **kwargs: Any) -> Any:
@@ -91,7 +86,7 @@ class PolicyMixin(OrderMixin):
         queues = [queue for queue in self._queues if queue]
         if stock is None or len(queues) < 2:
             return stock
-        return min(queues, key=lambda queue: self._rank(queue.peek_request()))
+        return min(queues, key=lambda queue: self._desk.rank(queue.peek_request()))
 
     def _free_request(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Forget a finished or aborted request, after vLLM has freed it."""
@@ -141,8 +136,7 @@ class PolicyMixin(OrderMixin):
 
     def _judge(self, name: str, view: RequestView) -> str | None:
         """Why a request cannot meet its objective, if so; it is served best effort from here."""
-        alone = self._tracker.alone(self.clock(), view)
-        why = hopeless(view, alone) if alone is not None else None
+        why = self._desk.hopeless(view)
         if why is not None:
             if not self.rejects and view.hints is not None:
                 view.change(best_effort(view.hints))
@@ -160,10 +154,10 @@ class PolicyMixin(OrderMixin):
         view.change(record.hints)
         self._observer.updated(request)
         why = self._judge(name, view)
-        self._plan([view])
+        self._desk.plan([view])
         if queue is not None:
             queue.add_request(request)
-        self._sorted = False
+        self._desk.sorted = False
         if why is not None and self.rejects:
             self._refuse(request, f"it cannot be in time: {why}")
 

@@ -10,9 +10,9 @@ import pytest
 from agentvm_compiler.errors import ConfigError
 from agentvm_compiler.wire import Hints, Stage
 from agentvm_serving.estimate.lengths import Lengths
+from agentvm_serving.order.queue import RankedQueue
 from agentvm_serving.policy import POLICIES, EngineView, Policy, RequestView, policy_named
 from agentvm_serving.slo import BEST_EFFORT_SECONDS
-from agentvm_serving.vllm.queue import RankedQueue
 
 NOW = 1000.0
 

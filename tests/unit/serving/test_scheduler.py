@@ -15,6 +15,7 @@ pytest.importorskip("vllm", reason="vLLM is not installed", exc_type=ImportError
 
 from agentvm_compiler.wire import Hints
 from agentvm_serving.estimate.steps import Batch
+from agentvm_serving.order.queue import RankedQueue
 from agentvm_serving.policy import POLICIES
 from agentvm_serving.policy.jit import Jit
 from agentvm_serving.policy.views import WAITS
@@ -24,7 +25,6 @@ from agentvm_serving.vllm.control import perform
 from agentvm_serving.vllm.environment import vllm_version
 from agentvm_serving.vllm.journal import unix_seconds
 from agentvm_serving.vllm.levers import Lever
-from agentvm_serving.vllm.queue import RankedQueue
 
 BLOCK = 16
 EPOCH = 1.7e9
@@ -273,10 +273,10 @@ def test_running_is_sorted_only_after_admissions(engine):
     both.add("b", hints=due(200.0), tokens=6)
     both.step()
     both.step()
-    before = both.scheduler._rank
-    both.scheduler._rank = lambda request: pytest.fail("ranked without need")
+    before = both.scheduler._desk.rank
+    both.scheduler._desk.rank = lambda request: pytest.fail("ranked without need")
     both.step()
-    both.scheduler._rank = before
+    both.scheduler._desk.rank = before
     both.run()
 
 
@@ -323,7 +323,7 @@ def test_a_failing_policy_does_not_take_the_engine_with_it(engine, monkeypatch, 
             raise ZeroDivisionError
 
     one = engine()
-    one.scheduler._policy = Broken()
+    one.scheduler._desk.policy = Broken()
     one.add("late", hints=due(900.0))
     one.add("soon", hints=due(120.0))
     assert one.run() == ["late", "soon"]
@@ -469,7 +469,7 @@ def test_a_policy_may_leave_a_slot_empty(engine):
                 view.rank = (0 if view.ordinal == 0 else WAITS, 0.0, view.ordinal)
 
     both = engine(max_num_seqs=4)
-    both.scheduler._policy = OneByOne()
+    both.scheduler._desk.policy = OneByOne()
     for name in ("a", "b", "c"):
         both.add(name, tokens=3)
     assert [both.step() for _ in range(4)] == [["a"], ["a"], ["a"], ["b"]]
@@ -481,7 +481,7 @@ def test_running_requests_give_way_where_the_policy_has_it(engine):
     """One that cannot be in time any more leaves its slot to one that can, and is served later."""
     one = engine()
     learn_pace(one)
-    one.scheduler._policy = Jit(exchanges=True)
+    one.scheduler._desk.policy = Jit(exchanges=True)
     one.add("lost", hints=due(101.0, key="lost"), tokens=200)
     one.step()
     one.scheduler.clock = lambda: EPOCH + 105.0

@@ -1,6 +1,6 @@
-"""The SLO tracker: what the plug-in knows of the engine's requests, kept for the policy.
+"""The SLO tracker: what is known of an engine's requests, kept for the policy.
 
-It reads vLLM's requests and never changes them.
+It reads the engine's requests and never changes them.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from agentvm_compiler.wire import Hints
 from agentvm_serving.estimate.forest import lengths_named
 from agentvm_serving.estimate.patterns import Patterns, forecastable
 from agentvm_serving.estimate.steps import Batch, StepTimes
 from agentvm_serving.policy import EngineView, RequestView
-from agentvm_serving.slo import changed, from_extra_args, true_length_of
-
-from . import LENGTHS_VARIABLE
-from .journal import unix_seconds
+from agentvm_serving.slo import changed
+from agentvm_serving.vllm import LENGTHS_VARIABLE
 
 PROGRAMS: Final = 10_000
 """Programs whose attained service is remembered."""
 EARLY: Final = 1_000
 """Changes kept for requests that are still on their way here."""
+MEASURED_A_STEP: Final = 32
+"""Requests that are looked at for each step, on average, to learn how long steps take."""
 KNOWN: Final = 20
 """Steps after which the engine's pace is known well enough to judge a request by."""
 
@@ -50,17 +51,27 @@ class Tracker:
         self._ordinal = 0
         self._measured = 0
 
-    def introduce(self, request: Any) -> RequestView:
-        """Begin to track a request."""
-        name = request.request_id
-        told = getattr(request.sampling_params, "extra_args", None)
+    def introduce(
+        self,
+        name: str,
+        arrival: float,
+        hints: Hints | None,
+        prompt_tokens: int,
+        limit: int | None = None,
+        true_length: int | None = None,
+    ) -> RequestView:
+        """Begin to track a request.
+
+        Args:
+            arrival: Unix seconds.
+        """
         view = self.views[name] = RequestView(
             ordinal=self._ordinal,
-            arrival=unix_seconds(request.arrival_time),
-            hints=from_extra_args(told, request=name),
-            prompt_tokens=request.num_prompt_tokens,
-            limit=request.max_tokens,
-            true_length=true_length_of(told),
+            arrival=arrival,
+            hints=hints,
+            prompt_tokens=prompt_tokens,
+            limit=limit,
+            true_length=true_length,
         )
         self._ordinal += 1
         if view.hints is not None and (early := self._early.pop(view.hints.key, None)) is not None:
@@ -88,15 +99,19 @@ class Tracker:
         self.steps.measured(batch, seconds)
         self._measured += 1
 
-    def forget(self, request: Any, by_itself: bool, now: float) -> None:
-        """Stop tracking a request, and learn from it if it came to its end by itself."""
-        view = self.views.pop(request.request_id)
-        self._stood.pop(request.request_id, None)
-        produced = request.num_output_tokens
+    def forget(self, name: str, produced: int, by_itself: bool, now: float) -> None:
+        """Stop tracking a request, and learn from it if it came to its end by itself.
+
+        Args:
+            produced: output tokens.
+            now: Unix seconds.
+        """
+        view = self.views.pop(name)
+        self._stood.pop(name, None)
         if by_itself:
             self.lengths.finished(view.site, produced, view.limit, view.prompt_tokens)
         if view.program:
-            self.patterns.ended(view.program, request.request_id, produced, now)
+            self.patterns.ended(view.program, name, produced, now)
             self._attained[view.program] = self._attained.pop(view.program, 0) + produced
             if len(self._attained) > PROGRAMS:
                 self._attained.popitem(last=False)

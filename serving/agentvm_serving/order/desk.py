@@ -1,0 +1,162 @@
+"""The desk: ranks requests by a policy, and says what else the policy wants of a step.
+
+An engine's adapter keeps its queues and `running` in the order of these ranks;
+the vLLM plug-in and the simulator ask the same desk. The order is kept as requests
+come and go; no step sorts what did not change.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Collection, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from agentvm_serving.policy import EngineView, Policy, Rank, RequestView, policy_named
+from agentvm_serving.policy.admission import hopeless
+from agentvm_serving.policy.exchange import displaced
+from agentvm_serving.policy.guard import feed_overdue
+from agentvm_serving.policy.pace import most_tokens
+from agentvm_serving.policy.views import WAITS
+
+from .queue import RankedQueue
+from .tracker import Tracker
+
+LOOKED: Final = 10
+"""Steps after which a policy whose ranks never change is looked after."""
+EXCHANGED: Final = 2
+"""Running requests that give way after one plan, at most."""
+LAST: Final = WAITS - 1
+"""The tier after all others that may start."""
+
+logger = logging.getLogger("vllm.agentvm")  # below "vllm", so that it appears in the engine's own log
+
+
+class Desk:
+    """One engine's.
+
+    Args:
+        clock: Unix seconds.
+    """
+
+    def __init__(self, policy: Policy, tracker: Tracker, clock: Callable[[], float]) -> None:
+        self.policy = policy
+        self.tracker = tracker
+        self.queues: list[RankedQueue] = []
+        """What waits."""
+        self.sorted = True
+        """Whether `running` is in rank order; the adapter unsets it when it admits."""
+        self._clock = clock
+        self._planned = 0
+        self._places: int | None = None
+        """Most requests to have running while some wait, found with each plan; `None` if nobody minds."""
+
+    def order(self, running: Sequence[Any], sort: Callable[[], None]) -> bool:
+        """Rank all anew when that is due, the more seldom the more there are: O(sqrt(N)) a step.
+
+        Args:
+            sort: puts `running` in rank order.
+
+        Returns:
+            Whether it was due.
+        """
+        planned = self.steps_to_plan <= 1
+        self._planned = 0 if planned else self._planned + 1
+        if planned:
+            self._look(running)
+        if not self.sorted:
+            # Removals keep the order, so only an admission or a plan calls for sorting.
+            sort()
+            self.sorted = True
+        return planned
+
+    @property
+    def steps_to_plan(self) -> int:
+        """At which call of `order` from here all are ranked anew: 1 is the next one."""
+        return max(self.policy.every or LOOKED, math.isqrt(len(self.tracker.views))) - self._planned
+
+    def pass_steps(self, count: int) -> None:
+        """So many calls of `order` had nothing to do: less than `steps_to_plan`, `running` in order."""
+        self._planned += count
+
+    def plan(self, views: Collection[RequestView]) -> None:
+        """Let the policy rank some requests; one that fails must not take the engine with it."""
+        try:
+            self.policy.plan(views, self._engine())
+        except Exception:
+            logger.exception(
+                "AgentVM: policy %r failed, this is a bug; requests are served in order of arrival from here",
+                self.policy,
+            )
+            self.policy = policy_named("fcfs")
+            # All, not those views alone: ranks of two policies cannot be compared.
+            self.policy.plan(self.tracker.views.values(), self._engine())
+            self._reorder()
+
+    def rank(self, request: Any) -> Rank:
+        """Where a request stands."""
+        view = self.tracker.views.get(request.request_id)
+        # A request vLLM put in a queue without `add_request` goes last, not down with the engine.
+        return view.rank if view is not None else (LAST, 0.0, id(request))
+
+    def hopeless(self, view: RequestView) -> str | None:
+        """Why a request cannot meet its objective, if so."""
+        alone = self.tracker.alone(self._clock(), view)
+        return hopeless(view, alone) if alone is not None else None
+
+    def giving_way(self, running: Sequence[Any], fits: Callable[[int], bool]) -> list[Any]:
+        """Running requests to evict for waiting ones, where the policy has it and it is worth it.
+
+        Args:
+            running: in rank order.
+            fits: whether the KV of so many tokens has room now.
+        """
+        queue = self.queues[0]
+        if not (getattr(self.policy, "exchanges", False) and queue and len(running) >= self.tracker.places):
+            return []
+        views = self.tracker.views
+        first = [views[each.request_id] for each in islice(queue, EXCHANGED)]
+        last = running[: -EXCHANGED - 1 : -1]
+        victims = displaced(first, [views[each.request_id] for each in last], self._engine())
+        return [
+            request
+            for request, victim, wants in zip(last, victims, first, strict=False)
+            if fits(wants.prompt_tokens - victim.cached_tokens)
+        ]
+
+    def most_running(self, running: int) -> int | None:
+        """Most requests to have running, if some that wait should not start now."""
+        waiting = sum(map(len, self.queues))
+        if not waiting:
+            return None
+        may_start = sum(queue.below(WAITS) for queue in self.queues)
+        limits = [self._places, running + may_start if may_start < waiting else None]
+        return min((each for each in limits if each is not None), default=None)
+
+    def most_tokens(self, running: int, paced: Collection[RequestView]) -> int | None:
+        """Most tokens of a step, if the pace of running requests is to bound it.
+
+        Args:
+            paced: the `latency` requests whose tokens are coming.
+        """
+        return most_tokens(paced, running, self._engine())
+
+    def _look(self, running: Sequence[Any]) -> None:
+        views = self.tracker.views.values()
+        minded = any(view.has_objective for view in views)
+        self._places = self.tracker.places if minded else None
+        if self.policy.every:
+            self.tracker.refresh(running)
+            self.plan(views)
+        if feed_overdue(views, self._engine()) or self.policy.every:
+            self._reorder()
+
+    def _reorder(self) -> None:
+        """Put all where their new ranks belong."""
+        for queue in self.queues:
+            queue.reorder()
+        self.sorted = False
+
+    def _engine(self) -> EngineView:
+        return self.tracker.engine(self._clock())
