@@ -11,6 +11,7 @@ import ast
 import copy
 import enum
 import functools
+import inspect
 import sys
 import types
 from collections.abc import Iterator, Mapping
@@ -60,7 +61,7 @@ def _said(value: Any) -> tuple[str, tuple[types.FunctionType, ...]]:
         return content_hash([said for said, _ in parts]), tuple(fn for _, fns in parts for fn in fns)
     if isinstance(value, type):
         return _class(value), _methods(value)
-    return _plain(value), ()
+    return _plain(value), _wrapped(value)
 
 
 def _plain(value: Any) -> str:
@@ -105,12 +106,18 @@ def _own(fn: types.FunctionType) -> tuple[str, tuple[types.FunctionType, ...]]:
     """Hash of a function's own code, and the functions it refers to."""
     source = source_of(fn) if is_users(fn) else None
     if source is None:
-        return _name_of(fn), ()
+        return _name_of(fn), _wrapped(fn)
     found = Scope(source).facts(references, ast.Name, ast.Attribute).within(source.tree)
     used = {name: _said(value) for name, value in found}
     code = ast.unparse(without_docstrings(source.tree))
     functions = (each for _, fns in used.values() for each in fns)
     return content_hash([code, {name: said for name, (said, _) in used.items()}]), tuple(functions)
+
+
+def _wrapped(value: Any) -> tuple[types.FunctionType, ...]:
+    """The function of the user's that a library's decorator was put around, as `functools.cache` is."""
+    inner = inspect.getattr_static(value, "__wrapped__", None)
+    return (inner,) if isinstance(inner, types.FunctionType) and is_users(inner) else ()
 
 
 def _name_of(fn: types.FunctionType) -> str:

@@ -213,3 +213,38 @@ def test_an_edit_of_a_recursive_function_is_seen(fingerprints, old, new, changed
     """In its own hash, and in those of all that reach it."""
     before, after = fingerprints(RECURSIVE, NAMES), fingerprints(RECURSIVE.replace(old, new), NAMES)
     assert {name for name in NAMES if before[name] != after[name]} == changed
+
+
+WRAPPED = """\
+import contextlib
+import functools
+
+
+@functools.cache
+def even(number):
+    return number % 2 == 0
+
+
+@contextlib.contextmanager
+def odd(number):
+    yield number % 2 == 1
+
+
+def down(number):
+    with odd(number) as found:
+        return found
+
+
+def looked_up(number):
+    return number
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [("% 2 == 0", "% 4 == 0", {"even"}), ("% 2 == 1", "% 4 == 1", {"odd", "down"})],
+)
+def test_an_edit_within_a_librarys_decorator_is_seen(fingerprints, old, new, changed):
+    """What stands for the function is the library's, but what it does is the user's."""
+    before, after = fingerprints(WRAPPED, NAMES), fingerprints(WRAPPED.replace(old, new), NAMES)
+    assert {name for name in NAMES if before[name] != after[name]} == changed
