@@ -21,7 +21,7 @@ from pathlib import Path
 
 from agentvm_serving.estimate.forest import ForestLengths, fit_forest
 from agentvm_serving.estimate.lengths import Lengths
-from agentvm_serving.traces import read_trace
+from agentvm_serving.workload.traces import read_trace
 
 SO_FAR = (0, 50, 200)
 """Tokens that are there when the length is estimated."""

@@ -81,8 +81,8 @@ def serving(
     from agentvm_serving.bench import serving as bench
     from agentvm_serving.bench.engines import engine_named, known_policies
     from agentvm_serving.bench.plot import svg
-    from agentvm_serving.traces import read_trace
     from agentvm_serving.workload import SMALL, read
+    from agentvm_serving.workload.traces import read_trace
 
     chosen = [each.strip() for each in policies.split(",")]
     for each in chosen:
@@ -104,7 +104,7 @@ def serving(
     with closing(engine_named(engine, lambda name: str(resolve(name)), forecast)) as serves:
         saturated = bench.saturation(serves, draw, numbers)
         typer.echo(f"{engine}: saturated by {saturated:.3f} requests/s", err=True)
-        longer = SMALL.saturated / saturated if stretch is None else stretch
+        longer = (SMALL.saturated or saturated) / saturated if stretch is None else stretch
         typer.echo(f"objectives: {longer:.2f} times as long as drawn", err=True)
         draw = bench.with_time(draw, longer)
         for row in bench.compare(serves, draw, chosen, rates, numbers, saturated):

@@ -25,6 +25,7 @@ from agentvm_serving.goodput import ServedCall, ServedRequest
 from agentvm_serving.policy import DEFAULT_POLICY
 from agentvm_serving.slo import LENGTH_KEY, to_extra_args
 from agentvm_serving.workload import Call, Forecast, Item, Profile, hints_of, mixed, profile_of
+from agentvm_serving.workload.prefixes import text_of
 
 from .engines import STOCK, Served
 
@@ -82,7 +83,7 @@ class LiveEngine:
             return await _Run(client, items, self._model, self._forecast).run()
 
     def _backend(self, policy: str) -> VllmBackend:
-        arguments = ["--max-num-seqs", str(self._slots), "--no-enable-prefix-caching"]
+        arguments = ["--max-num-seqs", str(self._slots)]
         if policy in STOCK:
             own = "priority" if policy == "priority" else "fcfs"
             arguments += ["--scheduler-cls", STOCK_CLS, "--scheduling-policy", own]
@@ -119,18 +120,18 @@ class _Run:
     async def _item(self, item: Item) -> None:
         for number, stage in enumerate(item.stages):
             if number:
-                await anyio.sleep(item.gap)
+                await anyio.sleep(item.gap_before(number))
             async with anyio.create_task_group() as tasks:
-                for call in stage:
-                    tasks.start_soon(self._call, item, number, call)
+                for place, call in enumerate(stage):
+                    tasks.start_soon(self._call, item, number, place, call)
 
-    async def _call(self, item: Item, stage: int, call: Call) -> None:
+    async def _call(self, item: Item, stage: int, number: int, call: Call) -> None:
         sent = time.time()
-        hints = hints_of(item, stage, self.profile, self.began, self.forecast)
+        hints = hints_of(item, stage, self.profile, self.began, self.forecast, number)
         due = hints.deadline or sent + (item.ttft or 0.0)
         body = {
             "model": self.model,
-            "prompt": [(7 * n + stage) % TOKENS + 1 for n in range(call.input_tokens)],
+            "prompt": text_of(call, f"{item.id}/{stage}/{number}", TOKENS, salt=str(self.began)),
             "max_tokens": max(item.limit or 0, call.output_tokens),
             "min_tokens": call.output_tokens - 1,
             "stop_token_ids": [END],

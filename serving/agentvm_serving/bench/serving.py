@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from agentvm_serving.goodput import goodput
-from agentvm_serving.traces import Traced, items_of
 from agentvm_serving.workload import Item, faster, mixed, relaxed
+from agentvm_serving.workload.traces import Traced, items_of
 
 from .engines import BenchEngine, Served
 

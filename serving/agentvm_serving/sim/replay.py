@@ -136,9 +136,9 @@ class _Replay:
         from vllm.v1.request import Request
 
         self._left[item.id, stage] = len(item.stages[stage])
-        hints = hints_of(item, stage, self.profile, EPOCH, self.forecast)
-        due = EPOCH + self.now + (item.ttft or 0.0) if hints.deadline is None else hints.deadline
         for number, call in enumerate(item.stages[stage]):
+            hints = hints_of(item, stage, self.profile, EPOCH, self.forecast, number)
+            due = EPOCH + self.now + (item.ttft or 0.0) if hints.deadline is None else hints.deadline
             name = f"{item.id}/{stage}/{number}"
             room = self.engine.max_model_len - call.input_tokens
             params = SamplingParams(
@@ -209,7 +209,9 @@ class _Replay:
         self._left[item.id, stage] -= 1
         if not self._left[item.id, stage] and stage + 1 < len(item.stages):
             self._pushed += 1
-            heapq.heappush(self._coming, (self.now + item.gap, self._pushed, item, stage + 1))
+            heapq.heappush(
+                self._coming, (self.now + item.gap_before(stage + 1), self._pushed, item, stage + 1)
+            )
 
     def _served(self, item: Item) -> ServedRequest:
         deadline = None if item.within is None else item.arrival + item.within

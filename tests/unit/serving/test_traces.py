@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import random
 import statistics
 
 import pytest
 
 from agentvm_compiler.errors import InputError
-from agentvm_serving.traces import MOST_INPUT, MOST_OUTPUT, MOST_STAGES, Traced, items_of, read_trace
 from agentvm_serving.workload import SMALL, Call
+from agentvm_serving.workload.traces import Traced, from_records, items_of, read_trace
 
 AZURE = "arrival_s,input_tokens,output_tokens\n0.0,374,44\n2.5,9999,5000\n"
-MOONCAKE = '{"t_ms":0,"in":67,"out":500,"hash_runs":[[0,14]]}\n{"t_ms":1500,"in":7,"out":4}\n'
+MOONCAKE = '{"t_ms":0,"in":2000,"out":500,"hash_runs":[[0,1],[14,3]]}\n{"t_ms":1500,"in":7,"out":4}\n'
 PROGRAMS = '{"id":6,"stages":[[[605,86]],[[153,524],[155,99]]]}\n'
 SESSIONS = (
     '{"id":"t","turns":[[711,711,169,0.0,7.3,"u"],[727,15,296,12.0,9.1,"t"],'
@@ -29,26 +30,49 @@ def test_calls_with_arrivals_are_read(tmp_path):
     ]
     (tmp_path / "m.jsonl.gz").write_bytes(gzip.compress(MOONCAKE.encode()))
     assert read_trace(tmp_path / "m.jsonl.gz") == [
-        Traced(((Call(67, 500),),), 0.0),
+        Traced(((Call(2000, 500, (("b0", 512), ("b14", 1024))),),), 0.0),
         Traced(((Call(7, 4),),), 1.5),
     ]
 
 
 def test_programs_and_sessions_are_read(tmp_path):
-    """Stage by stage; of a turn only what is new."""
+    """Stage by stage; a session's prompts continue one another."""
     (tmp_path / "p.jsonl").write_text(PROGRAMS)
     assert read_trace(tmp_path / "p.jsonl") == [Traced(((Call(605, 86),), (Call(153, 524), Call(155, 99))))]
     (tmp_path / "s.jsonl").write_text(SESSIONS)
     (session,) = read_trace(tmp_path / "s.jsonl")
     assert session == Traced(
-        ((Call(711, 169),), (Call(15, 296),), (Call(16, 9),), (Call(10, 9),)), gap=14 / 3
+        tuple((Call(n, out, (("s0", n),)),) for n, out in [(711, 169), (727, 296), (730, 9), (740, 9)]),
+        gaps=(12.0, 2.0, 0.0),
+        session=True,
     )
 
 
 def test_what_no_small_model_can_serve_is_cut():
-    """Long calls and long programs; a session's turns are its stages."""
+    """Long calls and long programs."""
     (item,) = items_of([Traced(((Call(9999, 5000),),) * 20)], 1, 1.0, seed=1)
-    assert item.stages == ((Call(MOST_INPUT, MOST_OUTPUT),),) * MOST_STAGES
+    assert item.stages == ((Call(SMALL.most_input, SMALL.most_output),),) * SMALL.most_stages
+
+
+def test_a_session_ends_where_the_context_is_full():
+    """Its opening is cut to half of that; the rest is kept as it was, and is its item's own."""
+    turns = tuple((Call(n, 10, (("s0", n),)),) for n in (5000, 5100, 6200, 6700))
+    (item,) = items_of([Traced(turns, gaps=(1.0, 2.0, 3.0), session=True)], 1, 1.0, seed=1)
+    assert [call.prefix for ((call),) in item.stages] == [
+        (("t0", 1500),),
+        (("t0", 1600),),
+        (("t0", 2700),),
+    ]
+    assert (item.gaps, item.site, item.within) == ((1.0, 2.0), "session", 3 * SMALL.within + 3.0)
+
+
+def test_kinds_are_drawn_from_a_trace():
+    """Its records in any order, with the kind's objective."""
+    trace = [Traced(((Call(n, 5),),)) for n in range(1, 50)]
+    drawn = [from_records("chat", trace)("a", 1.0, random.Random(n), SMALL) for n in range(9)]
+    assert {(each.slo, each.site, each.ttft) for each in drawn} == {("latency", "chat", SMALL.ttft)}
+    assert len({each.stages for each in drawn}) > 5
+    assert from_records("code", trace)("a", 1.0, random.Random(1), SMALL).slo == "deadline"
 
 
 def test_arrivals_keep_their_shape_at_another_rate():
@@ -68,10 +92,12 @@ def test_without_arrivals_they_are_a_poisson_process():
 
 def test_a_seed_says_where_to_begin():
     """The same again is the same; objectives are the scale's."""
-    trace = [Traced(((Call(n + 1, 5),), (Call(n + 1, 5),)), float(n), gap=3.0) for n in range(100)]
+    trace = [Traced(((Call(n + 1, 5),), (Call(n + 1, 5),)), float(n), gaps=(3.0,)) for n in range(100)]
     one, other = items_of(trace, 10, 1.0, seed=1), items_of(trace, 10, 1.0, seed=2)
     assert one == items_of(trace, 10, 1.0, seed=1) and one != other
-    assert {(each.slo, each.within, each.gap) for each in one} == {("compound", 2 * SMALL.within + 3.0, 3.0)}
+    assert {(each.slo, each.within, each.gaps) for each in one} == {
+        ("compound", 2 * SMALL.within + 3.0, (3.0,))
+    }
     prompts = [each.stages[0][0].input_tokens for each in one]
     assert prompts == list(range(prompts[0], prompts[0] + 10))
 
