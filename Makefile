@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13 python3.14; 
 	$$p -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: help setup engine demo model test fuzz lint check bench peers format clean
+.PHONY: help setup engine demo model test versions fuzz lint check bench peers format clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -31,6 +31,9 @@ demo: engine model ## set up, fetch the small model, and run an agent on it
 
 test: setup model ## set up and run every test, those on the real engine included
 	$(BIN)/python -m pytest $(ARGS)
+
+versions: setup ## run the scheduler's model-free tests with the first and the last supported vLLM
+	$(BIN)/python scripts/versions.py
 
 fuzz: setup ## compare 2,500 random programs with plain Python (EXAMPLES=n for more)
 	AGENTVM_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/differential/test_property.py $(ARGS)
@@ -60,7 +63,7 @@ format: setup ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 clean: ## remove .venv, caches and build products (not the fetched models)
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks htmlcov .coverage
+	rm -rf $(VENV) .versions build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks htmlcov .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- what the targets are made of: a stamp file says that a step was done with the files it depends on ---

@@ -26,6 +26,8 @@ logger = logging.getLogger("vllm.agentvm")  # below "vllm", so that it appears i
 
 QUEUES: Final = ("waiting", "skipped_waiting")
 """Queues to keep in rank order, where the version has them (`skipped_waiting`: 0.26 to 0.31)."""
+ADMISSION: Final = ("max_num_active_reqs", "max_num_running_reqs")
+"""What bounds admissions, the first that the version reads. The second (0.26) also bounds what runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Lever:
     calls: tuple[tuple[str, int], ...] = ()
     """Methods of the scheduler, and with how many arguments they are called."""
     read: tuple[str, ...] = ()
-    """Names that vLLM's `schedule` must read: else setting them changes nothing."""
+    """Names `schedule` must read: else setting them changes nothing. A bar between: one of them."""
 
 
 LEVERS: Final = (
@@ -63,7 +65,7 @@ LEVERS: Final = (
         attributes=("running", "waiting"),
         calls=(("_preempt_request", 2),),
     ),
-    Lever("admit", "admissions cannot be limited", ("max_num_active_reqs",), read=("max_num_active_reqs",)),
+    Lever("admit", "admissions cannot be limited", ("max_num_running_reqs",), read=("|".join(ADMISSION),)),
     Lever(
         "budget",
         "prompts are cut without regard to the pace that running requests were promised",
@@ -90,6 +92,8 @@ class Levers:
         }
         """Names of the levers that cannot be pulled, and why not."""
         self._asynchronous = bool(getattr(_part(scheduler, "scheduler_config"), "async_scheduling", False))
+        names = _names_read(scheduler)
+        self._admission = next((each for each in ADMISSION if each in names), ADMISSION[0])
         self._evicted: list[Any] = []
         self._rejected: list[tuple[Any, str]] = []
 
@@ -134,9 +138,11 @@ class Levers:
         """
         scheduler = self._scheduler
         before = {}
+        if admit is not None and self._admission == "max_num_running_reqs":
+            admit = max(admit, len(scheduler.running))  # vLLM asserts that no more run
         for lever, name, value in (
             ("budget", "max_num_scheduled_tokens", tokens),
-            ("admit", "max_num_active_reqs", admit),
+            ("admit", self._admission, admit),
         ):
             if value is not None and lever in self:
                 before[name] = getattr(scheduler, name)
@@ -213,9 +219,11 @@ def _obstacles(scheduler: Any, lever: Lever) -> list[str]:
     """Why a lever cannot be pulled; empty if it can."""
     found = [f"no {name!r}" for name in lever.attributes if _part(scheduler, name) is None]
     found += [why for name, count in lever.calls if (why := _uncallable(scheduler, name, count))]
-    code = getattr(inspect.unwrap(_stock_schedule(scheduler)), "__code__", None)
+    names = _names_read(scheduler)
     found += [
-        f"`schedule` does not read {name!r}" for name in lever.read if code and name not in code.co_names
+        f"`schedule` does not read {name!r}"
+        for name in lever.read
+        if names and names.isdisjoint(name.split("|"))
     ]
     if lever.name == "order" and not found:
         found += _disorder(scheduler)
@@ -253,9 +261,10 @@ def _uncallable(scheduler: Any, path: str, count: int) -> str | None:
     return None
 
 
-def _stock_schedule(scheduler: Any) -> Any:
-    """vLLM's own `schedule`, below ours."""
+def _names_read(scheduler: Any) -> frozenset[str]:
+    """The names that vLLM's own `schedule`, below ours, reads; empty where nobody can tell."""
     for cls in type(scheduler).__mro__:
         if "schedule" in vars(cls) and cls.__module__.startswith("vllm."):
-            return vars(cls)["schedule"]
-    return None
+            code = getattr(inspect.unwrap(vars(cls)["schedule"]), "__code__", None)
+            return frozenset(code.co_names if code else ())
+    return frozenset()
