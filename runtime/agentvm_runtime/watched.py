@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import types
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+class Holdup(asyncio.Future[None]):
+    """What all work of a run would come to wait for if it went on, and what waits for none of it.
+
+    That one task waits for it is no reason to begin in another: nothing would be gained.
+    """
 
 
 @types.coroutine
@@ -20,7 +28,7 @@ def watched(
     """Await a coroutine in the caller's task, but in a context of its own, as a task would have.
 
     Args:
-        waits: called each time the task is about to wait for something.
+        waits: called each time the task is about to wait for something that is no `Holdup`.
         goes_on: called each time it is there.
     """
     step: Callable[[Any], Any] = coroutine.send
@@ -31,7 +39,9 @@ def watched(
         except StopIteration as end:
             result: T = end.value
             return result
-        waits()
+        held_up = isinstance(awaited, Holdup)
+        if not held_up:
+            waits()
         try:
             step, given = coroutine.send, (yield awaited)
         except GeneratorExit:
@@ -39,4 +49,5 @@ def watched(
             raise
         except BaseException as error:
             step, given = coroutine.throw, error
-        goes_on()
+        if not held_up:
+            goes_on()

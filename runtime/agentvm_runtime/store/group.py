@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from agentvm_compiler.errors import AgentVMError
 from agentvm_runtime.errors import StoreError
 from agentvm_runtime.records import Digest
+from agentvm_runtime.watched import Holdup
 
 from .durability import Durability, Mode
 from .statements import Statement
@@ -110,11 +111,8 @@ class Pending:
 
     async def settled(self) -> None:
         """Return once it is decided, well or badly."""
-        if self.done:
-            return
-        future = asyncio.get_running_loop().create_future()
-        if self._join(future):
-            await future
+        if not self.done:
+            await self._wait_as(asyncio.get_running_loop().create_future())
 
     async def wait(self) -> None:
         await self.settled()
@@ -122,8 +120,16 @@ class Pending:
 
     async def accepted(self) -> None:
         ahead = self.ahead
-        if ahead is not None:
-            await ahead.wait()
+        if ahead is self:
+            await self.wait()
+        elif ahead is not None:
+            if not ahead.done:
+                await ahead._wait_as(Holdup(loop=asyncio.get_running_loop()))
+            ahead._raise()
+
+    async def _wait_as(self, future: asyncio.Future[None]) -> None:
+        if self._join(future):
+            await future
 
     def block_accepted(self) -> None:
         ahead = self.ahead

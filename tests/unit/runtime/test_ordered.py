@@ -12,6 +12,7 @@ import pytest
 
 from agentvm_runtime.errors import Halt, UncertainWrite
 from agentvm_runtime.ordered import OrderedGroup
+from agentvm_runtime.watched import Holdup
 
 Work = Callable[[], Awaitable[None]]
 
@@ -195,6 +196,29 @@ async def test_a_child_that_waits_holds_no_other_up(children):
         children.go["long"].set()
         await group.before(4)
     group.raise_failure()
+
+
+async def test_no_child_begins_while_one_is_held_up_as_it_would_be(children):
+    """A wait that the others would come to as well is no reason to give each a task of its own."""
+    held: list[Holdup] = []
+
+    async def is_held_up() -> None:
+        children.log.append("a starts")
+        held.append(Holdup())
+        await held[0]
+        children.log.append("a ends")
+
+    async with anyio.create_task_group() as tasks:
+        group = OrderedGroup(tasks)
+        group.start(0, is_held_up)
+        group.start(1, children.child("b"))
+        await settle()
+        assert children.log == ["a starts"]
+        held[0].set_result(None)
+        await settle()
+        children.go["b"].set()
+        await group.before(2)
+    assert children.log == ["a starts", "a ends", "b starts", "b ends"]
 
 
 async def test_what_a_child_makes_ready_is_run_though_it_goes_on_to_wait(children):
