@@ -6,10 +6,27 @@ Single-threaded: all of it happens in the event loop's thread.
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 _PENDING: Any = object()
+
+
+class _Turn(threading.local):
+    """Readers that are to be called in this thread, one after the other.
+
+    A reader may set a slot, whose readers set others, as when the first of a thousand
+    iterations is done last: Python nests no calls for so long.
+    """
+
+    def __init__(self) -> None:
+        self.due: deque[Callable[[], None]] = deque()
+        self.calling = False
+
+
+_turn = _Turn()
 
 
 class Slot:
@@ -26,12 +43,11 @@ class Slot:
         return self.value is not _PENDING
 
     def set(self, value: Any) -> None:
-        """Give the value, and call those who asked for it."""
+        """Give the value, and call those who asked for it: at once, or when it is their turn."""
         self.value = value
         if self._readers is not None:
             readers, self._readers = self._readers, None
-            for each in readers:
-                each()
+            _call(readers)
 
     def then(self, reader: Callable[[], None]) -> None:
         """Call the reader once the value is there: now, if it is."""
@@ -53,3 +69,16 @@ class Slot:
             self.then(event.set)
             await event.wait()
         return self.value
+
+
+def _call(readers: list[Callable[[], None]]) -> None:
+    turn = _turn
+    turn.due.extend(readers)
+    if turn.calling:
+        return
+    turn.calling = True
+    try:
+        while turn.due:
+            turn.due.popleft()()
+    finally:
+        turn.calling = False

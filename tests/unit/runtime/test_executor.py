@@ -123,6 +123,40 @@ async def test_iterations_of_a_fold_overlap(gate):
         assert await run.result() == ["SECOND FIRST A", "SECOND FIRST B", "SECOND FIRST C"]
 
 
+MANY = 600
+
+
+@agent
+async def gathered(count: int) -> list[str]:
+    notes = []
+    last = ""
+    for number in range(count):
+        note = await llm(f"note {number}")
+        if number % 3:
+            last = note
+        notes.append(note)
+    return [last, *notes]
+
+
+async def test_the_first_iteration_may_be_done_last():
+    """Then all that waited for it goes on, however many there are."""
+    others, held = 0, anyio.Event()
+
+    async def answer(call: Any) -> str:
+        nonlocal others
+        if call.prompt == "note 0":
+            await held.wait()
+        others += 1
+        if others == MANY - 1:
+            held.set()
+        return str(call.prompt)
+
+    async with AgentVM(store="memory", llm=ScriptedLLM(answer)) as vm:
+        found = await vm.run(gathered, MANY)
+    notes = [f"note {number}" for number in range(MANY)]
+    assert found == [notes[-1], *notes]
+
+
 @agent
 async def carried(words: list[str]) -> str:
     text = ""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import anyio
 import anyio.lowlevel
+import pytest
 
 from agentvm_runtime.slots import Slot
 
@@ -41,6 +44,26 @@ def test_feeding_passes_the_value_on():
     first.feed(second)
     first.set("x")
     assert (second.value, third.value) == ("x", "x")
+
+
+def test_a_long_chain_of_readers_is_no_deep_one():
+    """A slot whose reader sets the next, and so on, as iterations of a loop wait for each other."""
+    slots = [Slot() for _ in range(5_000)]
+    for one, next_one in pairwise(slots):
+        one.feed(next_one)
+    slots[0].set("x")
+    assert {slot.value for slot in slots} == {"x"}
+
+
+def test_what_a_reader_raises_stops_no_later_readers():
+    """The exception is the setter's to see; what was asked for elsewhere is called all the same."""
+    slot, other, seen = Slot(), Slot(), []
+    slot.then(lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+    with pytest.raises(ZeroDivisionError):
+        slot.set(None)
+    other.then(lambda: seen.append(other.value))
+    other.set(1)
+    assert seen == [1]
 
 
 async def test_wait_returns_the_value_when_it_is_there():
