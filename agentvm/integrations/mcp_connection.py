@@ -1,20 +1,20 @@
 """Connections to MCP servers, kept open for a process.
 
 A connection must be opened and closed by one task, and outlives any event loop of
-the user's. So all live in one event loop in a thread of their own, and calls come
-to them from any loop.
+the user's. So all live in the loop of `background.py`, and calls come to them from
+any other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
-import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import background
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -46,17 +46,15 @@ class Connection:
             ConnectionError: the connection is lost; the next call makes a new one.
             OSError, MCPError: the server cannot be reached, or refuses.
         """
-        future = asyncio.run_coroutine_threadsafe(self._use(call), _loop())
-        return await asyncio.wrap_future(future)
+        return await background.run(self._use(call))
 
     def use_now(self, call: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
         """`use`, for synchronous code."""
-        future: Future[T] = asyncio.run_coroutine_threadsafe(self._use(call), _loop())
-        return future.result()
+        return background.run_now(self._use(call))
 
     def close(self) -> None:
         """Stop the client, and the server if it is a child process. A later call connects anew."""
-        asyncio.run_coroutine_threadsafe(self._close(), _loop()).result(CLOSING_SECONDS)
+        background.run_now(self._close(), CLOSING_SECONDS)
 
     async def _use(self, call: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
         import anyio
@@ -83,6 +81,7 @@ class Connection:
                 self._task = asyncio.create_task(self._keep(ready, self._stop))
                 self._client = await ready
                 _open.add(self)
+                _close_at_exit()
             return self._client
 
     async def _keep(self, ready: asyncio.Future[Client], stop: asyncio.Event) -> None:
@@ -118,16 +117,13 @@ _open: set[Connection] = set()
 
 
 @cache
-def _loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="agentvm-mcp", daemon=True).start()
-    atexit.register(_close_all, loop)
-    return loop
+def _close_at_exit() -> None:
+    atexit.register(_close_all)
 
 
-def _close_all(loop: asyncio.AbstractEventLoop) -> None:
+def _close_all() -> None:
     async def close() -> None:
         await asyncio.gather(*(each._close() for each in list(_open)), return_exceptions=True)
 
     with suppress(TimeoutError):  # a server that does not stop sees its input end with this process
-        asyncio.run_coroutine_threadsafe(close(), loop).result(CLOSING_SECONDS)
+        background.run_now(close(), CLOSING_SECONDS)
