@@ -39,6 +39,21 @@ def bind_inputs(
     """
     given = {name: (value, False) for name, value in _from_file(json_file).items()}
     given |= {name: (text, True) for name, text in map(_pair, pairs)}
+    return _bound(agent, given, "Give it with -i NAME=VALUE or --input-json FILE")
+
+
+def bind_json(agent: Agent, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments from JSON values. Raises InputError as `bind_inputs` does."""
+    return _bound(agent, {name: (value, False) for name, value in values.items()}, "Give it in `inputs`")
+
+
+def _bound(agent: Agent, given: Mapping[str, tuple[Any, bool]], remedy: str) -> dict[str, Any]:
+    """Convert what was given, by the signature.
+
+    Args:
+        given: values by name, and whether each is a text.
+        remedy: how a missing one is given.
+    """
     parameters = agent.signature.parameters
     extra = next((each for each in parameters.values() if each.kind is each.VAR_KEYWORD), None)
     wrong: list[str] = []
@@ -58,7 +73,7 @@ def bind_inputs(
         if name not in given and each.default is each.empty and each.kind not in _VARIADIC
     ]
     if missing:
-        wrong.append(f"missing: {', '.join(missing)}. Give it with -i NAME=VALUE or --input-json FILE")
+        wrong.append(f"missing: {', '.join(missing)}. {remedy}")
     if wrong:
         raise _refused(agent, wrong)
     return bound
@@ -125,7 +140,7 @@ class _Wrong(Exception):
 def _checked(parameter: inspect.Parameter, value: Any) -> Any:
     from pydantic import ValidationError
 
-    adapter = _adapter(parameter)
+    adapter = adapter_of_parameter(parameter)
     if adapter is None:
         return value
     try:
@@ -144,7 +159,7 @@ def _from_text(parameter: inspect.Parameter, text: str) -> Any:
 
     if parameter.annotation is str:
         return text
-    adapter = _adapter(parameter)
+    adapter = adapter_of_parameter(parameter)
     if adapter is None:
         try:
             return json.loads(text)
@@ -164,7 +179,7 @@ def _from_text(parameter: inspect.Parameter, text: str) -> Any:
 def _from_json(parameter: inspect.Parameter, value: Any) -> Any:
     from pydantic import ValidationError
 
-    adapter = _adapter(parameter)
+    adapter = adapter_of_parameter(parameter)
     if adapter is None:
         return value
     try:
@@ -173,7 +188,7 @@ def _from_json(parameter: inspect.Parameter, value: Any) -> Any:
         raise _wrong(error) from None
 
 
-def _adapter(parameter: inspect.Parameter) -> TypeAdapter[Any] | None:
+def adapter_of_parameter(parameter: inspect.Parameter) -> TypeAdapter[Any] | None:
     """The parameter's adapter; `None` where it has no type pydantic can check."""
     from pydantic import ConfigDict, TypeAdapter
     from pydantic.errors import PydanticUserError

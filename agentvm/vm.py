@@ -40,7 +40,7 @@ from agentvm_runtime.revision import MEMO, MODULE, code_of
 from agentvm_runtime.rooms import CONCURRENCY
 from agentvm_runtime.session import Session
 from agentvm_runtime.slots import Slot
-from agentvm_runtime.streams import Audience, Text
+from agentvm_runtime.streams import Audience, Bell, Text
 from agentvm_runtime.takeovers import DEATHS, DIED, refuse_deadly
 from agentvm_runtime.values import digest, encode
 from agentvm_runtime.waiting import waits
@@ -150,6 +150,14 @@ class Run:
             async for each in self._read(self._session.texts):
                 yield each
 
+    def bell(self) -> Bell:
+        """Rings with every journal event from now on; closed at the run's end."""
+        bell = Bell()
+        if self._session is not None:
+            self._session.events.join(bell)
+        self._end.then(bell.close)
+        return bell
+
     async def _read(self, audience: Audience[T]) -> AsyncIterator[T]:
         if self._end.ready:
             return
@@ -222,7 +230,7 @@ class AgentVM:
         self._store_option = store
         self._llm_option = llm
         self._flights = Flights()
-        self._live: set[Run] = set()
+        self._live: dict[str, Run] = {}
         self._stack = AsyncExitStack()
         self._tasks: anyio.abc.TaskGroup | None = None
 
@@ -251,7 +259,7 @@ class AgentVM:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._tasks is not None
-        for each in self._live:
+        for each in self._live.values():
             each._session.halt(_Stopped(str(_stopped(each.record))))  # type: ignore[union-attr]
         self._tasks.cancel_scope.cancel()
         try:
@@ -511,16 +519,25 @@ class AgentVM:
 
         Nothing is journaled after that, and a run that has ended stays as it is.
         """
-        for each in self._live:
-            if each.id == _id_of(run):
-                await each.cancel()
-                return
+        driven = self._live.get(_id_of(run))
+        if driven is not None:
+            await driven.cancel()
+            return
         await control.cancel(self.store, await self.get(_id_of(run)))
 
+    def driven(self, run_id: str) -> Run | None:
+        """The run, if this machine drives it now."""
+        return self._live.get(run_id)
+
+    @property
+    def backend(self) -> ModelBackend:
+        """Who answers model calls."""
+        return self._backend
+
     def _nudge(self, run_id: str) -> None:
-        for each in self._live:
-            if each.id == run_id and each._session is not None:
-                each._session.activity.nudge()
+        run = self._live.get(run_id)
+        if run is not None and run._session is not None:
+            run._session.activity.nudge()
 
     async def get(self, run_id: str) -> RunRecord:
         """The record of a run. Raises InputError if there is none."""
@@ -658,19 +675,19 @@ class AgentVM:
 
         async def work() -> None:
             value, error = None, None
-            self._live.add(handle)
             try:
                 value = await drive(session, compiled, lease)
             except Exception as raised:
                 error = raised
             finally:
-                self._live.discard(handle)
+                self._live.pop(record.id, None)
                 with anyio.CancelScope(shield=True):
                     await self._release(lease)
                 if session.record.status is not RunStatus.COMPLETED:
                     error = error or _stopped(session.record)
                 handle._end.set((value, error))
 
+        self._live[record.id] = handle
         self._tasks.start_soon(work)
         return handle
 

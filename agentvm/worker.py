@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import anyio.abc
@@ -33,6 +33,14 @@ if TYPE_CHECKING:
 
 SLOWEST = 8
 """A worker that finds nothing looks less and less often, down to one in so many intervals."""
+
+
+class Finder(Protocol):
+    """Knows the code of runs."""
+
+    def find(self, record: RunRecord) -> Agent:
+        """The agent of a run. Raises InputError if its code cannot be had in this process."""
+        ...
 
 
 class Agents:
@@ -81,7 +89,10 @@ class Worker:
         say: called with a line for the log.
     """
 
-    def __init__(self, store: Store, agents: Agents, options: Options, say: Callable[[str], None]) -> None:
+    owns_machines = True
+    """Whether its machines end with it, and their runs with them."""
+
+    def __init__(self, store: Store, agents: Finder, options: Options, say: Callable[[str], None]) -> None:
         self._store = store
         self._agents = agents
         self._options = options
@@ -91,6 +102,8 @@ class Worker:
         """Runs this worker cannot drive."""
         self._mine: dict[str, Run] = {}
         self._ended = anyio.Event()
+        self._nudged = False
+        self._tasks: anyio.abc.TaskGroup
         self._machines: dict[str, AgentVM] = {}
         """By the model's spec."""
         self._failure: StoreError | None = None
@@ -101,23 +114,24 @@ class Worker:
         Raises:
             StoreError: the store cannot be read or written any more.
         """
-        async with anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as self._tasks:
             try:
                 async with AsyncExitStack() as machines:  # closing one lets go of its runs
-                    await self._work(machines, tasks)
+                    await self._work(machines)
             except StoreError as error:
                 self._failure = error
         if self._failure is not None:
             raise self._failure
 
-    async def _work(self, machines: AsyncExitStack, tasks: anyio.abc.TaskGroup) -> None:
+    async def _work(self, machines: AsyncExitStack) -> None:
         patience = self._options.interval
         while self._failure is None:
             taken = 0
+            self._nudged = False
             for record in await self._look():
                 await self._room()
                 if self._failure is None:
-                    taken += await self._take(record, machines, tasks)
+                    taken += await self._take(record, machines)
             if taken:
                 patience = self._options.interval
                 continue
@@ -137,10 +151,20 @@ class Worker:
 
     async def _sleep(self, seconds: float) -> None:
         """Until then, or until a run has ended, which may have left something to do."""
-        with anyio.move_on_after(seconds):
-            await self._ended.wait()
+        if not self._nudged:
+            with anyio.move_on_after(seconds):
+                await self._ended.wait()
 
-    async def _take(self, record: RunRecord, machines: AsyncExitStack, tasks: anyio.abc.TaskGroup) -> bool:
+    def nudge(self) -> None:
+        """Look for waiting runs now."""
+        self._nudged = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self._ended.set()
+        self._ended = anyio.Event()
+
+    async def _take(self, record: RunRecord, machines: AsyncExitStack) -> bool:
         """Drive a run, if it still waits and can be driven here."""
         try:
             # In a thread: what a file does when it is loaded must not keep leases from being renewed.
@@ -157,10 +181,14 @@ class Worker:
             return False
         if run is None:
             return False
-        self._mine[run.id] = run
         self._say(f"{run.id} taken ({record.status}): {record.agent}")
-        tasks.start_soon(self._follow, run)
+        self.follow(run)
         return True
+
+    def follow(self, run: Run) -> None:
+        """Count a run among those driven, until its end."""
+        self._mine[run.id] = run
+        self._tasks.start_soon(self._follow, run)
 
     async def _machine(self, record: RunRecord, machines: AsyncExitStack) -> AgentVM:
         """The machine for the run's model."""
@@ -173,9 +201,8 @@ class Worker:
     async def _follow(self, run: Run) -> None:
         error: Exception | None = None
         try:
-            with anyio.CancelScope(
-                shield=True
-            ):  # a worker that stops closes the run's machine, which ends it
+            # A worker that stops closes the run's machine, which ends the run.
+            with anyio.CancelScope(shield=self.owns_machines):
                 await run.result()
         except Exception as raised:
             error = raised
@@ -188,9 +215,8 @@ class Worker:
                 assert error is not None
                 await self._leave(run.id, error)
         finally:
-            del self._mine[run.id]
-            self._ended.set()
-            self._ended = anyio.Event()
+            self._mine.pop(run.id, None)
+            self._wake()
 
     async def _leave(self, run_id: str, error: Exception) -> None:
         """Leave a run to others, after an error that is not its end."""

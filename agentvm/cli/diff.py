@@ -62,8 +62,8 @@ async def _read(a: str, b: str, url: str | None) -> dict[str, Any]:
 
 
 async def _run(store: Store, record: RunRecord) -> dict[str, Any]:
-    from .lookup import status_of
-    from .tree import difference
+    from agentvm.views.standing import status_of
+    from agentvm.views.tree import difference
 
     return {
         "run": record.id,
@@ -112,7 +112,7 @@ def _row(difference: Difference, values: dict[Digest, Any], parted: bool) -> dic
 
 def _shown(event: Event | None, values: dict[Digest, Any]) -> Any:
     """A result as JSON; plain Python's are the variables it assigns, by position."""
-    from .report import error_text, jsonable
+    from agentvm.views.jsonable import error_text, jsonable
 
     if event is None or event.value is None or event.value not in values:
         return None

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from agentvm_compiler.errors import InputError
-from agentvm_runtime.records import RunRecord, RunStatus
+from agentvm_runtime.records import RunRecord
 
 if TYPE_CHECKING:
     from agentvm_runtime.ports import Store
 
-INTERRUPTED = "interrupted"
-"""Shown for a run that is recorded as running but that nobody drives."""
 _MANY = 100_000
 
 
@@ -54,11 +51,3 @@ async def find_run(store: Store, text: str) -> RunRecord:
         raise InputError(f"There is no run {text!r} in this store. See them: agentvm runs (or give --store).")
     some = ", ".join(each.id for each in found[:5])
     raise InputError(f"{len(found)} runs begin with {text!r}: {some}. Give more of the id.")
-
-
-async def status_of(store: Store, record: RunRecord) -> str:
-    """The run's status, or `interrupted` where nobody drives it."""
-    if record.status is not RunStatus.RUNNING:
-        return str(record.status)
-    lease = await store.lease_of(record.id)
-    return str(record.status) if lease is not None and lease.expires_at > time.time() else INTERRUPTED

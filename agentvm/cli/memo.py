@@ -74,10 +74,10 @@ async def _list(url: str | None, limit: int) -> list[dict[str, Any]]:
 
 
 async def _show(url: str | None, key: str) -> dict[str, Any]:
+    from agentvm.views.jsonable import jsonable
     from agentvm_runtime.values import decode
 
     from .lookup import find_run, opened
-    from .report import jsonable
 
     async with opened(url) as store:
         entry = await _find(store, key)

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from agentvm.durations import readable
+from agentvm.views.jsonable import error_text, jsonable
 from agentvm_runtime.records import RunStatus
 
 from .exits import fail
@@ -99,21 +100,3 @@ def deadline(met: bool | None, record: RunRecord) -> str:
 def shown(value: Any) -> str:
     """A result for people: text as it is, the rest as JSON."""
     return value if isinstance(value, str) else json.dumps(jsonable(value), indent=2, ensure_ascii=False)
-
-
-def jsonable(value: Any) -> Any:
-    """The value as JSON types; what has no JSON form becomes its `repr`."""
-    from pydantic_core import to_json
-
-    try:
-        # by way of text: the direct conversion leaves NaN as it is, which is not JSON
-        return json.loads(to_json(value, fallback=repr, inf_nan_mode="strings", bytes_mode="base64"))
-    except ValueError:  # a cycle, or text that is not Unicode
-        return repr(value)
-
-
-def error_text(error: object) -> str | None:
-    """`ValueError: too long`, or `None`."""
-    if isinstance(error, BaseException):
-        return f"{type(error).__name__}: {error}"
-    return None if error is None else str(error)

@@ -37,9 +37,10 @@ def runs(
 
 
 async def _rows(url: str | None, agent: str | None, status: str | None, limit: int) -> list[dict[str, Any]]:
+    from agentvm.views.standing import INTERRUPTED, status_of
     from agentvm_runtime.records import EventKind
 
-    from .lookup import INTERRUPTED, opened, status_of
+    from .lookup import opened
 
     wanted = _wanted(status)
     rows: list[dict[str, Any]] = []
@@ -66,10 +67,9 @@ async def _rows(url: str | None, agent: str | None, status: str | None, limit: i
 
 
 def _wanted(status: str | None) -> RunStatus | None:
+    from agentvm.views.standing import INTERRUPTED
     from agentvm_compiler.errors import InputError
     from agentvm_runtime.records import RunStatus
-
-    from .lookup import INTERRUPTED
 
     if status is None:
         return None

@@ -32,8 +32,9 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a run: what it was given, each node with its source and times, and the result."""
+    from agentvm.views.why import printed
+
     from .driving import clean_stdout
-    from .why import printed
 
     with clean_stdout(json) as out:
         found = asyncio.run(_read(run, store) if why is None else _why(run, store, why))
@@ -49,19 +50,21 @@ def show(
 
 
 async def _why(text: str, url: str | None, node: str) -> list[dict[str, Any]]:
+    from agentvm.views.why import why
+
     from .lookup import find_run, opened
-    from .why import why
 
     async with opened(url) as store:
         return await why(store, await find_run(store, text), node)
 
 
 async def _read(text: str, url: str | None) -> dict[str, Any]:
+    from agentvm.views.jsonable import error_text, jsonable
+    from agentvm.views.standing import INTERRUPTED, status_of
+    from agentvm.views.tree import difference, tree_of
     from agentvm_runtime.control import questions
 
-    from .lookup import INTERRUPTED, find_run, opened, status_of
-    from .report import error_text, jsonable
-    from .tree import difference, tree_of
+    from .lookup import find_run, opened
 
     async with opened(url) as store:
         record = await find_run(store, text)

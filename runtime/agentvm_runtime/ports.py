@@ -114,9 +114,14 @@ class Store(Protocol):
     async def get_run(self, run_id: str) -> RunRecord | None: ...
 
     async def list_runs(
-        self, *, agent: str | None = None, status: RunStatus | None = None, limit: int = 100
+        self,
+        *,
+        agent: str | None = None,
+        status: RunStatus | None = None,
+        limit: int = 100,
+        before: RunRecord | None = None,
     ) -> list[RunRecord]:
-        """Newest first."""
+        """Newest first; only those that come after a given one, `before` which they were created."""
         ...
 
     def set_status(
@@ -165,6 +170,10 @@ class Store(Protocol):
 
     async def events(self, run_id: str, wanted: Callable[[str], bool] | None = None) -> list[Event]:
         """The whole journal of a run, in order, in one read; only of such paths, if `wanted` says which."""
+        ...
+
+    async def events_after(self, run_id: str, seq: int) -> list[Event]:
+        """What a run's journal has after an event, in order."""
         ...
 
     def peek(self, run_id: str, *, path: str | None = None, kind: EventKind | None = None) -> list[Event]:

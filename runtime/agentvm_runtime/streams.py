@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 
@@ -82,15 +82,36 @@ class Stream(Generic[T]):
         self._changed = anyio.Event()
 
 
+class Bell(Stream[Any]):
+    """A reader that only wants to know that there is something new, and never holds anybody up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rung = False
+
+    def tell(self, what: Any) -> None:
+        self._rung = True
+        self._change()
+
+    async def room(self) -> None:
+        return
+
+    async def wait(self) -> None:
+        """Return when it was rung since the last time, or is closed."""
+        while not (self._rung or self._closed):
+            await self._changed.wait()
+        self._rung = False
+
+
 class Audience(Generic[T]):
     """All who read the same."""
 
     def __init__(self) -> None:
         self._streams: list[Stream[T]] = []
 
-    def join(self) -> Stream[T]:
-        """A new stream, of what is told from now on."""
-        stream: Stream[T] = Stream()
+    def join(self, stream: Stream[T] | None = None) -> Stream[T]:
+        """A stream, by default a new one, of what is told from now on."""
+        stream = Stream() if stream is None else stream
         self._streams.append(stream)
         return stream
 

@@ -101,6 +101,9 @@ async def test_runs_are_listed_newest_first(store: Store) -> None:
     assert [r.id for r in await store.list_runs(limit=2)] == ["r4", "r3"]
     assert [r.id for r in await store.list_runs(agent="a")] == ["r3", "r1"]
     assert [r.id for r in await store.list_runs(agent="a", status=RunStatus.RUNNING)] == ["r1"]
+    third = (await store.list_runs())[2]
+    assert [r.id for r in await store.list_runs(before=third)] == ["r1", "r0"]
+    assert [r.id for r in await store.list_runs(agent="a", before=third, limit=1)] == ["r1"]
 
 
 async def test_status_comes_with_its_outcome(store: Store) -> None:
@@ -175,6 +178,8 @@ async def test_many_waiters_are_all_told(store: Store) -> None:
         for number in range(1000):
             group.start_soon(store.append("run-1", replace(EVENT, path=str(number))).wait)
     assert [(e.seq, e.path) for e in await store.events("run-1")] == [(n + 1, str(n)) for n in range(1000)]
+    assert [e.path for e in await store.events_after("run-1", 997)] == ["997", "998", "999"]
+    assert await store.events_after("run-1", 1000) == await store.events_after("nobody", 0) == []
 
 
 async def test_a_commit_can_be_awaited_twice(store: Store) -> None:

@@ -124,10 +124,17 @@ class MemoryStore:
         return self._runs.get(run_id)
 
     async def list_runs(
-        self, *, agent: str | None = None, status: RunStatus | None = None, limit: int = 100
+        self,
+        *,
+        agent: str | None = None,
+        status: RunStatus | None = None,
+        limit: int = 100,
+        before: RunRecord | None = None,
     ) -> list[RunRecord]:
         self._check()
         runs = [r for r in self._runs.values() if agent in (None, r.agent) and status in (None, r.status)]
+        if before is not None:
+            runs = [r for r in runs if (r.created_at, r.id) < (before.created_at, before.id)]
         return sorted(runs, key=lambda r: (r.created_at, r.id), reverse=True)[:limit]
 
     def set_status(
@@ -195,6 +202,13 @@ class MemoryStore:
             replace(event, detail=json.loads(detail), seq=number)
             for number, (event, detail) in enumerate(self._events.get(run_id, ()), start=1)
             if wanted is None or wanted(event.path)
+        ]
+
+    async def events_after(self, run_id: str, seq: int) -> list[Event]:
+        self._check()
+        return [
+            replace(event, detail=json.loads(detail), seq=number)
+            for number, (event, detail) in enumerate(self._events.get(run_id, ())[seq:], start=seq + 1)
         ]
 
     def peek(self, run_id: str, *, path: str | None = None, kind: EventKind | None = None) -> list[Event]:

@@ -192,10 +192,17 @@ class SqlStore(ABC):
         return await self._one(sql.GET_RUN, {"id": run_id}, rows.run_of)
 
     async def list_runs(
-        self, *, agent: str | None = None, status: RunStatus | None = None, limit: int = 100
+        self,
+        *,
+        agent: str | None = None,
+        status: RunStatus | None = None,
+        limit: int = 100,
+        before: RunRecord | None = None,
     ) -> list[RunRecord]:
-        query = sql.list_runs(agent is not None, status is not None)
-        wanted = {"agent": agent, "status": status and status.value, "limit": limit}
+        query = sql.list_runs(agent is not None, status is not None, before is not None)
+        wanted: dict[str, Any] = {"agent": agent, "status": status and status.value, "limit": limit}
+        if before is not None:
+            wanted |= {"before_at": before.created_at, "before_id": before.id}
         return await self._read(lambda reader: [rows.run_of(r) for r in reader.rows(query, wanted)])
 
     def set_status(
@@ -290,6 +297,16 @@ class SqlStore(ABC):
         if last is not None:  # what other runs have on its way need not be written for this
             await last.settled()
         return await self._read(work, behind_writes=False)
+
+    async def events_after(self, run_id: str, seq: int) -> list[Event]:
+        wanted = {"run_id": run_id, "seq": seq}
+        last = self._last.get(run_id)
+        if last is not None:
+            await last.settled()
+        return await self._read(
+            lambda reader: [rows.event_of(row) for row in reader.rows(sql.GET_EVENTS_AFTER, wanted)],
+            behind_writes=False,
+        )
 
     def peek(self, run_id: str, *, path: str | None = None, kind: EventKind | None = None) -> list[Event]:
         query = sql.GET_EVENTS_AT if kind is None else sql.GET_EVENTS_OF

@@ -25,6 +25,7 @@ from sqlalchemy import (
     insert,
     select,
     text,
+    tuple_,
     union,
     update,
 )
@@ -165,6 +166,9 @@ GET_EVENTS_AT = plain(
     index="events_by_path",
 )
 GET_EVENTS_OF = plain(_EVENTS.where(schema.events.c.kind == bindparam("kind")).order_by(schema.events.c.seq))
+GET_EVENTS_AFTER = plain(
+    _EVENTS.where(schema.events.c.seq > bindparam("seq", type_=Integer)).order_by(schema.events.c.seq)
+)
 GET_RESULT_PATHS = plain(
     select(schema.events.c.seq, schema.events.c.path)
     .where(schema.events.c.run_id == bindparam("run_id"), text("kind IN ('done', 'failed')"))
@@ -269,12 +273,15 @@ def migrate(name: Name, found: int) -> Iterator[str]:
     yield f"UPDATE meta SET value = '{schema.SCHEMA_VERSION}' WHERE name = 'schema_version'"
 
 
-def list_runs(agent: bool, status: bool) -> Statement:
-    """Runs, newest first, by `agent` and `status` where asked for, at most `limit`."""
+def list_runs(agent: bool, status: bool, before: bool = False) -> Statement:
+    """Runs, newest first, by `agent` and `status` and after another where asked for, at most `limit`."""
     runs = schema.runs
     query = select(runs).order_by(runs.c.created_at.desc(), runs.c.id.desc())
     if agent:
         query = query.where(runs.c.agent == bindparam("agent"))
     if status:
         query = query.where(runs.c.status == bindparam("status"))
+    if before:
+        moment = bindparam("before_at", type_=Double), bindparam("before_id", type_=String)
+        query = query.where(tuple_(runs.c.created_at, runs.c.id) < tuple_(*moment))
     return plain(query.suffix_with(_LIMIT))

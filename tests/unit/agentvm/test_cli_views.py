@@ -13,8 +13,9 @@ from rich.console import Console
 from agentvm import BackendError, DeadlineExceeded, InputError, RunFailed, UncertainWrite
 from agentvm.cli.exits import Exit, code_of, code_of_status, internal
 from agentvm.cli.live import line, table, worth_a_line
-from agentvm.cli.report import deadline, document, error_text, jsonable, shown, summary
+from agentvm.cli.report import deadline, document, shown, summary
 from agentvm.cli.show import nodes_of
+from agentvm.views.jsonable import error_text, jsonable
 from agentvm_runtime.records import Digest, Event, EventKind, RunRecord, RunStatus, Source
 
 

@@ -1,4 +1,4 @@
-"""`agentvm show --why`: why a node was executed, or where its result was taken from."""
+"""Why a node of a run was executed, or where its result was taken from."""
 
 from __future__ import annotations
 
