@@ -26,6 +26,7 @@ from . import (
     gc,
     memo,
     models,
+    plan,
     resolve,
     resume,
     run,
@@ -63,6 +64,7 @@ app.add_typer(memo.app, name="memo")
 app.add_typer(models.app, name="models")
 app.command()(doctor.doctor)
 app.add_typer(bench.app, name="bench")
+app.command()(plan.plan)
 
 
 def _version(asked: bool) -> None:

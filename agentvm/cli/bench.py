@@ -2,22 +2,76 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from agentvm_serving.bench.claims import Claim
+    from agentvm_serving.bench.comparing import Comparison
     from agentvm_serving.bench.serving import Row
+    from agentvm_serving.bench.sources import Source
 
 app = typer.Typer(no_args_is_help=True, help="Measure.")
 
 BAR = 24
 """Characters of the longest bar."""
+PAPER = "chat=1,deadline=1,research=1"
+"""The classes of JITServe's comparison."""
 T = TypeVar("T")
+
+Engine = Annotated[
+    str,
+    typer.Option(
+        metavar="SPEC",
+        help="sim:a100 or sim:h100, a simulated GPU; replay:..., vLLM's own scheduler in virtual time "
+        "(cpu135m, a100, h100); vllm:MODEL, a real engine.",
+    ),
+]
+Policies = Annotated[str, typer.Option(metavar="A,B", help="Policies to compare.")]
+Seeds = Annotated[str, typer.Option(metavar="N,M", help="Seeds of the workload.")]
+Items = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Requests of a workload. Default: 180, on a GPU 2,000.", min=3),
+]
+WorkloadFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A workload file instead of a drawn one.")
+]
+Trace = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Arrivals and lengths from a trace (CSV or JSON lines, see the docs)."),
+]
+MixOf = Annotated[
+    str | None,
+    typer.Option(
+        "--mix",
+        metavar="KIND=WEIGHT,...",
+        help="Kinds of requests: chat, deadline, research, tree, agent, consistency; KIND@FILE draws "
+        f"from a trace. Default on a GPU: {PAPER}.",
+        show_default=False,
+    ),
+]
+ArrivalsOf = Annotated[
+    str, typer.Option("--arrivals", metavar="HOW", help="Of a mix: poisson, gamma:CV (bursts), trace:FILE.")
+]
+Tiers = Annotated[
+    str,
+    typer.Option(metavar="X=WEIGHT,...", help="Of a mix: how much longer its objectives are, by weight."),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Processes. Default: one a processor; a real engine has one.", min=1),
+]
+SloScale = Annotated[
+    str,
+    typer.Option(
+        metavar="X",
+        help="How much longer than drawn the objectives are; auto: as much as the engine is slower "
+        "than the one that they were chosen for.",
+    ),
+]
 
 
 @app.callback()
@@ -27,102 +81,244 @@ def bench() -> None:
 
 @app.command()
 def serving(
-    engine: Annotated[
-        str,
-        typer.Option(
-            metavar="SPEC",
-            help="replay:cpu135m, vLLM's scheduler in virtual time, or vllm:MODEL, a real engine.",
-        ),
-    ] = "replay:cpu135m",
-    policies: Annotated[str, typer.Option(metavar="A,B", help="Policies to compare.")] = (
-        "stock,priority,edf,plas,jit"
-    ),
+    engine: Engine = "replay:cpu135m",
+    policies: Policies = "stock,priority,edf,plas,jit",
     loads: Annotated[
         str, typer.Option(metavar="X,Y", help="Arrival rates, as multiples of saturation.")
     ] = "0.8,1.2,1.5,2.0",
-    seeds: Annotated[str, typer.Option(metavar="N,M", help="Seeds of the workload.")] = "1,2,3",
-    items: Annotated[int, typer.Option(metavar="N", help="Requests of a workload.", min=3)] = 180,
-    workload: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A workload file instead of a drawn one.")
-    ] = None,
-    trace: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Arrivals and lengths from a trace (CSV or JSON lines, see the docs)."
-        ),
-    ] = None,
+    seeds: Seeds = "1,2,3",
+    items: Items = None,
+    workload: WorkloadFile = None,
+    trace: Trace = None,
+    mix: MixOf = None,
+    arrivals: ArrivalsOf = "poisson",
+    tiers: Tiers = "1=1",
     forecast: Annotated[
         str,
         typer.Option(
-            metavar="WHAT", help="What hints tell of later stages: none, patterns, profile or true."
+            metavar="A,B",
+            help="What hints tell of later stages: opaque, none, patterns, profile or true; also "
+            "profile-PART, a compiled program's hints without a part.",
         ),
     ] = "profile",
-    slo_scale: Annotated[
-        str,
+    slo_scale: SloScale = "1",
+    sensitivity: Annotated[
+        bool,
         typer.Option(
-            metavar="X",
-            help="How much longer than drawn the objectives are; auto: as much as the engine is slower "
-            "than the one that they were chosen for.",
+            "--sensitivity",
+            help="Repeat on step-time models at the ends of their ranges, and say what survives.",
         ),
-    ] = "1",
+    ] = False,
+    subject: Annotated[
+        str, typer.Option(metavar="POLICY", help="Whose gains --sensitivity looks at.")
+    ] = "jit",
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Keep how many calls ran and waited, for --plot.")
+    ] = False,
+    jobs: Jobs = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all rows to this file.")
+        Path | None,
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            help="Write all rows to this file; what it has already is not run again.",
+        ),
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write all rows as a table.")
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg", help="Draw goodput by load, as SVG.")
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw what came of it, as SVG.")
     ] = None,
 ) -> None:
-    """Compare scheduling policies on latency, deadline and compound requests 1:1:1, Poisson arrivals.
+    """Compare scheduling policies on the same workloads.
 
-    Prints goodput (what was in time) a second by policy and load, with 95 % confidence intervals.
+    Prints goodput (what was in time) a second by policy and load, with 95 % confidence intervals. Without a
+    workload, a trace or a mix the requests are latency, deadline and compound ones 1:1:1.
     """
-    from agentvm.models import resolve
     from agentvm_compiler.errors import ConfigError
-    from agentvm_serving.bench import serving as bench
-    from agentvm_serving.bench.engines import engine_named, known_policies
-    from agentvm_serving.bench.plot import svg
-    from agentvm_serving.workload import SMALL, read
-    from agentvm_serving.workload.traces import read_trace
+    from agentvm_serving.bench.claims import claims
+    from agentvm_serving.bench.comparing import Comparison, sensitive
+    from agentvm_serving.bench.plot import picture
+    from agentvm_serving.bench.results import read_json, write_csv
+
+    if plot is not None and plot.suffix != ".svg":
+        raise ConfigError(f"--plot {str(plot)!r}: only SVG is drawn, give a name that ends in .svg")
+    comparison = Comparison(
+        [engine],
+        source(engine, items, workload, trace, mix, arrivals, tiers),
+        known(policies),
+        numbers(loads, float, "--loads"),
+        numbers(seeds, int, "--seeds"),
+        forecasts(forecast),
+    )
+    if sensitivity:
+        comparison = sensitive(comparison)
+    before = read_json(json_file) if json_file is not None else []
+    rows = _run(comparison, slo_scale, before, json_file, jobs, timelines=timeline)
+    if csv_file is not None:
+        write_csv(rows, csv_file)
+    if plot is not None:
+        plot.write_text(picture([row for row in rows if row.engine == engine]), encoding="utf-8")
+    typer.echo(table([row for row in rows if row.engine == engine]))
+    if sensitivity:
+        typer.echo(verdicts(list(claims(rows, subject)), subject))
+
+
+@app.command("workload")
+def draw(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The workload file; .gz compresses it.")],
+    rate: Annotated[float, typer.Option(metavar="X", help="Requests a second, on average.")] = 1.0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of what is drawn.")] = 1,
+    items: Items = 1000,
+    trace: Trace = None,
+    mix: MixOf = PAPER,
+    arrivals: ArrivalsOf = "poisson",
+    tiers: Tiers = "1=1",
+    small: Annotated[
+        bool, typer.Option("--small", help="Lengths and objectives for a small model on a CPU.")
+    ] = False,
+) -> None:
+    """Draw a workload into a file, to be served by any engine: `agentvm bench serving --workload FILE`."""
+    from agentvm_serving.bench.sources import Source
+    from agentvm_serving.workload import write
+
+    chosen = Source(
+        items or 1000,
+        trace=str(trace or ""),
+        mix="" if trace else mix or PAPER,
+        arrivals=arrivals,
+        tiers=tiers,
+        scale="small" if small else "large",
+    )
+    chosen.check()
+    drawn = chosen.draw(rate, seed)
+    write(drawn, out)
+    span = drawn[-1].arrival
+    calls = sum(len(stage) for each in drawn for stage in each.stages)
+    typer.echo(f"{out}: {len(drawn)} requests in {span:.0f} s, {calls} calls, {chosen}")
+
+
+def source(
+    engine: str,
+    items: int | None,
+    workload: Path | None,
+    trace: Path | None,
+    mix: str | None,
+    arrivals: str,
+    tiers: str,
+) -> Source:
+    """What is served, checked."""
+    from agentvm_serving.bench.sources import Source
+
+    large = any(each in engine for each in ("a100", "h100"))
+    given = workload is not None or trace is not None
+    chosen = Source(
+        items or (2000 if large else 180),
+        workload=str(workload or ""),
+        trace=str(trace or ""),
+        mix=mix or (PAPER if large and not given else ""),
+        arrivals=arrivals,
+        tiers=tiers,
+        scale="large" if large else "small",
+    )
+    chosen.check()
+    return chosen
+
+
+def known(policies: str) -> list[str]:
+    """The policies of a list.
+
+    Raises:
+        ConfigError: there is one that is not known.
+    """
+    from agentvm_compiler.errors import ConfigError
+    from agentvm_serving.bench.engines import known_policies
 
     chosen = [each.strip() for each in policies.split(",")]
     for each in chosen:
         if each not in known_policies():
             known = ", ".join(known_policies())
             raise ConfigError(f"no scheduling policy is called {each!r}. Choose from: {known}")
-    rates, numbers = _numbers(loads, float, "--loads"), _numbers(seeds, int, "--seeds")
-    stretch = None if slo_scale == "auto" else _numbers(slo_scale, float, "--slo-scale")[0]
-    if workload is not None and trace is not None:
-        raise ConfigError("--workload and --trace: give one of them, both say what to serve")
-    if plot is not None and plot.suffix != ".svg":
-        raise ConfigError(f"--plot {str(plot)!r}: only SVG is drawn, give a name that ends in .svg")
-    draw = bench.drawn(items)
-    if workload is not None:
-        draw = bench.from_items(read(workload))
-    elif trace is not None:
-        draw = bench.traced(read_trace(trace), items)
-    rows: list[Row] = []
-    with closing(engine_named(engine, lambda name: str(resolve(name)), forecast)) as serves:
-        saturated = bench.saturation(serves, draw, numbers)
-        typer.echo(f"{engine}: saturated by {saturated:.3f} requests/s", err=True)
-        longer = (SMALL.saturated or saturated) / saturated if stretch is None else stretch
-        typer.echo(f"objectives: {longer:.2f} times as long as drawn", err=True)
-        draw = bench.with_time(draw, longer)
-        for row in bench.compare(serves, draw, chosen, rates, numbers, saturated):
+    return chosen
+
+
+def forecasts(text: str) -> list[str]:
+    """The forecasts of a list.
+
+    Raises:
+        ConfigError: there is one that is not known.
+    """
+    from agentvm_compiler.errors import ConfigError
+    from agentvm_serving.workload import FORECASTS
+
+    chosen = [each.strip() for each in text.split(",")]
+    for each in chosen:
+        if each not in FORECASTS:
+            raise ConfigError(f"no forecast is called {each!r}. Choose one of: {', '.join(FORECASTS)}")
+    return chosen
+
+
+def numbers(text: str, of: Callable[[str], T], option: str) -> list[T]:
+    """The numbers of a list."""
+    from agentvm_compiler.errors import InputError
+
+    try:
+        return [of(each) for each in text.split(",")]
+    except ValueError:
+        raise InputError(f"{option} {text!r}: give numbers with commas between, such as 1,2") from None
+
+
+def _run(
+    comparison: Comparison,
+    slo_scale: str,
+    before: Sequence[Row],
+    json_file: Path | None,
+    jobs: int | None,
+    *,
+    timelines: bool,
+) -> list[Row]:
+    from dataclasses import replace
+
+    from agentvm.models import resolve
+    from agentvm_serving.bench.comparing import saturated
+    from agentvm_serving.bench.engines import engine_named
+    from agentvm_serving.bench.jobs import Workers, key_of
+    from agentvm_serving.bench.results import write_json
+    from agentvm_serving.bench.sources import SCALES
+
+    stretch = None if slo_scale == "auto" else numbers(slo_scale, float, "--slo-scale")[0]
+    engine_named(comparison.engines[0], forecast=comparison.forecasts[0]).close()  # is there such a one?
+    rows = list(before)
+    with Workers(jobs, lambda name: str(resolve(name))) as workers:
+        if stretch is not None:
+            comparison = replace(comparison, source=replace(comparison.source, stretch=stretch))
+        comparison = saturated(workers, comparison, rows)
+        for engine in comparison.engines:
+            typer.echo(f"{engine}: saturated by {comparison.saturated[engine]:.3f} requests/s", err=True)
+        if stretch is None:
+            rate = comparison.saturated[comparison.engines[0]]
+            longer = (SCALES[comparison.source.scale].saturated or rate) / rate
+            comparison = replace(comparison, source=replace(comparison.source, stretch=longer))
+        typer.echo(f"objectives: {comparison.source.stretch:.2f} times as long as drawn", err=True)
+        missing = comparison.jobs(rows, timelines=timelines)
+        for number, row in enumerate(workers.rows(missing), 1):
             rows.append(row)
+            told = f"load {row.load:g}, seed {row.seed}, {row.policy}, {row.forecast}"
             share = f"{row.token_share:.0%} of the tokens in time"
-            typer.echo(f"load {row.load:g}, seed {row.seed}, {row.policy}: {share}", err=True)
+            typer.echo(f"[{number}/{len(missing)}] {row.engine}: {told}: {share}", err=True)
             if json_file is not None:  # as they come: what was measured is kept whatever happens
-                json_file.write_text(json.dumps(bench.as_json(rows), indent=1) + "\n", encoding="utf-8")
-    if plot is not None:
-        plot.write_text(svg(rows), encoding="utf-8")
-    typer.echo(table(rows))
+                write_json(rows, json_file)
+    asked = {job.key: number for number, job in enumerate(comparison.jobs())}
+    return sorted((row for row in rows if key_of(row) in asked), key=lambda row: asked[key_of(row)])
 
 
 def table(rows: Sequence[Row]) -> str:
     """A line for each policy at each load, with a bar."""
+    from agentvm_serving.bench.comparing import labelled
     from agentvm_serving.bench.serving import summarised
 
-    found = summarised(rows)
+    found = summarised(labelled(rows))
     most = max(each["token_goodput"].mean for each in found.values()) or 1.0
     width = max(len(policy) for _, policy in found)
     titles = f"{'tokens/s in time':>18}  {'requests/s':>14}  {'all tokens/s':>14}"
@@ -137,10 +333,14 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _numbers(text: str, of: Callable[[str], T], option: str) -> list[T]:
-    from agentvm_compiler.errors import InputError
-
-    try:
-        return [of(each) for each in text.split(",")]
-    except ValueError:
-        raise InputError(f"{option} {text!r}: give numbers with commas between, such as 1,2") from None
+def verdicts(found: Sequence[Claim], subject: str) -> str:
+    """What a policy gains over each other one, and whether every step-time model has it so."""
+    lines = [
+        "",
+        f"tokens in time, {subject} over another; the lowest and highest mean of all step-time models",
+    ]
+    for claim in found:
+        means = [each.mean for each in claim.ratios.values()]
+        spread = f"{min(means):.2f} to {max(means):.2f}"
+        lines.append(f"{claim.load:>5g}  {claim.over:<14}  {spread:<14}  {claim.verdict}")
+    return "\n".join(lines)

@@ -7,21 +7,22 @@ there at once, under vLLM's own order.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
-from agentvm_serving.goodput import goodput
-from agentvm_serving.workload import Item, faster, mixed, relaxed
-from agentvm_serving.workload.traces import Traced, items_of
+from agentvm_serving.goodput import ServedCall, ServedRequest, goodput
+from agentvm_serving.workload import Item
 
 from .engines import BenchEngine, Served
+from .sources import Draws, all_at_once
 
 STUDENT_95: Final = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
 """Two-sided 95 % quantile of Student's t by degrees of freedom, from 1."""
-
-Draw = Callable[[float, int], Sequence[Item]]
-"""A workload of a rate, items a second, and a seed."""
+SLACK_STEPS: Final = 20
+"""Slack is told by so many quantiles and one more."""
+SAMPLES: Final = 120
+"""Moments of a timeline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,63 +43,40 @@ class Row:
     attainment: dict[str, float]
     """By class, and of `all`: the share of requests whose objective was met."""
     preemptions: int
-    scheduling_us: float | None
+    scheduling_us: float | None = None
     """Microseconds of scheduling in a step, on average."""
+    goodput: dict[str, float] = field(default_factory=dict)
+    """By class: tokens in time a second."""
+    slack: list[float] = field(default_factory=list)
+    """Quantiles of the time left at the end, as a share of that to the deadline; late is negative.."""
+    timeline: list[list[float]] = field(default_factory=list)
+    """Seconds, calls that have given tokens and are not done, calls that have given none yet."""
+    engine: str = ""
+    """Its spec."""
+    workload: str = ""
+    forecast: str = "profile"
+    """What hints told."""
+    rate: float = 0.0
+    """Items a second."""
 
 
-def drawn(count: int) -> Draw:
-    """The mixed workload with so many items."""
-    return lambda rate, seed: mixed(count, rate, seed)
-
-
-def traced(trace: Sequence[Traced], count: int) -> Draw:
-    """So many requests in a row of a trace, from where the seed says."""
-    return lambda rate, seed: items_of(trace, count, rate, seed)
-
-
-def from_items(items: Sequence[Item]) -> Draw:
-    """A given workload, faster or slower; its seeds are all the same."""
-    span = max((each.arrival for each in items), default=0.0)
-    return lambda rate, seed: faster(items, rate * span / len(items)) if span else list(items)
-
-
-def with_time(draw: Draw, factor: float) -> Draw:
-    """The workloads with so much more time for their objectives."""
-    return lambda rate, seed: relaxed(draw(rate, seed), factor)
-
-
-def saturation(engine: BenchEngine, draw: Draw, seeds: Sequence[int]) -> float:
+def saturation(engine: BenchEngine, source: Draws, seeds: Sequence[int]) -> float:
     """Items a second that the engine ends when all are there at once."""
     rates = []
     for seed in seeds:
-        items = [replace(each, arrival=0.0) for each in draw(1.0, seed)]
+        items = all_at_once(source.draw(1.0, seed))
         rates.append(len(items) / engine.serve(items, "stock").seconds)
     return statistics.median(rates)
 
 
-def compare(
-    engine: BenchEngine,
-    draw: Draw,
-    policies: Sequence[str],
-    loads: Sequence[float],
-    seeds: Sequence[int],
-    saturated: float,
-) -> Iterator[Row]:
-    """One row for each policy, load and seed; policies alternate, so that drift meets them alike."""
-    for load in loads:
-        for seed in seeds:
-            items = draw(load * saturated, seed)
-            for policy in policies:
-                yield row(policy, load, seed, items, engine.serve(items, policy))
-
-
-def row(policy: str, load: float, seed: int, items: Sequence[Item], served: Served) -> Row:
+def row(
+    policy: str, load: float, seed: int, items: Sequence[Item], served: Served, *, timeline: bool = False
+) -> Row:
     """Account for one workload."""
     total = goodput(served.requests)
     span = max(each.arrival for each in items) - min(each.arrival for each in items) or served.seconds
     classes = dict.fromkeys(each.slo for each in served.requests)
-    met: dict[str, float] = {"all": total.attainment}
-    met |= {slo: goodput(each for each in served.requests if each.slo == slo).attainment for slo in classes}
+    by_class = {slo: goodput(each for each in served.requests if each.slo == slo) for slo in classes}
     return Row(
         policy,
         load,
@@ -108,15 +86,37 @@ def row(policy: str, load: float, seed: int, items: Sequence[Item], served: Serv
         request_goodput=total.requests / span,
         throughput=total.served_tokens / served.seconds,
         token_share=total.tokens / sum(each.tokens for each in items),
-        attainment=met,
+        attainment={"all": total.attainment, **{slo: each.attainment for slo, each in by_class.items()}},
         preemptions=served.preemptions,
         scheduling_us=None if served.scheduling is None else served.scheduling * 1e6,
+        goodput={slo: each.tokens / span for slo, each in by_class.items()},
+        slack=_slack(served.requests),
+        timeline=_timeline(served.requests) if timeline else [],
     )
 
 
-def as_json(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """The rows as plain values."""
-    return [asdict(each) for each in rows]
+def _slack(requests: Sequence[ServedRequest]) -> list[float]:
+    left = sorted(
+        (each.deadline - max(call.token_times[-1] for call in each.calls))
+        / (each.deadline - min(call.arrival for call in each.calls))
+        for each in requests
+        if each.deadline is not None and all(call.token_times for call in each.calls) and each.calls
+    )
+    places = (round(step * (len(left) - 1) / SLACK_STEPS) for step in range(SLACK_STEPS + 1))
+    return [round(left[place], 3) for place in places] if left else []
+
+
+def _timeline(requests: Sequence[ServedRequest]) -> list[list[float]]:
+    calls = [call for each in requests for call in each.calls if call.token_times]
+    first = min(call.arrival for call in calls)
+    last = max(call.token_times[-1] for call in calls)
+    moments = [first + (last - first) * number / SAMPLES for number in range(SAMPLES + 1)]
+    return [[round(at - first, 2), *_at(calls, at)] for at in moments]
+
+
+def _at(calls: Sequence[ServedCall], at: float) -> tuple[int, int]:
+    running = sum(call.token_times[0] <= at < call.token_times[-1] for call in calls)
+    return running, sum(call.arrival <= at < call.token_times[0] for call in calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,14 @@ class Interval:
     mean: float
     half: float
     """Half its width; 0 for a single value, of which nothing is known."""
+
+    @property
+    def low(self) -> float:
+        return self.mean - self.half
+
+    @property
+    def high(self) -> float:
+        return self.mean + self.half
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -138,9 +146,9 @@ def interval(values: Sequence[float]) -> Interval:
 
 
 def summarised(rows: Sequence[Row]) -> Mapping[tuple[float, str], Mapping[str, Interval]]:
-    """By load and policy: token goodput, request goodput and throughput over the seeds."""
+    """By load and policy, loads in order: token goodput, request goodput and throughput over the seeds."""
     groups: dict[tuple[float, str], list[Row]] = {}
-    for each in rows:
+    for each in sorted(rows, key=lambda each: each.load):
         groups.setdefault((each.load, each.policy), []).append(each)
     return {
         key: {

@@ -1,0 +1,97 @@
+"""A comparison: engines, policies, forecasts, loads and seeds, all with all; going on from rows there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+
+from .claims import variants
+from .jobs import Job, Saturation, Workers, key_of
+from .planning import Capacity, highest
+from .serving import Row
+from .sources import Source
+
+SATURATION_SEEDS = 3
+"""Seeds that are enough for where an engine saturates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is to be compared on what."""
+
+    engines: Sequence[str]
+    source: Source
+    policies: Sequence[str]
+    loads: Sequence[float]
+    seeds: Sequence[int]
+    forecasts: Sequence[str] = ("profile",)
+    saturated: dict[str, float] = field(default_factory=dict)
+    """Items a second at load 1, by engine, where it is known."""
+
+    def jobs(self, rows: Iterable[Row] = (), *, timelines: bool = False) -> list[Job]:
+        """What is still to be done; policies alternate, so that drift meets them alike.
+
+        Args:
+            timelines: tell how many run and wait when, at the highest load, of the first seed.
+        """
+        done = set(map(key_of, rows))
+        found = [
+            Job(engine, self.source, policy, load, seed, self.saturated[engine], forecast)
+            for engine in self.engines
+            for load in self.loads
+            for seed in self.seeds
+            for policy in self.policies
+            for forecast in self.forecasts
+        ]
+        shown = (max(self.loads), self.seeds[0])
+        return [
+            replace(job, timeline=timelines and (job.load, job.seed) == shown)
+            for job in found
+            if job.key not in done
+        ]
+
+
+def known_saturations(rows: Iterable[Row], source: Source) -> dict[str, float]:
+    """Items a second at load 1, as earlier rows of the same source had it."""
+    return {
+        row.engine: row.rate / row.load
+        for row in rows
+        if row.workload == str(source) and row.load and row.rate
+    }
+
+
+def saturated(workers: Workers, comparison: Comparison, rows: Iterable[Row] = ()) -> Comparison:
+    """The same, with every engine's saturation known: measured where no row tells."""
+    known = {**known_saturations(rows, comparison.source), **comparison.saturated}
+    missing = [engine for engine in comparison.engines if engine not in known]
+    seeds = tuple(comparison.seeds[:SATURATION_SEEDS])
+    found = workers.saturations([Saturation(engine, comparison.source, seeds) for engine in missing])
+    return replace(comparison, saturated={**known, **dict(zip(missing, found, strict=True))})
+
+
+def sensitive(comparison: Comparison) -> Comparison:
+    """The same on every variant of its engines' step-time models."""
+    return replace(comparison, engines=[each for engine in comparison.engines for each in variants(engine)])
+
+
+def labelled(rows: Sequence[Row]) -> list[Row]:
+    """Rows whose policy's name tells the forecast too, where there are several."""
+    if len({row.forecast for row in rows}) < 2:
+        return list(rows)
+    return [replace(row, policy=f"{row.policy}/{row.forecast}") for row in rows]
+
+
+def capacities(workers: Workers, comparison: Comparison, wanted: float) -> Iterator[Capacity]:
+    """What each engine carries under each policy with so many requests in time; saturations must be known."""
+    for engine in comparison.engines:
+        limit = comparison.saturated[engine]
+        for policy in comparison.policies:
+
+            def attains(rate: float, engine: str = engine, policy: str = policy) -> float:
+                load = rate / comparison.saturated[engine]
+                one = replace(comparison, engines=[engine], policies=[policy], loads=[load])
+                return fmean(row.attainment["all"] for row in workers.rows(one.jobs()))
+
+            rate, attained = highest(attains, wanted, limit)
+            yield Capacity(engine, policy, rate, attained, rate / limit)
