@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Final, Protocol
 
 from agentvm_compiler.errors import ConfigError
-from agentvm_serving.estimate.steps import CPU_135M, StepModel
 from agentvm_serving.goodput import ServedRequest
 from agentvm_serving.policy import POLICIES
+from agentvm_serving.sim.profiles import profiles
+from agentvm_serving.sim.routers import router_named
+from agentvm_serving.sim.simulator import Sample, simulate
 from agentvm_serving.workload import FORECASTS, Forecast, Item
 
-PROFILES: Final[Mapping[str, StepModel]] = MappingProxyType({"cpu135m": CPU_135M})
-"""Step models by name."""
+from .specs import Spec, virtual
+
 STOCK: Final = ("stock", "priority")
 """vLLM's own scheduler: first come, first served; and with deadlines as priorities."""
 
@@ -25,11 +26,18 @@ class Served:
     """What came of one workload under one policy."""
 
     requests: Sequence[ServedRequest]
+    """By item, in their order."""
     seconds: float
     """From the first arrival to the last token."""
     preemptions: int = 0
     scheduling: float | None = None
     """Seconds of scheduling in a step, on average."""
+    steps: int = 0
+    """Engine iterations, of all replicas; 0 if unknown."""
+    timeline: Sequence[Sample] = ()
+    """How many ran and waited, at moments (simulator)."""
+    by_replica: Sequence[int] = ()
+    """Calls that each replica served (simulator)."""
 
 
 class BenchEngine(Protocol):
@@ -45,19 +53,48 @@ class BenchEngine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayEngine:
-    """vLLM's real scheduler and KV manager in virtual time."""
+class SimEngine:
+    """The simulator."""
 
-    step: StepModel
-    max_num_seqs: int = 32
+    spec: Spec
     forecast: Forecast = "profile"
     """What the hints tell of stages to come."""
 
     def serve(self, items: Sequence[Item], policy: str) -> Served:
-        from agentvm_serving.sim.replay import Engine, replay
+        result = simulate(
+            items,
+            self.spec.engine,
+            policy,
+            replicas=self.spec.replicas,
+            router=router_named(self.spec.router),
+            forecast=self.forecast,
+        )
+        return Served(
+            result.requests,
+            result.seconds,
+            result.preemptions,
+            steps=result.steps,
+            timeline=result.timeline,
+            by_replica=result.by_replica,
+        )
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayEngine:
+    """vLLM's real scheduler and KV manager in virtual time."""
+
+    spec: Spec
+    forecast: Forecast = "profile"
+    """What the hints tell of stages to come."""
+
+    def serve(self, items: Sequence[Item], policy: str) -> Served:
+        from agentvm_serving.sim.replay import replay
         from agentvm_serving.vllm.scheduler import creator
 
-        engine = Engine(self.step, max_num_seqs=self.max_num_seqs)
+        engine = self.spec.engine
         if policy in STOCK:
             from vllm.v1.core.sched.scheduler import Scheduler
 
@@ -66,7 +103,11 @@ class ReplayEngine:
         else:
             result = replay(items, engine, creator(policy), forecast=self.forecast)
         return Served(
-            result.requests, result.seconds, result.preemptions, result.scheduling / max(1, result.steps)
+            result.requests,
+            result.seconds,
+            result.preemptions,
+            result.scheduling / max(1, result.steps),
+            result.steps,
         )
 
     def close(self) -> None:
@@ -74,7 +115,7 @@ class ReplayEngine:
 
 
 def engine_named(spec: str, find: Callable[[str], str] = str, forecast: str = "profile") -> BenchEngine:
-    """The engine of a spec such as `replay:cpu135m` or `vllm:MODEL`.
+    """The engine of a spec such as `sim:a100`, `sim:h100x4?router=slo`, `replay:cpu135m` or `vllm:MODEL`.
 
     Args:
         find: gives the folder of a model's name.
@@ -84,14 +125,20 @@ def engine_named(spec: str, find: Callable[[str], str] = str, forecast: str = "p
         ConfigError: there is none, or vLLM is not installed; says what to do.
     """
     kind, _, name = spec.partition(":")
-    if not ((kind == "vllm" and name) or (kind == "replay" and name in PROFILES)):
-        known = ", ".join(f"replay:{each}" for each in PROFILES)
+    if kind not in ("sim", "replay", "vllm") or not name:
+        known = ", ".join(f"{each}:{profile}" for each in ("sim", "replay") for profile in profiles())
         raise ConfigError(f"no engine is called {spec!r}. Choose one of: {known}, vllm:MODEL")
     told = next((each for each in FORECASTS if each == forecast), None)
     if told is None:
         raise ConfigError(f"no forecast is called {forecast!r}. Choose one of: {', '.join(FORECASTS)}")
+    if kind == "sim":
+        return SimEngine(virtual(name), told)
     from agentvm_serving.vllm.environment import prepare_imports, vllm_version
 
+    if kind == "replay":
+        found = virtual(name)
+        if found.replicas > 1 or found.engine.preemption == "swap":
+            raise ConfigError("replay drives one of vLLM's schedulers, which never swaps: use sim")
     if vllm_version() is None:
         raise ConfigError("serving needs vLLM. Install it: pip install 'agentvm[cpu]'")
     if kind == "vllm":
@@ -100,7 +147,7 @@ def engine_named(spec: str, find: Callable[[str], str] = str, forecast: str = "p
         return LiveEngine(name, find(name), forecast=told)
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # one scheduler after the other says the same
     prepare_imports()
-    return ReplayEngine(PROFILES[name], forecast=told)
+    return ReplayEngine(found, forecast=told)
 
 
 def known_policies() -> list[str]:

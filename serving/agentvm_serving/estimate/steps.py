@@ -37,6 +37,8 @@ class Batch:
     """Requests that produce one token."""
     context: int = 0
     """Sum of the tokens in the KV cache of those."""
+    prompts: int = 0
+    """How many requests `prefill` belongs to."""
 
 
 @dataclass(frozen=True, slots=True)

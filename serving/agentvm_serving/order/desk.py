@@ -19,9 +19,10 @@ from agentvm_serving.policy.exchange import displaced
 from agentvm_serving.policy.guard import feed_overdue
 from agentvm_serving.policy.pace import most_tokens
 from agentvm_serving.policy.views import WAITS
+from agentvm_serving.slo import best_effort
 
 from .queue import RankedQueue
-from .tracker import Tracker
+from .tracker import MEASURED_A_STEP, Tracker
 
 LOOKED: Final = 10
 """Steps after which a policy whose ranks never change is looked after."""
@@ -49,6 +50,7 @@ class Desk:
         """Whether `running` is in rank order; the adapter unsets it when it admits."""
         self._clock = clock
         self._planned = 0
+        self._unmeasured = 0
         self._places: int | None = None
         """Most requests to have running while some wait, found with each plan; `None` if nobody minds."""
 
@@ -80,6 +82,14 @@ class Desk:
         """So many calls of `order` had nothing to do: less than `steps_to_plan`, `running` in order."""
         self._planned += count
 
+    def measures(self, requests: int) -> bool:
+        """Whether a step with so many requests is one to learn from. Call it once a step."""
+        self._unmeasured += 1
+        if not self._unmeasured * MEASURED_A_STEP >= requests > 0:
+            return False
+        self._unmeasured = 0
+        return True
+
     def plan(self, views: Collection[RequestView]) -> None:
         """Let the policy rank some requests; one that fails must not take the engine with it."""
         try:
@@ -100,10 +110,17 @@ class Desk:
         # A request vLLM put in a queue without `add_request` goes last, not down with the engine.
         return view.rank if view is not None else (LAST, 0.0, id(request))
 
-    def hopeless(self, view: RequestView) -> str | None:
-        """Why a request cannot meet its objective, if so."""
+    def judge(self, view: RequestView, degrade: bool) -> str | None:
+        """Why a request cannot meet its objective, if so.
+
+        Args:
+            degrade: whether it is then served best effort.
+        """
         alone = self.tracker.alone(self._clock(), view)
-        return hopeless(view, alone) if alone is not None else None
+        why = hopeless(view, alone) if alone is not None else None
+        if why is not None and degrade and view.hints is not None:
+            view.change(best_effort(view.hints))
+        return why
 
     def giving_way(self, running: Sequence[Any], fits: Callable[[int], bool]) -> list[Any]:
         """Running requests to evict for waiting ones, where the policy has it and it is worth it.

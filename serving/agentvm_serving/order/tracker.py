@@ -174,7 +174,7 @@ def batch_of(requests: Mapping[str, Any], scheduled: Mapping[str, int]) -> Batch
 
     Called when `num_computed_tokens` counts them already.
     """
-    prefill = decodes = context = 0
+    prefill = decodes = context = prompts = 0
     attention = 0.0
     for name, new in scheduled.items():
         request = requests.get(name)
@@ -185,5 +185,6 @@ def batch_of(requests: Mapping[str, Any], scheduled: Mapping[str, int]) -> Batch
             context += request.num_computed_tokens
         else:
             prefill += new
+            prompts += 1
             attention += new * (request.num_computed_tokens - new / 2)
-    return Batch(prefill, attention, decodes, context)
+    return Batch(prefill, attention, decodes, context, prompts)

@@ -7,26 +7,28 @@ long each answer is makes its tokens up. Deterministic for a workload and a poli
 
 from __future__ import annotations
 
-import heapq
 import json
+import math
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from agentvm_serving.estimate.steps import StepModel
-from agentvm_serving.goodput import ServedCall, ServedRequest
+from agentvm_serving.goodput import ServedRequest
 from agentvm_serving.order.tracker import batch_of
 from agentvm_serving.slo import LENGTH_KEY, to_extra_args
-from agentvm_serving.workload import Call, Forecast, Item, Profile, hints_of, profile_of
+from agentvm_serving.workload import Forecast, Item, Profile
 
-BLOCK: Final = 16
-"""Tokens of a KV block."""
+from .clients import Asked, Clients
+from .engine import BLOCK, EPOCH, Engine
+from .replica import IDLE
+
+__all__ = ["Engine", "Replay", "replay", "scheduler_arguments"]
+
 END: Final = 999
 """The token that ends an answer: how long it is shows only then, as on a real engine."""
-EPOCH: Final = 1.7e9
-"""Unix seconds at which virtual time begins."""
 
 _CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -41,28 +43,11 @@ _CONFIG = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """The engine to imitate."""
-
-    step: StepModel
-    max_num_seqs: int = 64
-    max_num_batched_tokens: int = 2048
-    max_model_len: int = 4096
-    kv_tokens: int = 60_000
-    """Tokens the KV cache holds."""
-    policy: str = "fcfs"
-    """vLLM's own `scheduling_policy`: `fcfs` or `priority`."""
-    overhead: float = 0.0
-    """Seconds of each step besides the model's."""
-
-
 @dataclass(slots=True)
 class Replay:
     """What came of a workload."""
 
     requests: list[ServedRequest] = field(default_factory=list)
-    items: list[Item] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
     """Virtual time from the first arrival to the end."""
@@ -77,6 +62,7 @@ def replay(
     make: Callable[..., Any],
     profile: Profile | None = None,
     forecast: Forecast = "profile",
+    log: list[dict[str, int]] | None = None,
 ) -> Replay:
     """Serve a workload to its end in virtual time.
 
@@ -84,8 +70,9 @@ def replay(
         make: the scheduler's class or factory (what `--scheduler-cls` names).
         profile: what the hints know of lengths; by default what the whole workload tells.
         forecast: what the hints tell of the stages to come.
+        log: gets the new tokens by request of each step.
     """
-    return _Replay(items, engine, make, profile or profile_of(items), forecast).run()
+    return _Replay(items, engine, make, profile, forecast, log).run()
 
 
 class _Replay:
@@ -94,74 +81,56 @@ class _Replay:
         items: Sequence[Item],
         engine: Engine,
         make: Callable[..., Any],
-        profile: Profile,
+        profile: Profile | None,
         forecast: Forecast,
+        log: list[dict[str, int]] | None,
     ) -> None:
         self.engine = engine
-        self.profile = profile
-        self.forecast: Forecast = forecast
-        self.now = 0.0
+        self.clients = Clients(items, profile, forecast, engine.max_model_len)
+        self.now = self.clients.first
         self.scheduler = make(**scheduler_arguments(engine))
         self.scheduler.clock = lambda: EPOCH + self.now
-        self.result = Replay(items=list(items))
-        self._coming: list[tuple[float, int, Item, int]] = []
-        for number, item in enumerate(items):
-            heapq.heappush(self._coming, (item.arrival, number, item, 0))
-        self._pushed = len(items)
+        self.log = log
+        self.result = Replay()
         self._times: dict[str, list[float]] = {}
-        self._open: dict[str, tuple[Item, int]] = {}
-        self._left: dict[tuple[str, int], int] = {}
-        self._calls: dict[str, list[ServedCall]] = {}
-        self._arrived: dict[str, tuple[float, Call]] = {}
+        self._open: dict[str, Asked] = {}
 
     def run(self) -> Replay:
         idle = 0
-        while self._coming or self._open:
-            while self._coming and self._coming[0][0] <= self.now:
-                _, _, item, stage = heapq.heappop(self._coming)
-                self._arrive(item, stage)
+        while self._open or self.clients.next_at < math.inf:
             if not self._open:
-                self.now = max(self.now, self._coming[0][0])
-                continue
+                self.now = max(self.now, self.clients.next_at)
+            for asked in self.clients.asking(self.now):
+                self._arrive(asked)
             idle = 0 if self._step() else idle + 1
             if idle > 1000:
                 raise RuntimeError("the scheduler lets nothing run though requests wait")
-        first = min((each.arrival for each in self.result.items), default=0.0)
-        self.result.seconds = self.now - first
-        self.result.requests = [self._served(item) for item in self.result.items]
+        self.result.seconds = self.now - self.clients.first
+        self.result.requests = self.clients.served()
         return self.result
 
-    def _arrive(self, item: Item, stage: int) -> None:
+    def _arrive(self, asked: Asked) -> None:
         from vllm import SamplingParams
         from vllm.v1.request import Request
 
-        self._left[item.id, stage] = len(item.stages[stage])
-        for number, call in enumerate(item.stages[stage]):
-            hints = hints_of(item, stage, self.profile, EPOCH, self.forecast, number)
-            due = EPOCH + self.now + (item.ttft or 0.0) if hints.deadline is None else hints.deadline
-            name = f"{item.id}/{stage}/{number}"
-            room = self.engine.max_model_len - call.input_tokens
-            params = SamplingParams(
-                max_tokens=min(item.limit or room, room),
-                extra_args={**to_extra_args(hints), LENGTH_KEY: call.output_tokens},
-            )
-            params.update_from_generation_config({}, END)
-            request = Request(
-                request_id=name,
-                prompt_token_ids=[1] * call.input_tokens,
-                sampling_params=params,
-                pooling_params=None,
-                arrival_time=EPOCH + self.now,
-                priority=int((due - EPOCH) * 1000),
-            )
-            self._open[name] = item, stage
-            self._arrived[name] = self.now, call
-            self._times[name] = []
-            self.scheduler.add_request(request)
+        params = SamplingParams(
+            max_tokens=asked.limit,
+            extra_args={**to_extra_args(asked.hints), LENGTH_KEY: asked.call.output_tokens},
+        )
+        params.update_from_generation_config({}, END)
+        request = Request(
+            request_id=asked.name,
+            prompt_token_ids=[1] * asked.call.input_tokens,
+            sampling_params=params,
+            pooling_params=None,
+            arrival_time=EPOCH + asked.at,
+            priority=int(asked.due * 1000),
+        )
+        self._open[asked.name] = asked
+        self._times[asked.name] = []
+        self.scheduler.add_request(request)
 
     def _step(self) -> bool:
-        import time
-
         from vllm.v1.outputs import ModelRunnerOutput
 
         started = time.perf_counter()
@@ -170,8 +139,10 @@ class _Replay:
         requests = [self.scheduler.requests[name] for name in ran]
         batch = batch_of(self.scheduler.requests, ran)
         self.result.scheduling += time.perf_counter() - started
-        self.now += (self.engine.step.seconds(batch) if ran else 0.001) + self.engine.overhead
+        self.now += self.engine.seconds(batch) if ran else IDLE + self.engine.overhead
         self.result.steps += bool(ran)
+        if self.log is not None and ran:
+            self.log.append(dict(ran))
         # A prompt that is not through yet gives no token.
         sampled = [
             self._sampled(each) if each.num_computed_tokens >= each.num_tokens else [] for each in requests
@@ -194,28 +165,13 @@ class _Replay:
                 self._times[request.request_id].append(self.now)
             if request.is_finished():
                 self.result.preemptions += request.num_preemptions
-                self._finish(request.request_id)
+                name = request.request_id
+                self.clients.finished(self._open.pop(name), self._times.pop(name), self.now)
         return bool(ran)
 
     def _sampled(self, request: Any) -> list[int]:
-        last = request.num_output_tokens + 1 == self._arrived[request.request_id][1].output_tokens
+        last = request.num_output_tokens + 1 == self._open[request.request_id].call.output_tokens
         return [END if last else 7]
-
-    def _finish(self, name: str) -> None:
-        item, stage = self._open.pop(name)
-        arrival, call = self._arrived.pop(name)
-        made = ServedCall(arrival, call.input_tokens, self._times.pop(name))
-        self._calls.setdefault(item.id, []).append(made)
-        self._left[item.id, stage] -= 1
-        if not self._left[item.id, stage] and stage + 1 < len(item.stages):
-            self._pushed += 1
-            heapq.heappush(
-                self._coming, (self.now + item.gap_before(stage + 1), self._pushed, item, stage + 1)
-            )
-
-    def _served(self, item: Item) -> ServedRequest:
-        deadline = None if item.within is None else item.arrival + item.within
-        return ServedRequest(item.slo, self._calls[item.id], deadline, item.ttft, item.tbt)
 
 
 def scheduler_arguments(engine: Engine) -> dict[str, Any]:

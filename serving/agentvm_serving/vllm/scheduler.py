@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agentvm_serving.order.tracker import MEASURED_A_STEP, batch_of
+from agentvm_serving.order.tracker import batch_of
 from agentvm_serving.policy import DEFAULT_POLICY, RequestView, policy_named
-from agentvm_serving.slo import best_effort, changed
+from agentvm_serving.slo import changed
 
 from . import HOPELESS_VARIABLE, PACE_VARIABLE, POLICY_VARIABLE
 from .control import connect
@@ -31,7 +31,6 @@ class PolicyMixin(OrderMixin):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._unmeasured = 0
         self._step_began = 0.0
 
     @property
@@ -68,9 +67,7 @@ class PolicyMixin(OrderMixin):
     def update_from_output(self, output: Any, *args: Any, **kwargs: Any) -> Any:
         """Learn how long the step took, then let vLLM take its tokens."""
         now = self.clock()
-        self._unmeasured += 1
-        if self._unmeasured * MEASURED_A_STEP >= len(output.num_scheduled_tokens) > 0:
-            self._unmeasured = 0
+        if self._desk.measures(len(output.num_scheduled_tokens)):
             self._observer.stepped(
                 batch_of(self.requests, output.num_scheduled_tokens), now - self._step_began
             )
@@ -136,10 +133,8 @@ class PolicyMixin(OrderMixin):
 
     def _judge(self, name: str, view: RequestView) -> str | None:
         """Why a request cannot meet its objective, if so; it is served best effort from here."""
-        why = self._desk.hopeless(view)
+        why = self._desk.judge(view, degrade=not self.rejects)
         if why is not None:
-            if not self.rejects and view.hints is not None:
-                view.change(best_effort(view.hints))
             self._observer.judged(name, why, self.rejects)
         return why
 

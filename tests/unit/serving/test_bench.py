@@ -301,7 +301,7 @@ def test_an_axis_ends_at_a_round_number(value, top):
     [
         (["--policies", "edf,best"], "no scheduling policy is called 'best'"),
         (["--loads", "1,much"], "--loads '1,much'"),
-        (["--engine", "replay:moon"], "Choose one of: replay:cpu135m"),
+        (["--engine", "replay:moon"], "no profile is called 'moon'. Choose one of: cpu135m"),
         (["--forecast", "weather"], "Choose one of: none, patterns, profile, true"),
         (["--plot", "out.png"], "ends in .svg"),
         (["--trace", "a", "--workload", "b"], "give one of them"),
