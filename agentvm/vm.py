@@ -239,7 +239,9 @@ class AgentVM:
 
         from .backends import open_llm
         from .config import default_llm, default_store
+        from .telemetry import observe
 
+        self._observe = observe()
         llm = self._llm_option if self._llm_option is not None else default_llm()
         self._backend = open_llm(llm) if isinstance(llm, str) else llm
         store = self._store_option if self._store_option is not None else default_store()
@@ -671,6 +673,7 @@ class AgentVM:
             commit = self.store.set_status(record.id, RunStatus.RUNNING, holder=lease.holder)
             await commit.wait()
             session.record = replace(record, status=RunStatus.RUNNING, error=None, finished_at=None)
+        session.observer = self._observe(session.record, resumed)
         handle = Run(session.record, session)
 
         async def work() -> None:
@@ -685,6 +688,7 @@ class AgentVM:
                     await self._release(lease)
                 if session.record.status is not RunStatus.COMPLETED:
                     error = error or _stopped(session.record)
+                session.observer.end(session.record, error)
                 handle._end.set((value, error))
 
         self._live[record.id] = handle

@@ -99,6 +99,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     from agentvm_compiler.errors import AgentVMError
 
     try:
+        if os.environ.get("AGENTVM_LOG"):  # only then, as it is imported for it
+            from agentvm.telemetry.logs import configure
+
+            configure(os.environ)
         app(arguments, prog_name="agentvm")
     except Exception as error:
         if wanted or os.environ.get(TRACEBACK, "") not in ("", "0"):

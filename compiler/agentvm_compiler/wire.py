@@ -7,6 +7,7 @@ other. Everything here is immutable.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -110,6 +111,8 @@ class ModelCall:
     path: str = ""
     """Where in the run the call stands."""
     hints: Hints = field(default_factory=Hints)
+    trace: Mapping[str, str] = field(default_factory=dict)
+    """HTTP headers that tell an engine within what trace it is asked (W3C Trace Context)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,7 @@ async def complete(session: Session, request: LlmRequest, place: Place, usage: U
         prompt=request.prompt,
         path=place.path,
         hints=hints,
+        trace=session.observer.headers(),
     )
     counted = 0
 

@@ -13,6 +13,7 @@ from .errors import UnstorableValue
 from .journaling import USED, Journal
 from .keys import idempotency_key
 from .limits import due
+from .observing import UNOBSERVED, RunObserver
 from .ports import Commit
 from .reasons import CHANGED_KEY, MISS, WHY
 from .records import CHANGED, HALFWAY, Digest, Event, EventKind, MemoEntry, Source
@@ -24,6 +25,8 @@ from .work import Outcome, Work
 
 class Recorder(Journal):
     """Journals writes that are about to start, results and exceptions."""
+
+    observer: RunObserver = UNOBSERVED
 
     def writes_under_way(self, path: str) -> list[str]:
         """Paths of the writes within some work that have begun and not ended."""
@@ -167,6 +170,7 @@ class Recorder(Journal):
     ) -> Commit:
         if source in (Source.MEMO, Source.SHARED):
             self.progress.reused += 1
+            self.observer.reused(work, source)
         else:
             self.progress.executed += 1
         event = Event(

@@ -140,15 +140,18 @@ class Session(Recorder):
         started = time.time()
         before = self.look_at(work)
         self.progress.active[work.path] = started
+        ending = self.observer.begin(work)
         try:
             outcome = await execute()
         except BaseException as error:
+            ending(None, error)
             if not is_failure(error):
                 raise
             await self.durable(self.failed(work, error, started, before))
             raise
         finally:
             self.progress.active.pop(work.path, None)
+        ending(outcome, None)
         if work.node == "agent":
             self.failures.handled_within(work.path)
         commit = self.finished(work, outcome, started, before)

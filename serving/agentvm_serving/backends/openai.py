@@ -241,6 +241,7 @@ def _options(call: ModelCall, dialect: Dialect) -> dict[str, Any]:
         dialect.max_tokens: sampling.max_tokens,
         "stop": list(sampling.stop) or None,
         "stream_options": {"include_usage": True},
+        "extra_headers": dict(call.trace) or None,
     }
     if dialect.hints:
         options["stream_options"]["continuous_usage_stats"] = True
