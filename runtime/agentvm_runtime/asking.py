@@ -25,9 +25,9 @@ from .structured import ask, schema_of
 from .work import Outcome, Work
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Place:
-    """Where in the run and in the program a call stands."""
+    """Where in the run and in the program a call stands. Never changed, as `Work`."""
 
     path: str
     site: str

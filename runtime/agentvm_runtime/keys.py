@@ -16,7 +16,7 @@ from agentvm_compiler.frontend.fingerprint import fingerprint
 
 from .errors import UnstorableValue
 from .structured import schema_of, type_name
-from .values import digest, key_digest
+from .values import call_digest, digest, key_digest, token
 
 
 def python_key(code_hash: str, operands: Sequence[Any]) -> str:
@@ -33,11 +33,13 @@ def tool_key(tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     Raises:
         UnstorableValue: an argument has no codec.
     """
-    return key_digest(("tool", _code(tool), args, kwargs))
+    return call_digest(_tool_tokens(tool), args, kwargs)
 
 
-_code = lru_cache(maxsize=4096)(fingerprint)
-"""A tool's code does not change while it is there, and it is called often."""
+@lru_cache(maxsize=4096)
+def _tool_tokens(tool: Tool) -> bytes:
+    """What of a key says which tool: its code does not change while it is there, and it is called often."""
+    return token("tool") + token(fingerprint(tool))
 
 
 def idempotency_key(run_id: str, path: str, key: str) -> str:

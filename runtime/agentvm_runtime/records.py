@@ -104,9 +104,9 @@ class RunRecord:
     """JSON: `file` (where the agent's source is), `llm` (backend spec), and the like."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Event:
-    """One line of a run's journal."""
+    """One line of a run's journal. Never changed; not frozen, as that takes four times as long to make."""
 
     kind: EventKind
     path: str
@@ -185,9 +185,9 @@ def named(event: Event) -> list[Digest]:
     return others if event.value is None else [event.value, *others]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MemoEntry:
-    """A result any run may reuse."""
+    """A result any run may reuse. Never changed, as an event."""
 
     key: str
     value: Digest

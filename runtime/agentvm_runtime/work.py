@@ -21,9 +21,9 @@ class Outcome:
     source: Source = Source.EXECUTED
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Work:
-    """Something to do at a place in the run."""
+    """Something to do at a place in the run. Never changed; not frozen, as it is made for every call."""
 
     path: str
     site: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 
@@ -12,10 +12,5 @@ def detail_text(detail: dict[str, Any]) -> str | None:
     if len(detail) == 1:
         [(name, value)] = detail.items()
         if type(value) is str:  # such as why a call was made, of most events
-            return _pair_text(name, value)
+            return f"{{{quoted(name)}: {quoted(value)}}}"
     return json.dumps(detail) if detail else None
-
-
-@lru_cache(maxsize=256)
-def _pair_text(name: str, value: str) -> str:
-    return json.dumps({name: value})

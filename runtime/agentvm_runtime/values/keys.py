@@ -34,12 +34,32 @@ def key_digest(value: object, *, name: str = "value") -> str:
     Raises:
         UnstorableValue: as `encode` does.
     """
+    return _key(_token(value, name))
+
+
+def call_digest(about: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """The key digest of a tuple that ends with the arguments of a call.
+
+    Args:
+        about: the tokens of what comes before them, one after the other.
+
+    Raises:
+        UnstorableValue: as `encode` does.
+    """
+    named = _token(kwargs, "the arguments") if kwargs else _EMPTY[dict]
+    return _key(b"t" + _hash(about + _token(args, "the arguments") + named))
+
+
+def _token(value: object, name: str) -> bytes:
     try:
-        data = _Keys().token(value)
+        return _Keys().token(value)
     except Refused as refused:
         raise UnstorableValue(f"{name}{refused.path}: {refused.reason}") from None
     except RecursionError:
         raise UnstorableValue(f"{name}: it is nested too deeply to be hashed; flatten it") from None
+
+
+def _key(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=_SIZE, person=b"agentvm key").hexdigest()
 
 
