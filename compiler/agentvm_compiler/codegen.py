@@ -40,9 +40,10 @@ class Namespace:
 
     def evaluator(self, node: Node) -> Evaluate:
         """The function of a node with code."""
-        if node.site not in self._evaluators:
-            self._evaluators[node.site] = self._evaluator(node)
-        return self._evaluators[node.site]
+        known = self._evaluators.get(node.site)
+        if known is None:
+            known = self._evaluators[node.site] = self._evaluator(node)
+        return known
 
     def _evaluator(self, node: Node) -> Evaluate:
         if node.attrs.get("whole"):
@@ -51,10 +52,14 @@ class Namespace:
         usual = self._built(node, frozenset())
 
         def evaluate(values: Sequence[Any], kept: Kept) -> Any:
-            if any(value is UNBOUND for value in values):
-                missing = frozenset(n for n, value in zip(names, values, strict=True) if value is UNBOUND)
-                return self._built(node, missing)(kept, *(value for value in values if value is not UNBOUND))
+            for value in values:
+                if value is UNBOUND:
+                    return partly(values, kept)
             return usual(kept, *values)
+
+        def partly(values: Sequence[Any], kept: Kept) -> Any:
+            missing = frozenset(n for n, value in zip(names, values, strict=True) if value is UNBOUND)
+            return self._built(node, missing)(kept, *(value for value in values if value is not UNBOUND))
 
         return evaluate
 

@@ -27,7 +27,7 @@ class Activity:
 
     def __exit__(self, *raised: object) -> None:
         self._under_way -= 1
-        if self.quiet:
+        if self._waiting and self.quiet:
             self.nudge()
 
     @property

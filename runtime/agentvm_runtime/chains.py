@@ -8,13 +8,10 @@ a loop if each begins with what the one before it ends with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 from agentvm_compiler.calls import Effect
 from agentvm_compiler.ir import CONTROL_OPERANDS, LITERALS, Kind, Node, Region
-
-T = TypeVar("T", Region, Node)
 
 _EARLY = frozenset({Kind.BRANCH, Kind.LOOP, Kind.TRY})
 """Kinds of nodes some of whose results may be there before the node has ended."""
@@ -23,30 +20,6 @@ _EARLY = frozenset({Kind.BRANCH, Kind.LOOP, Kind.TRY})
 def takes_no_time(node: Node) -> bool:
     """Whether the node is plain Python that waits for nothing but its operands."""
     return node.kind is Kind.PYTHON and node.effect is Effect.PURE
-
-
-class Chains:
-    """Those of one run's programs, each looked at once."""
-
-    def __init__(self, *, found: bool) -> None:
-        """Unless they are to be `found`, nothing counts as a chain."""
-        self._found = found
-        self._seen: dict[int, tuple[Region | Node, bool]] = {}
-        """By identity, of what is kept alive here."""
-
-    def within(self, region: Region) -> bool:
-        """Whether a region is a chain."""
-        return self._found and self._look(region, is_chain)
-
-    def around(self, loop: Node) -> bool:
-        """Whether a loop's iterations are one."""
-        return self._found and self._look(loop, is_chained)
-
-    def _look(self, what: T, look: Callable[[T], bool]) -> bool:
-        known = self._seen.get(id(what))
-        if known is None:
-            known = self._seen[id(what)] = (what, look(what))
-        return known[1]
 
 
 def is_chain(region: Region) -> bool:

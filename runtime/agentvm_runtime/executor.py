@@ -74,10 +74,13 @@ class Executor(Frame):
         callee, args, kwargs = self.namespace.evaluator(node)(self.inputs(node), Kept())
         if node.kind is Kind.HUMAN or (node.kind is not Kind.LLM and agent_of(callee) is None):
             await self.reached(index, node.effect)
-        call = partial(self._called, index, node, callee, args, kwargs)
-        # After all else it waits for: what is before it in the program may have to pass the same gates.
-        value = await (_through(self._gates(node), call) if node.attrs.get("gates") else call())
-        self.give(node, (value,))
+        if node.attrs.get("gates"):
+            # After all else it waits for: what is before it in the program may have to pass the same gates.
+            call = partial(self._called, index, node, callee, args, kwargs)
+            value = await _through(self._gates(node), call)
+        else:
+            value = await self._called(index, node, callee, args, kwargs)
+        self.env[node.results[0]].set(value)
 
     def _gates(self, node: Node) -> list[Any]:
         """The semaphores and locks around a call, each once, in one order everywhere: no ring waits."""
@@ -87,15 +90,16 @@ class Executor(Frame):
     async def _called(
         self, index: int, node: Node, callee: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        if node.kind is Kind.TOOL and isinstance(callee, Tool):
+            place = Place(self.path_of(node), node.site, name=self.program.program.name)
+            return await call_tool(
+                self.session, place, callee, copy_value(args), copy_value(kwargs) if kwargs else kwargs
+            )
         place = self._place(node)
         if node.kind is Kind.LLM:
             return await ask_model(self.session, place, args, kwargs)
         if node.kind is Kind.HUMAN:
             return await ask_person(self.session, place, args, kwargs)
-        if isinstance(callee, Tool):
-            return await call_tool(
-                self.session, place, callee, copy_value(args), copy_value(kwargs) if kwargs else kwargs
-            )
         owner = Owner(self, index)
         if isinstance(callee, Agent):
             return await run_agent(

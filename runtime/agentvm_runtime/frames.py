@@ -15,7 +15,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Self
 
 import anyio
@@ -23,13 +23,13 @@ import anyio
 from agentvm_compiler.calls import Effect
 from agentvm_compiler.codegen import Namespace
 from agentvm_compiler.compile import Compiled
-from agentvm_compiler.ir import CONTROL_OPERANDS, LITERALS, Kind, Node, Region, base
+from agentvm_compiler.ir import LITERALS, Kind, Node, Region, base
 from agentvm_compiler.wire import Stage
 
-from .chains import takes_no_time
 from .changes import settable
 from .errors import Halt, is_failure
 from .ordered import OrderedGroup
+from .plans import Step
 from .profiling import Notes
 from .session import Session
 from .slots import Slot
@@ -84,11 +84,11 @@ class Frame(ABC):
         self.owner = owner
         self.siblings = siblings
         """How many model calls are joined with each call in here."""
+        self.plan = plan = session.plans.of(region)
         self.env = env = dict(LITERAL_SLOTS)
         env.update(zip(region.params, params, strict=True))
-        for node in region.nodes:
-            for name in node.results:
-                env[name] = Slot()
+        for name in plan.made:
+            env[name] = Slot()
         self._names = session.revision.names.get(program.program.name, {})
         self._inline: list[int] = []
         """Nodes that are ready and need no task."""
@@ -99,19 +99,16 @@ class Frame(ABC):
         """Of a chain: nodes that are ready and run in the frame's task."""
         self._stirred: asyncio.Event | None = None
         """Set when there is one, if somebody waits for it."""
-        around = None if owner is None or region is program.program.body else owner.frame
-        if around is not None and around.depth < DEEPEST and session.chains.within(region):
-            self._chain, self.depth = deque(), around.depth + 1
+        if plan.chain and owner is not None and region is not program.program.body:
+            around = owner.frame.depth
+            if around < DEEPEST:
+                self._chain, self.depth = deque(), around + 1
         self.halfway: dict[int, Mapping[str, Slot]] = {}
         """Of nodes that failed: what they had made of the names until then."""
         self.names: Mapping[str, Slot] = {}
         """The names that the frame was given or assigned, as they were where it failed."""
-        self.results = [self.env[each] for each in region.results]
+        self.results = [env[each] for each in region.results]
         """Slots of the region's results; filled as the frame executes."""
-
-    @cached_property
-    def _index(self) -> Mapping[str, int]:
-        return {node.site: number for number, node in enumerate(self.region.nodes)}
 
     @property
     def namespace(self) -> Namespace:
@@ -134,8 +131,10 @@ class Frame(ABC):
         self.group.raise_failure()
 
     def _begin(self) -> None:
-        for index, node in enumerate(self.region.nodes):
-            self._when_ready(index, node)
+        given = self.session.lineage is not None
+        for step in self.plan.steps:
+            if not given or not self._given(step.index, step.node):
+                self._when_ready(step)
 
     async def _one_by_one(self, ready: deque[int]) -> None:
         """Run the nodes of a chain, of which one at a time is ready, in this task."""
@@ -174,18 +173,15 @@ class Frame(ABC):
 
     async def earlier(self, node: Node) -> None:
         for site in node.after:
-            await self.group.ended(self._index[site]).wait()
+            await self.group.ended(self.plan.index[site]).wait()
 
     # -- starting nodes ----------------------------------------------------------------
 
-    def _when_ready(self, index: int, node: Node) -> None:
-        if self.session.lineage is not None and self._given(index, node):
-            return
-        needed = node.operands[: CONTROL_OPERANDS.get(node.kind)]
-        slots = [self.env[each] for each in needed]
-        missing = {id(slot): slot for slot in slots if not slot.ready}
+    def _when_ready(self, step: Step) -> None:
+        env = self.env
+        missing = {id(slot): slot for name in step.needed if not (slot := env[name]).ready}
         if not missing:
-            self._start(index, node)
+            self._start(step)
             return
         left = len(missing)
 
@@ -193,7 +189,7 @@ class Frame(ABC):
             nonlocal left
             left -= 1
             if not left:
-                self._start(index, node)
+                self._start(step)
 
         for slot in missing.values():
             slot.then(arrived)
@@ -207,16 +203,16 @@ class Frame(ABC):
         self.group.start(index, partial(self.earlier, node))
         return True
 
-    def _start(self, index: int, node: Node) -> None:
-        if takes_no_time(node):
-            self._inline.append(index)
+    def _start(self, step: Step) -> None:
+        if step.instant:
+            self._inline.append(step.index)
             self._drain()
         elif self._chain is not None:
-            self._chain.append(index)
+            self._chain.append(step.index)
             if self._stirred is not None:
                 self._stirred.set()
         else:
-            self.group.start(index, partial(self.run, index, node))
+            self.group.start(step.index, partial(self.run, step.index, step.node))
 
     def _drain(self) -> None:
         """Run what needs no task of its own, one after the other."""

@@ -40,6 +40,7 @@ class Halting:
         """Raise what the session, or the work that the path is within, was halted with, if it was."""
         if self._halted is not None:
             raise self._halted
-        for within, halt in self._closed.items():
-            if path.startswith(within):
-                raise halt
+        if self._closed:
+            for within, halt in self._closed.items():
+                if path.startswith(within):
+                    raise halt

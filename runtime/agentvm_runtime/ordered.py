@@ -130,13 +130,17 @@ class OrderedGroup:
         self._wake()
 
     def succeed(self, index: int) -> None:
-        self._beyond.add(index)
-        while self._prefix in self._beyond:
-            self._beyond.remove(self._prefix)
+        if index != self._prefix:
+            self._beyond.add(index)
+        else:
             self._prefix += 1
+            while self._prefix in self._beyond:
+                self._beyond.remove(self._prefix)
+                self._prefix += 1
         if index in self._asked:
             self._asked.pop(index).set(True)
-        self._wake()
+        if self._waiting:
+            self._wake()
 
     def ended(self, index: int) -> Slot:
         """Set when the child has succeeded."""
@@ -167,8 +171,6 @@ class OrderedGroup:
         return self._prefix >= limit
 
     def _wake(self) -> None:
-        if not self._waiting:
-            return
         due = [each for each in self._waiting if self.settled(each[0])]
         if due:
             self._waiting = [each for each in self._waiting if not self.settled(each[0])]

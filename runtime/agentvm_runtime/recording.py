@@ -83,9 +83,12 @@ class Recorder(Journal):
             now = time.time()
             expires = None if work.ttl is None else now + work.ttl
             memo = MemoEntry(work.shared, name, self.record.id, work.path, now, expires)
-        changed, values = self._changes(before, outcome.value)
-        detail = {WHY: self._why(work, alone), **outcome.detail, **changed}
-        return self.note(work, name, outcome.source, started, detail, {name: data, **values}, memo)
+        detail, values = {WHY: self._why(work, alone), **outcome.detail}, {name: data}
+        if before is not None:
+            changed, others = self._changes(before, outcome.value)
+            detail |= changed
+            values |= others
+        return self.note(work, name, outcome.source, started, detail, values, memo)
 
     def _why(self, work: Work, alone: str) -> str:
         """Why the work was done, and no recorded result used; `alone` is why it is not shared, if so."""

@@ -87,7 +87,7 @@ async def loop(frame: Frame, index: int, node: Node) -> None:
     carried, captures = slots[:count], slots[count:]
     region = node.regions[0]
     may_leave = region.results[0] != "$none"
-    chained = frame.session.chains.around(node)
+    chained = frame.session.plans.chained(node)
     items = None if iterable.value is None else iter(iterable.value)
     left: tuple[Any, Slot] = (None, LITERAL_SLOTS["$none"])
     frames: dict[int, Frame] = {}
@@ -113,7 +113,10 @@ async def loop(frame: Frame, index: int, node: Node) -> None:
                 region, [Slot(item), *carried, *captures], owner, f"{frame.path_of(node)}[{number}]"
             )
             if chained:
-                await group.run(at, partial(_iterate, frames, at, inner))
+                frames[at] = inner
+                await group.run(at, inner.execute)
+                if group.failed_at is None:
+                    del frames[at]
                 if at % AT_ONCE == 0:
                     await asyncio.sleep(0)  # others have their turn, as between tasks
             else:

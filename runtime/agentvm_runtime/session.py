@@ -20,10 +20,10 @@ import anyio
 from agentvm_compiler.passes.stages import Forecaster
 
 from .budgets import Account
-from .chains import Chains
 from .errors import ReplayMismatch, UncertainWrite, is_failure
 from .flights import Flights
 from .lineage import Lineage
+from .plans import Plans
 from .ports import ModelBackend, Store
 from .profiling import Observations
 from .questions import Human
@@ -66,7 +66,7 @@ class Session(Recorder):
         """What completed runs of the agent saw."""
         self.forecasts = Forecaster()
         # A fork may set results, and a rehearsal goes around them: then nothing waits for what gives them.
-        self.chains = Chains(found=lineage is None and not self.rehearsing)
+        self.plans = Plans(chains=lineage is None and not self.rehearsing)
         self.texts: Audience[Text] = Audience()
         """Are told what models answer, as it comes."""
         concurrency = record.meta.get(CONCURRENCY)
@@ -95,7 +95,7 @@ class Session(Recorder):
         if work.node in WAITING:
             return await self.execute(work, execute)
         with self.activity:
-            if self.events.followed or self.texts.followed:
+            if self.events.streams or self.texts.streams:
                 await self.events.room()
                 await self.texts.room()
             if self._room is None and work.room is None:
@@ -114,6 +114,8 @@ class Session(Recorder):
         """The journal's result for this work, if it has one that can be used."""
         self.check(work.path)
         found = self.history.results.get(work.path)
+        if found is None and self.lineage is None and work.path not in self.history.intents:
+            return None
         other = found is not None and found.key != work.key
         if other and work.traced:
             assert found is not None
@@ -139,7 +141,8 @@ class Session(Recorder):
     async def execute(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
         started = time.time()
         before = self.look_at(work)
-        self.progress.active[work.path] = started
+        active = self.progress.active
+        active[work.path] = started
         ending = self.observer.begin(work)
         try:
             outcome = await execute()
@@ -150,7 +153,7 @@ class Session(Recorder):
             await self.durable(self.failed(work, error, started, before))
             raise
         finally:
-            self.progress.active.pop(work.path, None)
+            active.pop(work.path, None)
         ending(outcome, None)
         if work.node == "agent":
             self.failures.handled_within(work.path)

@@ -107,26 +107,22 @@ class Audience(Generic[T]):
     """All who read the same."""
 
     def __init__(self) -> None:
-        self._streams: list[Stream[T]] = []
+        self.streams: list[Stream[T]] = []
+        """Of readers who are there, as far as is known."""
 
     def join(self, stream: Stream[T] | None = None) -> Stream[T]:
         """A stream, by default a new one, of what is told from now on."""
         stream = Stream() if stream is None else stream
-        self._streams.append(stream)
+        self.streams.append(stream)
         return stream
 
     def tell(self, what: T) -> None:
-        if self._streams:
-            self._streams = [each for each in self._streams if not each.closed]
-            for each in self._streams:
+        if self.streams:
+            self.streams = [each for each in self.streams if not each.closed]
+            for each in self.streams:
                 each.tell(what)
-
-    @property
-    def followed(self) -> bool:
-        """Whether there may be somebody to wait for."""
-        return bool(self._streams)
 
     async def room(self) -> None:
         """Return when no reader is far behind."""
-        for each in self._streams:
+        for each in self.streams:
             await each.room()

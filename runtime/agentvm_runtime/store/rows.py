@@ -73,13 +73,13 @@ def event_row(run_id: str, event: Event) -> dict[str, Any]:
     """All columns of `schema.events` but `seq`, which the database gives."""
     return {
         "run_id": run_id,
-        "kind": event.kind.value,
+        "kind": event.kind._value_,  # as `value`, which is looked up by a function
         "path": event.path,
         "site": event.site,
         "node": event.node,
         "key": event.key,
         "value": event.value,
-        "source": event.source.value,
+        "source": event.source._value_,
         "started_at": event.started_at,
         "finished_at": event.finished_at,
         "detail": detail_text(event.detail),

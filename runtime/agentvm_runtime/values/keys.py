@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from agentvm_runtime.errors import UnstorableValue
@@ -46,7 +46,9 @@ def call_digest(about: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     Raises:
         UnstorableValue: as `encode` does.
     """
-    named = _token(kwargs, "the arguments") if kwargs else _EMPTY[dict]
+    named = _token(kwargs, "the arguments") if kwargs else _NONE_NAMED
+    if args and _PLAIN_TYPES.issuperset(map(type, args)):  # most are
+        return _key(b"t" + _hash(about + b"t" + _plain(args) + named))
     return _key(b"t" + _hash(about + _token(args, "the arguments") + named))
 
 
@@ -86,9 +88,8 @@ class _Keys:
         cls = type(value)
         if cls in _EMPTY and not value:
             return _EMPTY[cls]
-        if (cls is tuple or cls is list) and _PLAIN_TYPES.issuperset(map(type, value)):  # most arguments
-            parts = [_PLAIN[type(each)](each) for each in value]
-            return (b"t" if cls is tuple else b"l") + _hash(b"".join(parts))
+        if (cls is tuple or cls is list) and _PLAIN_TYPES.issuperset(map(type, value)):
+            return (b"t" if cls is tuple else b"l") + _plain(value)
         number = id(value)
         if (known := self.done.get(number)) is not None:
             return known[0]
@@ -162,6 +163,11 @@ class _Keys:
         return parts
 
 
+def _plain(values: Iterable[Any]) -> bytes:
+    """Hash of the tokens of what has no parts."""
+    return _hash(b"".join([_PLAIN[type(each)](each) for each in values]))
+
+
 def _hash(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=_SIZE).digest()
 
@@ -202,3 +208,5 @@ _EMPTY: dict[type, bytes] = {
     cls: tag + hashlib.blake2b(b"", digest_size=_SIZE).digest()
     for cls, tag in {list: b"l", tuple: b"t", dict: b"d", set: b"S", frozenset: b"Z"}.items()
 }
+
+_NONE_NAMED = _EMPTY[dict]

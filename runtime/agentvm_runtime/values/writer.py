@@ -64,6 +64,8 @@ class Writer:
 
     def end(self) -> bytes:
         """All that was written, and its checksum."""
+        if not self.parts:
+            return b"".join((self.buffer, zlib.crc32(self.buffer).to_bytes(4, "big")))
         parts = [*self.parts, self.buffer]
         check = 0
         for part in parts:
