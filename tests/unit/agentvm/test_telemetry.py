@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -198,23 +197,22 @@ def test_telemetry_can_be_switched_off(spans: InMemorySpanExporter, monkeypatch:
 
 
 @pytest.fixture
-def stderr(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    written = io.StringIO()
-    monkeypatch.setattr("sys.stderr", written)
+def stderr(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """What was written there since it was last asked for; handlers are taken off afterwards."""
     root = logging.getLogger("agentvm")
     before, level = list(root.handlers), root.level
-    yield written
+    yield lambda: capsys.readouterr().err
     root.handlers[:] = before
     root.setLevel(level)
 
 
-def test_logs_are_json_objects_with_run_and_path(stderr: io.StringIO) -> None:
+def test_logs_are_json_objects_with_run_and_path(stderr: Callable[[], str]) -> None:
     """One a line: that a run began, what it did, how it ended."""
     logs.configure({"AGENTVM_LOG": "debug", "AGENTVM_LOG_FORMAT": "json"})
     with pytest.raises(agentvm.RunFailed):
         agentvm.run(failing, "x", llm=ScriptedLLM([]), store="memory")
     agentvm.run(outer, ["x"], llm=ScriptedLLM("a word"), store="memory")
-    told = [json.loads(line) for line in stderr.getvalue().splitlines()]
+    told = [json.loads(line) for line in stderr().splitlines()]
     assert [(each["message"], each["level"]) for each in told] == [
         ("run started", "info"),
         ("tool failed", "warning"),
@@ -230,11 +228,11 @@ def test_logs_are_json_objects_with_run_and_path(stderr: io.StringIO) -> None:
     assert len({each["run"] for each in told}) == 2
 
 
-def test_a_text_line_cannot_be_forged(stderr: io.StringIO) -> None:
+def test_a_text_line_cannot_be_forged(stderr: Callable[[], str]) -> None:
     """Control characters of what was said are shown, not obeyed."""
     logs.configure({"AGENTVM_LOG": "info"})
     logging.getLogger("agentvm.run").info("run ended", extra={"error": "x\n12:00:00 info run started\x1b[2J"})
-    assert stderr.getvalue().endswith(r"error=x\n12:00:00 info run started\x1b[2J" + "\n")
+    assert stderr().endswith(r"error=x\n12:00:00 info run started\x1b[2J" + "\n")
 
 
 @pytest.mark.parametrize(
