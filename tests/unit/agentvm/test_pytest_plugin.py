@@ -31,8 +31,9 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     return pytester
 
 
+# In processes of their own: a pytest within a pytest forgets the modules that it imported.
 def outcomes(project: pytest.Pytester, *arguments: str) -> dict[str, int]:
-    return project.runpytest_inprocess("-p", "agentvm.pytest_plugin", *arguments).parseoutcomes()
+    return project.runpytest_subprocess("-p", "agentvm.pytest_plugin", *arguments).parseoutcomes()
 
 
 def test_fixtures_run_agents_without_a_model(project: pytest.Pytester) -> None:
@@ -42,7 +43,7 @@ def test_fixtures_run_agents_without_a_model(project: pytest.Pytester) -> None:
 
 def test_a_test_is_recorded_once_and_replayed_ever_after(project: pytest.Pytester) -> None:
     """Without a cassette it fails and says how to record; the file lies beside the test."""
-    result = project.runpytest_inprocess("-p", "agentvm.pytest_plugin", "-k", "recorded")
+    result = project.runpytest_subprocess("-p", "agentvm.pytest_plugin", "-k", "recorded")
     result.stdout.fnmatch_lines(["*There is no cassette *--agentvm-record=new*"])
     model = f"scripted:{project.path / 'model.py'}:answers"
     record = ("-k", "recorded", "--agentvm-record=new", f"--agentvm-llm={model}")
