@@ -34,6 +34,8 @@ class Served:
     """Seconds of scheduling in a step, on average."""
     steps: int = 0
     """Engine iterations, of all replicas; 0 if unknown."""
+    reused: int = 0
+    """Tokens of prompts that were found in the KV cache (simulator)."""
     timeline: Sequence[Sample] = ()
     """How many ran and waited, at moments (simulator)."""
     by_replica: Sequence[int] = ()
@@ -74,6 +76,7 @@ class SimEngine:
             result.seconds,
             result.preemptions,
             steps=result.steps,
+            reused=result.reused,
             timeline=result.timeline,
             by_replica=result.by_replica,
         )

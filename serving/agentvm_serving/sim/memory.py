@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 
+from agentvm_serving.workload.prefixes import block_keys
+
+from .clients import Asked
 from .engine import BLOCK
 
 
@@ -35,8 +38,8 @@ class Holding:
     __slots__ = ("keys", "shared")
 
     def __init__(self, keys: Sequence[Hashable] = ()) -> None:
-        self.keys = keys
-        """Of its first blocks, those that others may look for."""
+        self.keys = list(keys)
+        """Of its first blocks, those that others, or it itself, may look for."""
         self.shared: list[Block] = []
         """Its first blocks, as far as they have keys and are computed."""
 
@@ -46,6 +49,14 @@ class Counted:
 
     def __init__(self, blocks: int) -> None:
         self.free = blocks
+
+    def holding(self, asked: Asked) -> Holding:
+        """What a new request has: nothing as yet."""
+        return Holding()
+
+    def left(self, holding: Holding, name: str, tokens: int) -> None:
+        """A request that will come back gives so many tokens back."""
+        self.give(holding, tokens)
 
     def found(self, holding: Holding, tokens: int) -> Sequence[Block]:
         """The blocks in the cache that a prompt of so many tokens begins with, but for its last token."""
@@ -79,6 +90,14 @@ class Shared(Counted):
         """Blocks by contents; two that were computed at once may have the same."""
         # Free blocks, the first to be taken first: known ones, and runs of others with their counts.
         self._queue: OrderedDict[object, int] = OrderedDict({object(): blocks})
+
+    def holding(self, asked: Asked) -> Holding:
+        call = asked.call
+        return Holding(block_keys(call, BLOCK, call.input_tokens + asked.length) if call.prefix else ())
+
+    def left(self, holding: Holding, name: str, tokens: int) -> None:
+        holding.keys += [(name, number) for number in range(len(holding.keys), tokens // BLOCK)]
+        self.give(holding, tokens)
 
     def found(self, holding: Holding, tokens: int) -> Sequence[Block]:
         found: list[Block] = []

@@ -20,6 +20,7 @@ from agentvm_serving.goodput import ServedRequest
 from agentvm_serving.order.tracker import batch_of
 from agentvm_serving.slo import LENGTH_KEY, to_extra_args
 from agentvm_serving.workload import Forecast, Item, Profile
+from agentvm_serving.workload.prefixes import text_of
 
 from .clients import Asked, Clients
 from .engine import BLOCK, EPOCH, Engine
@@ -94,6 +95,9 @@ class _Replay:
         self.result = Replay()
         self._times: dict[str, list[float]] = {}
         self._open: dict[str, Asked] = {}
+        self._text: dict[str, list[int]] = {}
+        """Of prompt and answer."""
+        self._hasher = _block_hasher() if engine.prefix_cache else None
 
     def run(self) -> Replay:
         idle = 0
@@ -113,6 +117,11 @@ class _Replay:
         from vllm import SamplingParams
         from vllm.v1.request import Request
 
+        # Where prompts may share KV they have their texts, else any will do.
+        call, name = asked.call, asked.name
+        tokens = call.input_tokens + call.output_tokens
+        shares = self.engine.prefix_cache
+        self._text[name] = text_of(call, name, END - 1, tokens) if shares else [1] * tokens
         params = SamplingParams(
             max_tokens=asked.limit,
             extra_args={**to_extra_args(asked.hints), LENGTH_KEY: asked.call.output_tokens},
@@ -120,11 +129,12 @@ class _Replay:
         params.update_from_generation_config({}, END)
         request = Request(
             request_id=asked.name,
-            prompt_token_ids=[1] * asked.call.input_tokens,
+            prompt_token_ids=self._text[asked.name][: asked.call.input_tokens],
             sampling_params=params,
             pooling_params=None,
             arrival_time=EPOCH + asked.at,
             priority=int(asked.due * 1000),
+            block_hasher=self._hasher,
         )
         self._open[asked.name] = asked
         self._times[asked.name] = []
@@ -167,11 +177,13 @@ class _Replay:
                 self.result.preemptions += request.num_preemptions
                 name = request.request_id
                 self.clients.finished(self._open.pop(name), self._times.pop(name), self.now)
+                del self._text[name]
         return bool(ran)
 
     def _sampled(self, request: Any) -> list[int]:
-        last = request.num_output_tokens + 1 == self._open[request.request_id].call.output_tokens
-        return [END if last else 7]
+        text = self._text[request.request_id]
+        last = request.num_tokens + 1 == len(text)
+        return [END if last else text[request.num_tokens]]
 
 
 def scheduler_arguments(engine: Engine) -> dict[str, Any]:
@@ -189,7 +201,7 @@ def scheduler_arguments(engine: Engine) -> dict[str, Any]:
         config = VllmConfig(
             model_config=model,
             cache_config=CacheConfig(
-                block_size=BLOCK, gpu_memory_utilization=0.5, enable_prefix_caching=False
+                block_size=BLOCK, gpu_memory_utilization=0.5, enable_prefix_caching=engine.prefix_cache
             ),
             device_config=DeviceConfig("cpu"),
             scheduler_config=SchedulerConfig(
@@ -216,6 +228,15 @@ def scheduler_arguments(engine: Engine) -> dict[str, Any]:
         "block_size": BLOCK,
         "log_stats": False,
     }
+
+
+def _block_hasher() -> Any:
+    """What vLLM knows a block's contents by."""
+    from vllm.utils.hashing import sha256_cbor
+    from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash
+
+    init_none_hash(sha256_cbor)
+    return get_request_block_hasher(BLOCK, sha256_cbor)
 
 
 class _model_folder:

@@ -23,7 +23,7 @@ from agentvm_serving.estimate.steps import Batch
 
 from .clients import Asked
 from .engine import BLOCK, Engine
-from .memory import Counted, Holding, Shared, blocks_of
+from .memory import Counted, Shared, blocks_of
 from .orders import Order
 from .request import Request, Steps
 
@@ -50,6 +50,8 @@ class Replica:
         self.running: list[Request] = []
         self.memory = (Shared if engine.prefix_cache else Counted)(engine.blocks - 1)
         self.preemptions = 0
+        self.reused = 0
+        """Tokens of prompts that were found in the cache."""
         self.idle = 0
         """Steps in which nothing could run."""
         self.log: list[dict[str, int]] | None = None
@@ -83,9 +85,9 @@ class Replica:
         """Tokens of KV blocks in use."""
         return (self.engine.blocks - 1 - self.memory.free) * BLOCK
 
-    def offer(self, asked: Asked, holding: Holding) -> None:
+    def offer(self, asked: Asked) -> None:
         """A request for it has come; it is seen when the step under way is over."""
-        self._inbox.append(Request(asked, self.steps, holding))
+        self._inbox.append(Request(asked, self.steps, self.memory.holding(asked)))
         if self._ahead > 1:
             passed = bisect_left(range(self._ahead - 1), asked.at, key=lambda n: self._end_of(n + 1))
             self._ahead = passed + 1
@@ -298,6 +300,7 @@ class Replica:
             if request.began is None:
                 request.began = self.now
             self.memory.adopt(request.holding, found)
+            self.reused += len(found) * BLOCK
             request.computed = len(found) * BLOCK + request.moved
             self._moved += request.moved
             request.moved = 0
@@ -332,7 +335,7 @@ class Replica:
         """Take a request's blocks, of which some may have been taken for this very step."""
         if request.since >= 0:
             self._leave(request)
-        self.memory.give(request.holding, request.computed + served)
+        self.memory.left(request.holding, request.request_id, request.computed + served)
         if self.engine.preemption == "swap":
             request.moved = request.computed
             self._moved += request.computed

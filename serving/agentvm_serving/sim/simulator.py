@@ -19,7 +19,6 @@ from agentvm_serving.workload import Forecast, Item, Profile
 
 from .clients import Asked, Clients
 from .engine import Engine
-from .memory import Holding
 from .orders import ByPolicy, Fcfs, Order, Priority
 from .replica import Replica
 from .request import Request
@@ -52,6 +51,8 @@ class Simulated:
     seconds: float = 0.0
     """Virtual time from the first arrival to the end."""
     preemptions: int = 0
+    reused: int = 0
+    """Tokens of prompts that were found in the cache."""
     timeline: list[Sample] = field(default_factory=list)
     by_replica: list[int] = field(default_factory=list)
     """Calls that each replica served."""
@@ -110,7 +111,6 @@ class _Simulation:
 
     def run(self) -> Simulated:
         clients, replicas = self.clients, self.replicas
-        now = clients.first
         while True:
             now = min(clients.next_at, *(each.end for each in replicas), math.inf)
             if now == math.inf:
@@ -128,6 +128,7 @@ class _Simulation:
         result = self.result
         result.steps = sum(each.steps.made - each.idle for each in replicas)
         result.preemptions = sum(each.preemptions for each in replicas)
+        result.reused = sum(each.reused for each in replicas)
         result.seconds = max((each.now for each in replicas), default=0.0) - clients.first
         result.requests = clients.served()
         return result
@@ -136,7 +137,7 @@ class _Simulation:
         where = self.router.choose(asked, self.replicas)
         self.result.by_replica[where] += 1
         replica = self.replicas[where]
-        replica.offer(asked, Holding())
+        replica.offer(asked)
         return replica
 
     def _done(self, request: Request) -> None:
