@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 import agentvm
+from agentvm.ui import mount
+from agentvm.ui.routes import page_api
 
 from . import problems
 from .house import House
-from .routes import agents_api
+from .routes import PROBLEMS, agents_api
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -43,4 +45,6 @@ def create_app(vm: AgentVM, agents: Sequence[Agent] = (), settings: Settings | N
     app.state.house = house
     problems.install(app)
     app.include_router(agents_api(house))
+    app.include_router(page_api(vm, responses=PROBLEMS))
+    mount(app)
     return app

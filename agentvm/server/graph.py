@@ -56,6 +56,7 @@ def _node(node: Node, names: Mapping[str, str]) -> GraphNode:
         effect=node.effect.value,
         line=node.span.line,
         callee=callee if isinstance(callee, str) else None,
+        gives=list(dict.fromkeys(base(each) for each in node.results if not base(each).startswith("_"))),
         regions=[
             _region(each, region_name(node.kind, index), names) for index, each in enumerate(node.regions)
         ],

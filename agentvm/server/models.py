@@ -194,6 +194,7 @@ class GraphNode(BaseModel):
     effect: str
     line: int
     callee: str | None = Field(default=None, description="Of an agent call: the program called.")
+    gives: list[str] = Field([], description="Variables it gives values to, which a fork may set.")
     regions: list[GraphRegion] = []
 
 

@@ -1,0 +1,111 @@
+// Placing boxes: each region by itself, from the inside out, so that a box is a node of known size to what is around it.
+import { Graph, layout as dagre } from "@dagrejs/dagre";
+
+export interface Sized {
+  id: string;
+  width: number;
+  /** Of a node; of a box its header. */
+  height: number;
+  panels: SizedPanel[];
+}
+
+export interface SizedPanel {
+  title: string;
+  shapes: Sized[];
+  edges: { from: string; to: string; order: boolean }[];
+}
+
+export interface Rect {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+export interface Line {
+  points: [number, number][];
+  order: boolean;
+}
+
+export interface Layout {
+  width: number;
+  height: number;
+  rects: Record<string, Rect>;
+  panels: { id: string; title: string; rect: Rect }[];
+  lines: Line[];
+}
+
+const PAD = 14;
+const TITLE = 20;
+const GAP = 12;
+
+interface Placed {
+  width: number;
+  height: number;
+  put(x: number, y: number, into: Layout): void;
+}
+
+export function layout(panel: SizedPanel): Layout {
+  const placed = place(panel);
+  const found: Layout = { width: placed.width, height: placed.height, rects: {}, panels: [], lines: [] };
+  placed.put(0, 0, found);
+  return found;
+}
+
+function place(panel: SizedPanel): Placed {
+  const boxes = new Map(panel.shapes.map((each) => [each.id, box(each)]));
+  const graph = new Graph({ multigraph: false });
+  graph.setGraph({ rankdir: "TB", nodesep: 22, ranksep: 30, marginx: PAD, marginy: PAD, ranker: panel.shapes.length > 400 ? "longest-path" : "network-simplex" });
+  graph.setDefaultEdgeLabel(() => ({}));
+  for (const [id, each] of boxes) graph.setNode(id, { width: each.width, height: each.height });
+  for (const each of panel.edges) graph.setEdge(each.from, each.to, { order: each.order, weight: each.order ? 1 : 2 });
+  dagre(graph);
+  const whole = graph.graph() as { width?: number; height?: number };
+  const width = finite(whole.width) ?? 2 * PAD;
+  const height = finite(whole.height) ?? 2 * PAD;
+  return {
+    width,
+    height,
+    put(x, y, into) {
+      for (const [id, each] of boxes) {
+        const at = graph.node(id) as { x: number; y: number };
+        each.put(x + at.x - each.width / 2, y + at.y - each.height / 2, into);
+      }
+      for (const each of graph.edges()) {
+        const edge = graph.edge(each) as unknown as { points: { x: number; y: number }[]; order: boolean };
+        into.lines.push({ points: edge.points.map((p) => [x + p.x, y + p.y]), order: edge.order });
+      }
+    },
+  };
+}
+
+function box(shape: Sized): Placed {
+  if (shape.panels.length === 0) {
+    const { width, height } = shape;
+    return { width, height, put: (x, y, into) => { into.rects[shape.id] = { x, y, width, height }; } };
+  }
+  const inner = shape.panels.map(place);
+  const titled = shape.panels.length > 1 ? TITLE : 0;
+  const panels = inner.reduce((sum, each) => sum + each.width, 0) + GAP * (inner.length - 1);
+  const width = Math.max(shape.width, panels) + (titled ? 2 * GAP : 0);
+  const height = shape.height + titled + Math.max(...inner.map((each) => each.height)) + (titled ? GAP : 0);
+  return {
+    width,
+    height,
+    put(x, y, into) {
+      into.rects[shape.id] = { x, y, width, height };
+      let left = x + (width - panels) / 2;
+      inner.forEach((each, n) => {
+        const top = y + shape.height;
+        const rect = { x: left, y: top, width: each.width, height: height - shape.height - (titled ? GAP : 0) };
+        if (titled) into.panels.push({ id: `${shape.id}:${n}`, title: shape.panels[n]!.title, rect });
+        each.put(left, top + titled, into);
+        left += each.width + GAP;
+      });
+    },
+  };
+}
+
+function finite(n: number | undefined): number | undefined {
+  return n !== undefined && Number.isFinite(n) && n > 0 ? n : undefined;
+}

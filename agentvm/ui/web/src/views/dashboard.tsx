@@ -1,0 +1,138 @@
+// Goodput: which runs came in time, by how much, and what their tokens were worth.
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { get } from "../api";
+import { count, duration, percent, plural, shortAgent } from "../format";
+import { href } from "../router";
+import type { Goodput, RunAccount, Sums } from "../types";
+import { Empty, Facts, Problem, Skeleton } from "./parts";
+
+const SPANS: [string, number | null][] = [["Last hour", 3600], ["Last day", 86_400], ["All", null]];
+
+export function DashboardView() {
+  const found = useSignal<Goodput | null>(null);
+  const span = useSignal<number | null>(null);
+  const problem = useSignal("");
+  useEffect(() => {
+    let over = false;
+    let timer = 0;
+    const look = async (): Promise<void> => {
+      try {
+        if (document.visibilityState === "visible") {
+          const since = span.value === null ? "" : `?since=${Math.floor(Date.now() / 1000 - span.value)}`;
+          const next = await get<Goodput>(`/v1/goodput${since}`);
+          if (over) return;
+          found.value = next;
+          problem.value = "";
+        }
+      } catch (error) {
+        if (!over) problem.value = (error as Error).message;
+      }
+      if (!over) timer = window.setTimeout(look, 3000);
+    };
+    void look();
+    return () => { over = true; clearTimeout(timer); };
+  }, [span.value]);
+  const data = found.value;
+  return (
+    <main class="page" id="main">
+      <header class="page-head">
+        <h1>Goodput</h1>
+        <div class="segments" role="radiogroup" aria-label="Time span">
+          {SPANS.map(([name, value]) => <label key={name}><input type="radio" name="span" checked={span.value === value} onChange={() => { span.value = value; }} />{name}</label>)}
+        </div>
+      </header>
+      {problem.value && <Problem message={problem.value} />}
+      {!data && !problem.value && <Skeleton />}
+      {data && data.total.runs === 0 && <Empty title="No runs in this time"><p>Goodput counts what came by its deadline. Give a run one: <code>--deadline 30s</code>.</p></Empty>}
+      {data && data.total.runs > 0 && <Cards data={data} />}
+    </main>
+  );
+}
+
+function Cards({ data }: { data: Goodput }) {
+  const { total } = data;
+  const decided = total.met + total.missed;
+  return (
+    <>
+      <div class="cards">
+        <Card name="Deadlines met" value={percent(total.met, decided)} about={decided ? `${total.met} of ${plural(decided, "run")}${total.open ? `, ${total.open} still open` : ""}` : "no run with a deadline has ended"} share={decided ? total.met / decided : null} />
+        <Card name="Goodput" value={percent(total.good_tokens, total.tokens_with_deadline)} about={`${count(total.good_tokens)} of ${plural(total.tokens_with_deadline, "token")} were in time`} share={total.tokens_with_deadline ? total.good_tokens / total.tokens_with_deadline : null} />
+        <Card name="Tokens made" value={count(total.output_tokens)} about={`by ${plural(total.runs, "run")}`} share={null} />
+        <Card name="Tokens not made" value={count(total.reused_tokens)} about="reused from the same work" share={null} />
+      </div>
+      <Slack runs={data.runs} />
+      <section class="section">
+        <h2>By agent</h2>
+        <div class="table-wrap">
+          <table class="table">
+            <thead><tr><th scope="col">Agent</th><th scope="col" class="num">Runs</th><th scope="col" class="num">Met</th><th scope="col" class="num">Missed</th><th scope="col">Attainment</th><th scope="col" class="num">Tokens in time</th></tr></thead>
+            <tbody>{Object.entries(data.agents).sort(([, a], [, b]) => b.runs - a.runs).map(([agent, sums]) => <AgentRow key={agent} agent={agent} sums={sums} />)}</tbody>
+          </table>
+        </div>
+      </section>
+      <section class="section">
+        <h2>Engine</h2>
+        {data.engine ? <Facts rows={Object.entries(data.engine).map(([name, value]) => [name, typeof value === "number" ? count(Math.round(value * 1000) / 1000) : String(value)])} /> : <p class="muted">The model is not served by an engine with the scheduler, so there is nothing to show of one.</p>}
+      </section>
+    </>
+  );
+}
+
+function Card({ name, value, about, share }: { name: string; value: string; about: string; share: number | null }) {
+  return (
+    <div class="card-box">
+      <h2>{name}</h2>
+      <p class="card-value">{value}</p>
+      {share !== null && <div class="meter" aria-hidden="true"><i class={share < 0.8 ? "soon" : "good"} style={{ width: `${100 * share}%` }} /></div>}
+      <p class="muted">{about}</p>
+    </div>
+  );
+}
+
+function AgentRow({ agent, sums }: { agent: string; sums: Sums }) {
+  const decided = sums.met + sums.missed;
+  return (
+    <tr>
+      <th scope="row"><a href={href([], { agent })}>{shortAgent(agent)}</a></th>
+      <td class="num">{sums.runs}</td><td class="num">{sums.met}</td><td class="num">{sums.missed}</td>
+      <td>{decided ? <span class="bar-cell"><span class="meter" aria-hidden="true"><i class={sums.met / decided < 0.8 ? "soon" : "good"} style={{ width: `${(100 * sums.met) / decided}%` }} /></span>{percent(sums.met, decided)}</span> : <span class="muted">no deadlines</span>}</td>
+      <td class="num">{sums.tokens_with_deadline ? `${count(sums.good_tokens)} of ${count(sums.tokens_with_deadline)}` : "–"}</td>
+    </tr>
+  );
+}
+
+/** Each ended run with a deadline as a mark: what was left of its time, as a share of it. */
+function Slack({ runs }: { runs: RunAccount[] }) {
+  const ended = runs.filter((each) => each.slack !== null && each.deadline_at !== null).slice(0, 200).reverse();
+  if (ended.length === 0) return null;
+  const width = 720;
+  const height = 150;
+  const share = (each: RunAccount): number => Math.max(-1, each.slack! / (each.deadline_at! - each.started_at));
+  const step = Math.min(26, (width - 70) / ended.length);
+  const y = (value: number): number => 14 + ((1 - value) * (height - 28)) / 2;
+  const word = (each: RunAccount): string => `${shortAgent(each.agent)} ${each.run}: ${each.met ? "met" : "missed"}, ${each.slack! < 0 ? `late by ${duration(-each.slack!)}` : `${duration(each.slack!)} left`}`;
+  return (
+    <section class="section">
+      <h2>Slack of the last {plural(ended.length, "run")}</h2>
+      <figure class="chart">
+        <svg viewBox={`0 0 ${width} ${height}`} role="img" aria-label={`Time left at the end of ${ended.length} runs: ${ended.filter((each) => each.met).length} met their deadline.`}>
+          {[1, 0, -1].map((each) => <g key={each} class={each === 0 ? "zero" : "grid"}><line x1={56} x2={width} y1={y(each)} y2={y(each)} /><text x={50} y={y(each) + 4} text-anchor="end">{each === 0 ? "deadline" : each > 0 ? "at once" : "twice"}</text></g>)}
+          {ended.map((each, n) => {
+            const x = 64 + (n + 0.5) * step;
+            const at = y(share(each));
+            const r = Math.min(5, Math.max(2.5, step / 2.6));
+            return (
+              <a key={each.run} href={href(["runs", each.run])} aria-label={word(each)} class={each.met ? "good" : "late"}>
+                <title>{word(each)}</title>
+                <line x1={x} x2={x} y1={y(0)} y2={at} />
+                {each.met ? <circle cx={x} cy={at} r={r} /> : <path d={`M${x - r} ${at - r}l${2 * r} ${2 * r}m0 ${-2 * r}l${-2 * r} ${2 * r}`} />}
+              </a>
+            );
+          })}
+        </svg>
+        <figcaption><span class="good">● met</span> <span class="late">✕ missed</span> <span class="muted">height: time left as a share of the time allowed</span></figcaption>
+      </figure>
+    </section>
+  );
+}

@@ -1,0 +1,104 @@
+"""The page's server side: what is served, under which policy, and goodput."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from agentvm.ui import mount
+from agentvm.ui.dashboard import Account, account_of
+from agentvm.ui.pages import ASSETS
+from agentvm_runtime.records import Digest, Event, EventKind, RunRecord, RunStatus, Source
+from agentvm_runtime.store import open_store
+
+NOTHING = Digest("")
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    app = FastAPI()
+    mount(app)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        yield client
+
+
+async def test_the_page_is_served_with_a_policy_that_lets_in_nothing_foreign(
+    client: httpx.AsyncClient,
+) -> None:
+    """`/` leads to the page; each file comes with a policy without exceptions for inline scripts."""
+    answer = await client.get("/", follow_redirects=True)
+    assert (answer.status_code, answer.url.path) == (200, "/ui/")
+    for name in ("", "app.js", "layout.js", "style.css", "icon.svg"):
+        policy = (await client.get(f"/ui/{name}")).headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "script-src 'self';" in policy
+        assert "unsafe" not in policy and "http" not in policy
+
+
+async def test_no_file_outside_the_assets_is_served(client: httpx.AsyncClient) -> None:
+    """A path cannot climb out of the folder."""
+    for path in ("/ui/../pages.py", "/ui/%2e%2e/pages.py", "/ui/..%2fpages.py", "/ui/web/package.json"):
+        assert (await client.get(path)).status_code == 404
+
+
+def test_the_page_names_no_other_host() -> None:
+    """The built files load nothing: addresses in them are names of XML, or of documentation."""
+    named = {
+        found
+        for file in ASSETS.iterdir()
+        for found in re.findall(r"https?://[^\s\"'`)<>]+", file.read_text(encoding="utf-8"))
+    }
+    assert {each for each in named if "www.w3.org" not in each} == set()
+
+
+def test_the_page_makes_no_markup_of_text() -> None:
+    """No source of the page sets HTML from a string."""
+    sources = ASSETS.parent / "web" / "src"
+    if not sources.exists():
+        pytest.skip("the sources of the page are not installed")
+    for file in sources.rglob("*.ts*"):
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|dangerously|eval\(", file.read_text())
+
+
+def record(name: str, *, took: float, status: RunStatus = RunStatus.COMPLETED) -> RunRecord:
+    return RunRecord(
+        name, "m:a", "p", NOTHING, 100.0, status=status, deadline_at=110.0, finished_at=100.0 + took
+    )
+
+
+def call(tokens: int, source: Source = Source.EXECUTED) -> Event:
+    return Event(EventKind.DONE, "llm#1", node="llm", source=source, detail={"output_tokens": tokens})
+
+
+def test_tokens_count_if_their_run_was_in_time() -> None:
+    """A run in time makes all its own tokens good; a late or failed one none; reused ones are apart."""
+    events = [call(7), call(5, Source.MEMO)]
+    good = account_of(record("a", took=4), events)
+    assert (good.met, good.slack, good.good_tokens, good.output_tokens, good.reused_tokens) == (
+        True,
+        6.0,
+        7,
+        7,
+        5,
+    )
+    assert account_of(record("b", took=11), events).good_tokens == 0
+    failed = account_of(record("c", took=4, status=RunStatus.FAILED), events)
+    assert (failed.met, failed.good_tokens) == (False, 0)
+
+
+async def test_goodput_adds_up_by_agent() -> None:
+    """Sums over the newest runs, all and by agent; older ones are left out."""
+    store = open_store("memory")
+    await store.open()
+    for name, took in (("a", 4.0), ("b", 12.0)):
+        await store.create_run(record(name, took=took), {NOTHING: b""})
+        await store.append(name, call(7)).wait()
+    found = await Account().of(store)
+    assert (found.total.met, found.total.missed, found.total.good_tokens) == (1, 1, 7)
+    assert found.agents["m:a"] == found.total
+    assert (await Account().of(store, since=101.0)).total.runs == 0
+    await store.aclose()
