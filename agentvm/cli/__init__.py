@@ -26,6 +26,7 @@ from . import (
     gc,
     memo,
     models,
+    new,
     plan,
     resolve,
     resume,
@@ -45,6 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(new.new)
 app.command()(run.run)
 app.command()(resume.resume)
 app.command()(worker.worker)
