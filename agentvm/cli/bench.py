@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agentvm_serving.bench.comparing import Comparison
     from agentvm_serving.bench.serving import Row
     from agentvm_serving.bench.sources import Source
+    from agentvm_serving.workload.kinds import Kind
 
 app = typer.Typer(no_args_is_help=True, help="Measure.")
 
@@ -20,6 +21,8 @@ BAR = 24
 """Characters of the longest bar."""
 PAPER = "chat=1,deadline=1,research=1"
 """The classes of JITServe's comparison."""
+PROGRAM = "program:"
+"""With this the name of a compiled program begins, as a kind of requests."""
 T = TypeVar("T")
 
 Engine = Annotated[
@@ -172,7 +175,15 @@ def draw(
     seed: Annotated[int, typer.Option(metavar="N", help="Of what is drawn.")] = 1,
     items: Items = 1000,
     trace: Trace = None,
-    mix: MixOf = PAPER,
+    mix: Annotated[
+        str,
+        typer.Option(
+            "--mix",
+            metavar="KIND=WEIGHT,...",
+            help="Kinds of requests, as for `serving`; also program:NAME (research, tree, coder, "
+            "consistency) and program:FILE.py:AGENT: compiled programs, with their hints.",
+        ),
+    ] = PAPER,
     arrivals: ArrivalsOf = "poisson",
     tiers: Tiers = "1=1",
     small: Annotated[
@@ -180,23 +191,29 @@ def draw(
     ] = False,
 ) -> None:
     """Draw a workload into a file, to be served by any engine: `agentvm bench serving --workload FILE`."""
-    from agentvm_serving.bench.sources import Source
+    from dataclasses import replace
+
+    from agentvm_serving.bench.sources import Source, mix_of
     from agentvm_serving.workload import write
 
-    chosen = Source(
-        items or 1000,
-        trace=str(trace or ""),
-        mix="" if trace else mix or PAPER,
-        arrivals=arrivals,
-        tiers=tiers,
-        scale="small" if small else "large",
-    )
-    chosen.check()
-    drawn = chosen.draw(rate, seed)
+    count, scale = items or 1000, "small" if small else "large"
+    if trace is not None:
+        drawn = Source(count, trace=str(trace), scale=scale).draw(rate, seed)
+    else:
+        chosen = mix_of(mix, arrivals, tiers, scale)
+        drawn = replace(chosen, makers=_programs(chosen.kinds, seed)).draw(count, rate, seed)
     write(drawn, out)
     span = drawn[-1].arrival
     calls = sum(len(stage) for each in drawn for stage in each.stages)
-    typer.echo(f"{out}: {len(drawn)} requests in {span:.0f} s, {calls} calls, {chosen}")
+    typer.echo(f"{out}: {len(drawn)} requests in {span:.0f} s, {calls} calls")
+
+
+def _programs(kinds: Iterable[str], seed: int) -> dict[str, Kind]:
+    """What draws the compiled programs among the kinds."""
+    from agentvm.simulating import program_kind, program_named
+
+    names = {each: each.removeprefix(PROGRAM) for each in kinds if each.startswith(PROGRAM)}
+    return {kind: program_kind(program_named(name), name, seed) for kind, name in names.items()}
 
 
 def source(

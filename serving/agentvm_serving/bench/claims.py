@@ -12,7 +12,7 @@ from typing import Final
 
 from .serving import Interval, Row, interval
 
-RANGES: Final = (("mix", ("0.3", "0.6")), ("prefill", ("1.15", "1.3")), ("overhead", ("vllm",)))
+RANGES: Final = (("mix", ("0.3", "0.6")), ("prefill", ("1.15", "1.3")), ("overhead", ("1",)))
 """Options of virtual engines and their values besides the default: the cost of decoding beside a prompt as
 a share of that of decoding, a factor on prompts, and what an engine's own code takes in a step."""
 

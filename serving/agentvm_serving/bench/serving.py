@@ -48,7 +48,7 @@ class Row:
     goodput: dict[str, float] = field(default_factory=dict)
     """By class: tokens in time a second."""
     slack: list[float] = field(default_factory=list)
-    """Quantiles of the time left at the end, as a share of that to the deadline; late is negative.."""
+    """Quantiles of the time left at the end, as a share of that to the deadline; late is negative."""
     timeline: list[list[float]] = field(default_factory=list)
     """Seconds, calls that have given tokens and are not done, calls that have given none yet."""
     engine: str = ""

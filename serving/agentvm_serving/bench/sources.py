@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from agentvm_compiler.errors import ConfigError
-from agentvm_serving.workload import LARGE, SMALL, Item, Mix, Scale, faster, mixed, read, relaxed
+from agentvm_serving.workload import LARGE, SMALL, Item, Mix, faster, mixed, read, relaxed
 from agentvm_serving.workload.arrivals import arrivals_named
 from agentvm_serving.workload.mixes import weights
 from agentvm_serving.workload.traces import Traced, items_of, read_trace
@@ -38,7 +38,7 @@ class Source:
     count: int
     """Items, at most."""
     workload: str = ""
-    """A workload file: its items, faster or slower; all seeds are the same."""
+    """A workload file: its items, faster or slower. Where its name has `{seed}`, one for each seed."""
     trace: str = ""
     """A trace file: its records in a row, from where the seed says."""
     mix: str = ""
@@ -79,11 +79,11 @@ class Source:
     def _drawn(self, rate: float, seed: int) -> list[Item]:
         scale = SCALES[self.scale]
         if self.workload:
-            return at_rate(_read(self.workload)[: self.count], rate)
+            return at_rate(_read(self.workload.replace("{seed}", str(seed)))[: self.count], rate)
         if self.trace:
             return items_of(_trace(self.trace), self.count, rate, seed, scale)
         if self.mix:
-            return _mix(self.mix, self.arrivals, self.tiers, scale).draw(self.count, rate, seed)
+            return mix_of(self.mix, self.arrivals, self.tiers, self.scale).draw(self.count, rate, seed)
         return mixed(self.count, rate, seed)
 
 
@@ -109,11 +109,16 @@ def _trace(path: str) -> list[Traced]:
 
 
 @cache
-def _mix(kinds: str, arrivals: str, tiers: str, scale: Scale) -> Mix:
+def mix_of(kinds: str, arrivals: str, tiers: str, scale: str) -> Mix:
+    """A mix as the command line has it.
+
+    Raises:
+        ConfigError: a part of it is not of its form; says which.
+    """
     by_factor: dict[float, float] = {}
     for factor, weight in weights(tiers, "--tiers").items():
         try:
             by_factor[float(factor)] = weight
         except ValueError:
             raise ConfigError(f"--tiers {factor!r}: give FACTOR=WEIGHT, such as 0.5=1,1=2") from None
-    return Mix(weights(kinds, "--mix"), arrivals_named(arrivals), scale, by_factor)
+    return Mix(weights(kinds, "--mix"), arrivals_named(arrivals), SCALES[scale], by_factor)

@@ -96,7 +96,8 @@ def hints_of(
     return Hints(
         key=f"{item.id}/{stage}",
         run=item.id if "run" in told else "",
-        program=said["program"] if "run" in told else "",
+        # Of a compiled program each function has a hash; a client without a compiler names the whole.
+        program=(said["program"] if "site" in told else item.site) if "run" in told else "",
         site=said["site"] if "site" in told else "",
         slo="deadline" if item.slo == "compound" else item.slo,
         deadline=deadline,

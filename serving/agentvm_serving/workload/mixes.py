@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from agentvm_compiler.errors import ConfigError
 
@@ -29,6 +29,8 @@ class Mix:
     scale: Scale = LARGE
     tiers: Mapping[float, float] = field(default_factory=lambda: {1.0: 1.0})
     """Weight of each tier: how much longer than the scale's its objectives are."""
+    makers: Mapping[str, Kind] = field(default_factory=dict)
+    """What draws kinds that are not ours, by name."""
 
     def draw(self, count: int, rate: float, seed: int) -> list[Item]:
         """So many items.
@@ -38,13 +40,13 @@ class Mix:
         """
         # Streams of their own: the same items come whatever the arrivals, and in the same order.
         draws, times = random.Random(f"items {seed}"), random.Random(f"arrivals {seed}")
-        makers = {spec: _kind(spec) for spec in self.kinds}
+        makers = {spec: self.makers.get(spec) or _kind(spec) for spec in self.kinds}
         arrivals = self.arrivals(count, rate, times)
         items = []
         for number, at in enumerate(arrivals):
             (spec,) = draws.choices(list(self.kinds), list(self.kinds.values()))
             (tier,) = draws.choices(list(self.tiers), list(self.tiers.values()))
-            name = f"{spec.partition('@')[0]}-{number}"
+            name = f"{PurePath(spec.partition('@')[0]).name}-{number}"
             items += relaxed([makers[spec](name, at, draws, self.scale)], tier)
         return items
 

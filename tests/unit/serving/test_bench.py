@@ -150,7 +150,7 @@ def test_hints_are_compared_too(source, made):
 def test_variants_go_to_the_ends_of_the_ranges():
     """The engine itself, one term after the other, and all at once."""
     found = variants("sim:a100?seqs=9")
-    assert found[0] == "sim:a100?seqs=9" and found[-1] == "sim:a100?seqs=9&mix=0.6&prefill=1.3&overhead=vllm"
+    assert found[0] == "sim:a100?seqs=9" and found[-1] == "sim:a100?seqs=9&mix=0.6&prefill=1.3&overhead=1"
     assert len(found) == len(set(found)) == 7
     comparison = sensitive(Comparison(["a", "b"], Source(9), ["fast"], [1.0], [1]))
     assert comparison.engines == [*variants("a"), *variants("b")]
