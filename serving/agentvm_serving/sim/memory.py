@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 
+from agentvm_serving.workload import Call
 from agentvm_serving.workload.prefixes import block_keys
 
 from .clients import Asked
@@ -54,6 +55,10 @@ class Counted:
         """What a new request has: nothing as yet."""
         return Holding()
 
+    def known(self, call: Call) -> int:
+        """Tokens of a prompt that are in the cache."""
+        return 0
+
     def left(self, holding: Holding, name: str, tokens: int) -> None:
         """A request that will come back gives so many tokens back."""
         self.give(holding, tokens)
@@ -94,6 +99,11 @@ class Shared(Counted):
     def holding(self, asked: Asked) -> Holding:
         call = asked.call
         return Holding(block_keys(call, BLOCK, call.input_tokens + asked.length) if call.prefix else ())
+
+    def known(self, call: Call) -> int:
+        keys = block_keys(call, BLOCK, call.input_tokens - 1) if call.prefix else []
+        known = next((number for number, key in enumerate(keys) if key not in self._known), len(keys))
+        return known * BLOCK
 
     def left(self, holding: Holding, name: str, tokens: int) -> None:
         holding.keys += [(name, number) for number in range(len(holding.keys), tokens // BLOCK)]

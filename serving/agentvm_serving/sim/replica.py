@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Final
 
 from agentvm_serving.estimate.steps import Batch
+from agentvm_serving.workload import Call
 
 from .clients import Asked
 from .engine import BLOCK, Engine
@@ -50,6 +51,8 @@ class Replica:
         self.running: list[Request] = []
         self.memory = (Shared if engine.prefix_cache else Counted)(engine.blocks - 1)
         self.preemptions = 0
+        self.owed = 0
+        """Tokens of prompts that it has still to read; one that is begun counts as a whole."""
         self.reused = 0
         """Tokens of prompts that were found in the cache."""
         self.idle = 0
@@ -58,6 +61,8 @@ class Replica:
         """Of each step the new tokens by request, if somebody wants to know."""
         self.order = make(lambda: self.now)
         self._inbox: list[Request] = []
+        self._unread: dict[Request, None] = {}
+        """Requests without a first token."""
         self._ahead = 0
         """Steps of the stretch under way; 0 if it is a step of its own."""
         self._first = self._more = 0.0
@@ -80,6 +85,14 @@ class Replica:
         """Requests that it has."""
         return len(self.running) + len(self.order) + len(self._inbox)
 
+    def owed_by(self, due: float) -> int:
+        """Of those, what belongs to requests that are due by a moment."""
+        return sum(each.prompt for each in self._unread if each.asked.due <= due)
+
+    def cached(self, call: Call) -> int:
+        """Tokens of a prompt that are in its cache."""
+        return self.memory.known(call)
+
     @property
     def used(self) -> int:
         """Tokens of KV blocks in use."""
@@ -87,7 +100,10 @@ class Replica:
 
     def offer(self, asked: Asked) -> None:
         """A request for it has come; it is seen when the step under way is over."""
-        self._inbox.append(Request(asked, self.steps, self.memory.holding(asked)))
+        request = Request(asked, self.steps, self.memory.holding(asked))
+        self._inbox.append(request)
+        self._unread[request] = None
+        self.owed += request.prompt
         if self._ahead > 1:
             passed = bisect_left(range(self._ahead - 1), asked.at, key=lambda n: self._end_of(n + 1))
             self._ahead = passed + 1
@@ -130,6 +146,9 @@ class Replica:
         for request, new in self._worked:
             request.computed += new
             if request.computed >= request.prompt + request.made:
+                if not request.made:
+                    del self._unread[request]
+                    self.owed -= request.prompt
                 request.made += 1
                 request.times.append(self.now)
                 if request.made == request.length:
