@@ -21,7 +21,7 @@ from .slots import Slot
 from .watched import watched
 
 _ENDED = Slot(True)
-AT_ONCE = 8
+AT_ONCE = 16
 """Children that one task runs before others in the event loop have their turn."""
 
 

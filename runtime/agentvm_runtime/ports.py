@@ -194,8 +194,13 @@ class Store(Protocol):
 
     async def memo(self, key: str) -> MemoEntry | None: ...
 
-    async def shared_result(self, key: str) -> tuple[MemoEntry, bytes] | None:
-        """What the memo has for a key, with the value; None if either is not there."""
+    async def shared_result(self, key: str, *, ahead: bool = False) -> tuple[MemoEntry, bytes] | None:
+        """What the memo has for a key, with the value; None if either is not there.
+
+        Args:
+            ahead: no code that could look outside has run since the last call but what was journaled
+                as executed, or waited for something: others may be read with it that answer later calls.
+        """
         ...
 
     async def collect(self, run_ids: Sequence[str]) -> Collected:

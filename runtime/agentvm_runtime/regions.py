@@ -85,7 +85,7 @@ async def loop(frame: Frame, index: int, node: Node) -> None:
     iterable, *slots = (frame.env[each] for each in node.operands)
     count = node.attrs["carried"]
     carried, captures = slots[:count], slots[count:]
-    region = node.regions[0]
+    region, path = node.regions[0], frame.path_of(node)
     may_leave = region.results[0] != "$none"
     chained = frame.session.plans.chained(node)
     items = None if iterable.value is None else iter(iterable.value)
@@ -94,7 +94,7 @@ async def loop(frame: Frame, index: int, node: Node) -> None:
     room = anyio.Semaphore(WINDOW)
     async with anyio.create_task_group() as tasks:
         group = OrderedGroup(tasks)
-        skipped, values = frame.session.skipped(frame.path_of(node))
+        skipped, values = frame.session.skipped(path)
         carried = [new or old for new, old in zip(values, carried, strict=True)] if skipped else carried
         if items is not None:
             items = islice(items, skipped, None)
@@ -109,9 +109,7 @@ async def loop(frame: Frame, index: int, node: Node) -> None:
                 group.fail(at, error)
                 break
             owner = Owner(frame, index, group, at)
-            inner = frame.inner(
-                region, [Slot(item), *carried, *captures], owner, f"{frame.path_of(node)}[{number}]"
-            )
+            inner = frame.inner(region, [Slot(item), *carried, *captures], owner, f"{path}[{number}]")
             if chained:
                 frames[at] = inner
                 await group.run(at, inner.execute)
@@ -157,7 +155,7 @@ async def fan_out(frame: Frame, index: int, node: Node) -> None:
     values, failure = _taken(items.value)
     frames: list[Frame] = []
     frame.seen(node).times.append(len(values))
-    room = anyio.Semaphore(WINDOW, fast_acquire=True)
+    room, path = anyio.Semaphore(WINDOW, fast_acquire=True), frame.path_of(node)
     async with anyio.create_task_group() as tasks:
         group = OrderedGroup(tasks)
         for number, item in enumerate(values):
@@ -167,7 +165,7 @@ async def fan_out(frame: Frame, index: int, node: Node) -> None:
                 node.regions[0],
                 [Slot(item), *captures],
                 Owner(frame, index, group, number),
-                f"{frame.path_of(node)}[{number}]",
+                f"{path}[{number}]",
                 siblings=frame.siblings * len(values),
             )
             frames.append(inner)

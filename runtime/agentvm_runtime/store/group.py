@@ -219,7 +219,8 @@ class GroupWriter:
         """
         pending = Pending(self, work)
         with self.lock:
-            self._check()
+            if self._closed:
+                self._check()
             self.last = pending
             self._held.append(pending)
             if large or self._mode is Mode.STRICT:
@@ -231,12 +232,14 @@ class GroupWriter:
 
     def _follow(self, pending: Pending) -> None:
         """Under the lock: let a result that is held wait for a few others, and for too many before it."""
-        if len(self._behind) == self._behind.maxlen and not self._behind[0].done:
-            pending.ahead = self._behind[0]
-        self._behind.append(pending)
-        if len(self._held) >= self._enough:
+        behind = self._behind
+        if len(behind) == behind.maxlen and not behind[0].done:
+            pending.ahead = behind[0]
+        behind.append(pending)
+        held = len(self._held)
+        if held >= self._enough:
             self.release()
-        elif len(self._held) == 1:
+        elif held == 1:
             self._queue.put(_Signal.SOON)
 
     def submit_aside(self, work: Work) -> Pending:

@@ -245,7 +245,7 @@ class MemoryStore:
             return None
         return entry
 
-    async def shared_result(self, key: str) -> tuple[MemoEntry, bytes] | None:
+    async def shared_result(self, key: str, *, ahead: bool = False) -> tuple[MemoEntry, bytes] | None:
         entry = await self.memo(key)
         return (
             None if entry is None or entry.value not in self._values else (entry, self._values[entry.value])

@@ -31,10 +31,12 @@ from agentvm_runtime.records import (
     MemoEntry,
     RunRecord,
     RunStatus,
+    Source,
 )
 
 from . import leases, rows
 from . import statements as sql
+from .ahead import Found, ReadAhead
 from .checks import check_event, check_run
 from .collecting import collect
 from .durability import Durability
@@ -108,6 +110,7 @@ class SqlStore(ABC):
         """The last event of each journal on its way to the database."""
         self._fresh: dict[str, tuple[Pending, MemoEntry]] = {}
         """Memo entries on their way to the database."""
+        self._ahead = ReadAhead()
 
     @abstractmethod
     def _connect(self) -> tuple[Transaction, Reader]:
@@ -271,6 +274,8 @@ class SqlStore(ABC):
             if memo_row is not None:
                 transaction.write(sql.PUT_MEMO, memo_row)
 
+        if event.source is Source.EXECUTED:
+            self._ahead.drop()
         large = values is not None and sum(map(len, values.values())) > CHUNK
         pending = self._opened().submit_result(work, large=large)
         if len(self._last) > _FRESH_MAX:
@@ -356,12 +361,15 @@ class SqlStore(ABC):
             entry = None if row is None else rows.memo_of(row)
         return self._in_force(entry)
 
-    async def shared_result(self, key: str) -> tuple[MemoEntry, bytes] | None:
+    async def shared_result(self, key: str, *, ahead: bool = False) -> tuple[MemoEntry, bytes] | None:
         # The hot path of reads.
         entry = self._on_its_way(key)
         if entry is not None:
             found = await self.values([entry.value]) if self._in_force(entry) else {}
             return (entry, found[entry.value]) if entry.value in found else None
+        known = self._ahead.take(key) if ahead else None
+        if known is not None:
+            return (known.entry, known.data) if self._in_force(known.entry) else None
 
         def work(reader: Reader, small: bool = False) -> tuple[MemoEntry, bytes] | None:
             row = reader.row(sql.GET_SHARED, {"key": key})
@@ -370,7 +378,13 @@ class SqlStore(ABC):
                 return None
             return entry, reader.opened(entry.value, *row[-2:], small=small)
 
-        return await self._glance(lambda reader: work(reader, reader.near), work)
+        def with_others(reader: Reader) -> tuple[MemoEntry, bytes] | None:
+            several = reader.rows(sql.GET_SHARED_AHEAD, self._ahead.wanted(key))
+            asked = self._ahead.keep(key, (_found(reader, row) for row in several))
+            return None if asked is None or not self._in_force(asked.entry) else (asked.entry, asked.data)
+
+        at_once = with_others if ahead and self.near else lambda reader: work(reader, reader.near)
+        return await self._glance(at_once, work)
 
     def _on_its_way(self, key: str) -> MemoEntry | None:
         """A memo entry that the database may not have yet."""
@@ -398,6 +412,7 @@ class SqlStore(ABC):
         pending = self._submit(lambda transaction: collect(transaction, run_ids, self._now(transaction)))
         await pending.wait()
         self._fresh.clear()
+        self._ahead.drop()
         found: Collected = pending.result
         return found
 
@@ -405,6 +420,7 @@ class SqlStore(ABC):
         self._fresh.pop(key, None)
         pending = self._submit(lambda transaction: transaction.execute(sql.DROP_MEMO, {"key": key}))
         await pending.wait()
+        self._ahead.drop()
         return bool(pending.result)
 
     async def profile(self, agent: str) -> str | None:
@@ -517,6 +533,13 @@ class SqlStore(ABC):
                 f"{self._name}: a recorded row is damaged ({type(error).__name__}: {error}). "
                 "What can be saved: agentvm doctor --store URL"
             ) from error
+
+
+def _found(reader: Reader, row: Sequence[Any]) -> Found:
+    """From a row of `GET_SHARED_AHEAD`."""
+    *columns, coding, stored, number = row
+    entry = rows.memo_of(tuple(columns))
+    return Found(number, entry, reader.opened(entry.value, coding, stored, small=True))
 
 
 def _check_held(transaction: Transaction, run_id: str, holder: str | None) -> None:

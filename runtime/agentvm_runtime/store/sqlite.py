@@ -10,7 +10,7 @@ import contextlib
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,16 +73,19 @@ class SqliteTransaction:
         self._execute = connection.execute
         self._known: OrderedDict[Digest, None] = OrderedDict()
         self._new: dict[Digest, None] = {}
+        self._writes: dict[Statement, list[Row]] = {}
         self._version: int | None = None
         self.held: dict[str, str] = {}
 
     def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
+        self._flush()
         if self._vault is not None:
             row = self._vault.seal(row, statement.seals)
         found: tuple[Any, ...] | None = self._execute(statement.sqlite, row).fetchone()
         return found if found is None or self._vault is None else self._vault.open(found, statement.opens)
 
     def rows(self, statement: Statement, row: Row) -> Sequence[Any]:
+        self._flush()
         if self._vault is not None:
             row = self._vault.seal(row, statement.seals)
         found = self._execute(statement.sqlite, row).fetchall()
@@ -101,15 +104,27 @@ class SqliteTransaction:
 
     def execute(self, statement: Statement, row: Row) -> int:
         self.held.clear()  # it may be about leases
-        return self._change(statement, row)
-
-    def write(self, statement: Statement, row: Row) -> None:
-        self._change(statement, row)
-
-    def _change(self, statement: Statement, row: Row) -> int:
+        self._flush()
         if self._vault is not None:
             row = self._vault.seal(row, statement.seals)
         return self._execute(statement.sqlite, row).rowcount
+
+    def write(self, statement: Statement, row: Row) -> None:
+        known = self._writes.get(statement)
+        if known is None:
+            self._writes[statement] = [row]
+        else:
+            known.append(row)
+
+    def _flush(self) -> None:
+        vault = self._vault
+        while self._writes:
+            statement = next(iter(self._writes))
+            given: Iterable[Row] = self._writes.pop(statement)
+            if vault is not None:
+                given = [vault.seal(row, statement.seals) for row in given]
+            text, values = statement.sqlite_many
+            self.connection.executemany(text, map(values, given))
 
     def put_values(self, values: Mapping[Digest, bytes] | None) -> None:
         for digest, data in (values or {}).items():
@@ -131,6 +146,7 @@ class SqliteTransaction:
             self._version = version
 
     def commit(self) -> None:
+        self._flush()
         self._execute("COMMIT")
         self._known.update(self._new)
         while len(self._known) > _KNOWN_MAX:
@@ -138,6 +154,7 @@ class SqliteTransaction:
 
     def rollback(self) -> None:
         self.held.clear()
+        self._writes.clear()
         if self.connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # what made it necessary says more
                 self.connection.rollback()

@@ -5,9 +5,11 @@ They take named parameters and give rows in the order of the table's columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
 from importlib import import_module
+from operator import itemgetter
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -23,6 +25,7 @@ from sqlalchemy import (
     extract,
     func,
     insert,
+    literal_column,
     select,
     text,
     tuple_,
@@ -45,6 +48,8 @@ def _dialects(name: Name) -> tuple[Any, Any]:
         return module, module.dialect(paramstyle="named")
     return module, import_module(f"{package}.asyncpg").dialect()
 
+
+_PARAMETER = re.compile(r"(?<!:):(\w+)")
 
 # SQLAlchemy reserves the name of a column that is inserted: the second use of the value goes by another.
 _ALIASES = {"of_run": "run_id"}
@@ -75,6 +80,12 @@ class Statement:
         if self._index is not None:
             compiled = compiled.replace("\nWHERE", f" INDEXED BY {self._index}\nWHERE")
         return compiled
+
+    @cached_property
+    def sqlite_many(self) -> tuple[str, Callable[[Mapping[str, Any]], Any]]:
+        """Its text with parameters as `?`, and what puts those of a row in order: bound in half the time."""
+        names = _PARAMETER.findall(self.sqlite)
+        return _PARAMETER.sub("?", self.sqlite), itemgetter(*names)
 
     @cached_property
     def postgres(self) -> tuple[str, tuple[str, ...]]:
@@ -239,6 +250,18 @@ GET_SHARED = plain(
     .where(schema.memo.c.key == bindparam("key"))
 )
 """A memo entry with how its value is kept."""
+_first = schema.memo.alias("first")
+GET_SHARED_AHEAD = plain(
+    select(*schema.memo.columns, schema.values.c.coding, schema.values.c.data, literal_column("memo.rowid"))
+    .select_from(_first)
+    .join_from(schema.memo, schema.values, schema.memo.c.value == schema.values.c.digest)
+    .where(
+        _first.c.key == bindparam("key"),
+        text("memo.rowid BETWEEN first.rowid AND first.rowid + (first.rowid = :next) * :more"),
+        text('(memo.rowid = first.rowid OR length("values".data) <= :small)'),
+    )
+)
+"""The same, with its number; if that is the next, with so many that follow on it and are small. On SQLite."""
 GET_LEASE = _by(schema.leases, schema.leases.c.run_id)
 GET_VALUES = plain(
     select(schema.values).where(schema.values.c.digest == func.any(bindparam("digests", type_=ARRAY(String))))

@@ -20,6 +20,8 @@ from .kinds import BY_NAME
 from .writer import FORMAT
 
 _double = struct.Struct(">d").unpack_from
+_LARGE = 1024
+"""Bytes. More are not copied to be checked."""
 
 
 class Reader:
@@ -230,6 +232,10 @@ def _with_fresh_stack(data: bytes) -> Any:
     return outcome[0]
 
 
+def _body(data: bytes) -> bytes | memoryview:
+    return data[:-4] if len(data) < _LARGE else memoryview(data)[:-4]
+
+
 def decode(data: bytes) -> Any:
     """The value that was encoded.
 
@@ -237,7 +243,7 @@ def decode(data: bytes) -> Any:
         StoreError: the bytes are damaged, of a newer format, or name a class or
             function that is not imported or not what it was; the message has the remedy.
     """
-    if len(data) < 6 or zlib.crc32(memoryview(data)[:-4]).to_bytes(4, "big") != data[-4:]:
+    if len(data) < 6 or zlib.crc32(_body(data)) != int.from_bytes(data[-4:], "big"):
         raise StoreError("a recorded value is damaged: its checksum does not match")
     if data[0] != FORMAT:
         raise StoreError(

@@ -175,7 +175,7 @@ class Asked(MemoryStore):
         super().__init__()
         self.times = 0
 
-    async def shared_result(self, key):
+    async def shared_result(self, key, *, ahead=False):
         self.times += 1
         return await super().shared_result(key)
 
