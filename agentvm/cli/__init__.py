@@ -32,6 +32,7 @@ from . import (
     resume,
     run,
     runs,
+    serve,
     show,
     worker,
 )
@@ -50,6 +51,7 @@ app.command()(new.new)
 app.command()(run.run)
 app.command()(resume.resume)
 app.command()(worker.worker)
+app.command()(serve.serve)
 app.command()(fork.fork)
 app.command()(answer.answer)
 app.command()(resolve.resolve)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from agentvm.durations import seconds
+from agentvm_compiler.errors import ConfigError
 
 RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 RunId = Annotated[str, StringConstraints(pattern=RUN_ID)]
@@ -22,6 +25,10 @@ Status = Literal[
     "deadline_missed",
 ]
 State = Literal["done", "failed", "running", "started", "waiting", "given"]
+
+
+MOST = 10**12
+"""No count that is asked for is as large."""
 
 
 class Given(BaseModel):
@@ -269,8 +276,27 @@ class AgentInfo(BaseModel):
     deadline: float | None = Field(default=None, description="Seconds, unless a run gives its own.")
 
 
+def _seconds(value: Any) -> Any:
+    """A duration as seconds, for pydantic."""
+    if value is None or isinstance(value, bool):
+        return value
+    try:
+        return seconds(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+LONGEST = 10 * 365 * 86_400.0
+"""Seconds that anything here may be told to take."""
+Time = Annotated[
+    float | None,
+    BeforeValidator(_seconds, json_schema_input_type=str | float | None),
+    Field(le=LONGEST),
+]
+
+
 class Deadline(Given):
-    deadline: str | float | None = Field(
+    deadline: Time = Field(
         default=None, description='Time for the run: seconds, or text such as "30s".', examples=["30s"]
     )
     on_deadline: Literal["cancel", "best_effort"] | None = None
@@ -278,9 +304,9 @@ class Deadline(Given):
 
 
 class BudgetLimits(Given):
-    tokens: int | None = Field(default=None, ge=1)
-    calls: int | None = Field(default=None, ge=1)
-    seconds: float | None = Field(default=None, gt=0)
+    tokens: int | None = Field(default=None, ge=1, le=MOST)
+    calls: int | None = Field(default=None, ge=1, le=MOST)
+    seconds: float | None = Field(default=None, gt=0, le=LONGEST)
 
 
 class StartRun(Deadline):
@@ -288,7 +314,9 @@ class StartRun(Deadline):
 
     agent: str = Field(description="Name or `module:name` of a registered agent.", max_length=512)
     inputs: dict[str, Any] = {}
-    concurrency: int | None = Field(default=None, ge=1, description="Calls of the run under way at once.")
+    concurrency: int | None = Field(
+        default=None, ge=1, le=MOST, description="Calls of the run under way at once."
+    )
     id: RunId | None = Field(
         default=None,
         description="A name of your own. The same one twice is refused, so a retry starts nothing twice.",
@@ -331,9 +359,13 @@ class Accepted(BaseModel):
     run: Run
 
 
+Model = Literal["ready", "starting", "failed", "none"]
+"""Of the model API: `none` if this server has none."""
+
+
 class Health(BaseModel):
     status: Literal["ok", "starting", "closing"]
     version: str
     store: bool = True
-    model: Literal["ready", "starting", "none", "failed"] = "none"
-    runs: dict[str, int] = Field(default={}, description="Runs this server drives, by status.")
+    model: Model = "none"
+    runs: int = Field(default=0, description="Runs this server drives.")

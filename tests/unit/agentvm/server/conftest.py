@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,14 +149,29 @@ def settings() -> Settings:
     return Settings(poll=0.01)
 
 
+Serving = Callable[..., AbstractAsyncContextManager[Api]]
+
+
 @pytest.fixture
-async def api(model: Model, settings: Settings) -> AsyncIterator[Api]:
+def serving(model: Model) -> Serving:
+    """Serves a store with all agents, as often as one likes."""
+
+    @asynccontextmanager
+    async def serve(store: str, settings: Settings | None = None) -> AsyncIterator[Api]:
+        async with AgentVM(store=store, llm=model) as vm:
+            app = create_app(vm, AGENTS, settings or Settings(poll=0.01))
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            async with (
+                app.router.lifespan_context(app),
+                httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+            ):
+                yield Api(app, vm, client)
+
+    return serve
+
+
+@pytest.fixture
+async def api(serving: Serving, settings: Settings) -> AsyncIterator[Api]:
     """A server with all agents, and a client of it."""
-    async with AgentVM(store="memory", llm=model) as vm:
-        app = create_app(vm, AGENTS, settings)
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
-        ):
-            yield Api(app, vm, client)
+    async with serving("memory", settings) as api:
+        yield api

@@ -1,0 +1,152 @@
+"""`agentvm serve`: runs and models over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import Durability, Llm, StoreUrl
+
+if TYPE_CHECKING:
+    from agentvm.server.settings import Settings
+    from agentvm_compiler.calls import Agent
+
+TOKEN_VARIABLE = "AGENTVM_TOKEN"
+SHORTEST_TOKEN = 16
+"""Characters."""
+
+
+def serve(
+    agents: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE.py[:AGENT]...]",
+            help="Agents that clients may start: those named, or all of a file. None: runs can be looked at.",
+            show_default=False,
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to bind. Beyond this machine a token is asked for, always.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to bind; 0 takes a free one.")] = 8000,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help=f"Holds the token that clients must send. Default: {TOKEN_VARIABLE}."
+        ),
+    ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Another name by which the server may be called. Can be repeated."),
+    ] = None,
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="How many runs are driven at once; others are queued.")
+    ] = 256,
+    max_body: Annotated[int, typer.Option(min=1024, help="Bytes of a request's body.")] = 4 * 1024 * 1024,
+    grace: Annotated[
+        str, typer.Option(metavar="DURATION", help="Time for answers under way when the server is stopped.")
+    ] = "10s",
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TLS certificate chain (PEM), to serve HTTPS.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's private key.")] = None,
+    llm: Llm = None,
+    store: StoreUrl = None,
+    durability: Durability = None,
+) -> None:
+    """Serve agents over HTTP (docs/serve.md), and with --llm vllm:MODEL the model to OpenAI's clients.
+
+    SIGTERM and SIGINT stop it: its runs stay as they are, and go on when it is started again.
+    """
+    from agentvm.durations import seconds
+    from agentvm.server.settings import Settings
+
+    found = _agents(agents or [])
+    settings = Settings(
+        host=host,
+        token=_token(token_file, host),
+        allowed_hosts=tuple(each.lower() for each in allowed_host or ()),
+        concurrency=concurrency,
+        max_body=max_body,
+    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "httpx2", "aiosqlite", "uvicorn"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    tls = (certificate, key) if certificate is not None else None
+    asyncio.run(_serve(found, settings, port, seconds(grace, what="--grace"), tls, llm, store, durability))
+
+
+def _agents(targets: list[str]) -> list[Agent]:
+    """The agents of the command line. Raises InputError."""
+    from agentvm.loading import agents_of, load_agent, load_file
+    from agentvm_compiler.errors import InputError
+
+    found: list[Agent] = []
+    for each in targets:
+        if each.endswith(".py"):
+            some = list(agents_of(load_file(Path(each))).values())
+            if not some:
+                raise InputError(f"{each} has no agents: put @agent above an `async def`.")
+            found += some
+        else:
+            found.append(load_agent(each))
+    return list({each.ref: each for each in found}.values())
+
+
+def _token(file: Path | None, host: str) -> str | None:
+    """The token, made up where one is needed and none was given. Raises ConfigError."""
+    from agentvm.server.auth import new_token
+    from agentvm.server.settings import is_loopback
+    from agentvm_compiler.errors import ConfigError
+
+    if file is not None:
+        try:
+            given = file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"--token-file {file}: {error}") from None
+    else:
+        given = os.environ.get(TOKEN_VARIABLE, "").strip()
+        if not given:
+            return None if is_loopback(host) else new_token()
+    if len(given) < SHORTEST_TOKEN or not given.isascii() or not given.isprintable() or " " in given:
+        raise ConfigError(
+            f"The token must have at least {SHORTEST_TOKEN} characters, printable ASCII without blanks. "
+            'Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
+    return given
+
+
+async def _serve(
+    agents: list[Agent],
+    settings: Settings,
+    port: int,
+    grace: float,
+    tls: tuple[Path, Path | None] | None,
+    llm: str | None,
+    store: str | None,
+    durability: str | None,
+) -> None:
+    from agentvm.config import default_llm, default_store
+    from agentvm.server.app import create_app
+    from agentvm.server.listening import listen
+    from agentvm.vm import AgentVM
+
+    async with AgentVM(store=store or default_store(), llm=llm or default_llm(), durability=durability) as vm:
+        app = create_app(vm, agents, settings)
+        await listen(app, settings, port, grace, tls, lambda url: _announce(url, agents, settings))
+    print("Stopped. Runs that were under way go on with the next start.", file=sys.stderr, flush=True)
+
+
+def _announce(url: str, agents: list[Agent], settings: Settings) -> None:
+    names = ", ".join(each.name for each in agents) or "none; runs can be looked at"
+    print(f"AgentVM serves {url}\nagents: {names}", file=sys.stderr)
+    if settings.token is not None and not os.environ.get(TOKEN_VARIABLE):
+        # In the fragment it is neither sent nor logged; the page exchanges it for a cookie.
+        print(f"token: {settings.token}\npage: {url}/#token={settings.token}", file=sys.stderr)
+    sys.stderr.flush()
