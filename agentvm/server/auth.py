@@ -22,7 +22,7 @@ from .problems import Refused, answer
 from .settings import Settings, is_loopback
 
 COOKIE = "agentvm_session"
-OPEN_PATHS = ("/", "/favicon.ico", "/healthz", "/readyz", "/v1/session")
+OPEN_PATHS = ("/", "/ui", "/favicon.ico", "/healthz", "/readyz", "/v1/session")
 """Served to anybody: they tell nothing of any run."""
 OPEN_PREFIXES = ("/ui/",)
 """The files of the page."""
