@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13 python3.14; 
 	$$p -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: help ui setup engine demo model test versions fuzz lint check bench peers format clean
+.PHONY: help ui setup engine demo model test versions fuzz lint check bench peers docs format clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -61,6 +61,9 @@ peers: setup ## install what `make bench` compares with
 ui: ## check the sources of the web page and build it anew (needs npm; nothing else does)
 	cd agentvm/ui/web && npm ci --no-audit --no-fund --silent && npm run --silent check && npm run --silent build
 	@git diff --stat --exit-code -- agentvm/ui/assets || echo "agentvm/ui/assets has changed: commit it."
+
+docs: setup ## build the documentation into site/, strictly
+	$(BIN)/mkdocs build --strict --quiet
 
 format: setup ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .
