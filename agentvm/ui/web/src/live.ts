@@ -43,13 +43,12 @@ export class Live {
 
   private async load(): Promise<void> {
     const signal = this.stopped.signal;
-    const wanted = get<RunDetail>(runPath(this.run), signal);
     const nodes = this.journal.seq === 0 ? this.loadNodes(this.journal, signal) : null;
     if (!this.graph.value) {
       get<Graph>(runPath(this.run, "graph"), signal).then((found) => { this.graph.value = found; }, () => {});
     }
-    this.take(await wanted);
-    await nodes;
+    const [detail] = await Promise.all([get<RunDetail>(runPath(this.run), signal), nodes]);
+    this.take(detail);
     this.changed();
   }
 
@@ -112,7 +111,7 @@ export class Live {
       case "journal": {
         const { seq, kind, node } = data as { seq: number; kind: string; node: NodeRow | null };
         this.journal.seq = Math.max(this.journal.seq, seq);
-        if (kind === "resumed") void this.again(); // failures may have been forgotten
+        if (kind === "resumed") this.soon(this.again()); // failures may have been forgotten
         else if (node) this.heard(node);
         break;
       }
@@ -129,7 +128,7 @@ export class Live {
         const run = data as Run;
         const known = this.detail.value!;
         this.take({ ...known, ...run });
-        if (run.status !== known.status) void this.load();
+        if (run.status !== known.status) this.soon(this.load());
       }
     }
   }
@@ -140,8 +139,13 @@ export class Live {
     if (row.state === "failed") this.said.value = `${row.path} failed.`;
     if (row.state === "waiting") {
       this.said.value = `${row.path} waits for an answer.`;
-      void this.load();
+      this.soon(this.load());
     }
+  }
+
+  /** What fails here is tried again when the stream is. */
+  private soon(work: Promise<void>): void {
+    work.catch(() => {});
   }
 
   private async again(): Promise<void> {

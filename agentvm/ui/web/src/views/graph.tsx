@@ -181,7 +181,7 @@ export function GraphView({ live, selected, onSelect }: Props) {
   const empty = live.graph.value && shapes.value.length === 0;
   return (
     <div class="graph" ref={ref}>
-      <svg tabIndex={0} role="listbox" aria-label="Graph of the run. Arrow keys move, Enter opens and closes boxes, plus and minus zoom."
+      <svg tabindex={0} role="listbox" aria-label="Graph of the run. Arrow keys move, Enter opens and closes boxes, plus and minus zoom."
         aria-activedescendant={here ? `shape-${here.id}` : undefined} onKeyDown={onKeyDown} class="graph-canvas">
         <defs>
           <marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0,.6 7,4 0,7.4z" class="tip" /></marker>
@@ -344,7 +344,7 @@ function titleOf(shape: Shape): string {
 /** What is asked, of a call whose answer has no name: the beginning of the first text in its code. */
 function quoted(code: string): string | null {
   const found = /["'`]+\s*([^"'`\n]{3,})/.exec(code);
-  return found ? `“${found[1]!.trim()}` : null;
+  return found ? `“${found[1]!.trim()}”` : null;
 }
 
 function subOf(shape: Shape, path: string, live: Live, state: NodeState): string {

@@ -5,7 +5,8 @@ import { get, runPath } from "../api";
 import { count, duration, moment, plural } from "../format";
 import type { Live } from "../live";
 import { href } from "../router";
-import { STATES } from "../states";
+import { nodeAt } from "../graph/place";
+import { ENDED, STATES, type NodeState } from "../states";
 import type { Json, NodeDetail, RunDetail, Tree } from "../types";
 import { ForkDialog } from "./fork";
 import { QuestionCard } from "./question";
@@ -24,6 +25,7 @@ export function NodeInspector({ live, path, onClose }: { live: Live; path: strin
   useEffect(() => {
     const stop = new AbortController();
     problem.value = "";
+    if (!known) return; // nothing is recorded: what there is to say is in the program
     if (detail.peek()?.path !== path) detail.value = null;
     get<NodeDetail>(`${runPath(live.run, "node")}?path=${encodeURIComponent(path)}`, stop.signal).then(
       (found) => { detail.value = found; },
@@ -36,25 +38,44 @@ export function NodeInspector({ live, path, onClose }: { live: Live; path: strin
   const found = detail.value;
   const text = live.texts.value[path];
   const question = live.detail.value?.questions.find((each) => each.path === path);
-  const canFork = found !== null && !box?.last && state !== undefined && state !== "running" && state !== "waiting";
+  const canFork = known !== undefined && found !== null && state !== undefined && state !== "running" && state !== "waiting";
   return (
     <div class="inspector-body">
       <header class="inspector-head">
         <div>
           <p class="crumb"><bdi>{path.slice(0, at) || "run / "}</bdi></p>
           <h2>{path.slice(at)}</h2>
-          <p class="meta">{state ? <StateChip state={state} /> : <span class="muted">not reached</span>}<span>{found?.kind ?? known?.row.kind ?? ""}</span>{box && <span>{plural(box.total, "node")} inside</span>}</p>
+          <p class="meta">{state ? <StateChip state={state} /> : <span class="muted">not reached</span>}<span>{found?.kind ?? known?.row.kind ?? nodeAt(live.graph.value, path)?.kind ?? ""}</span>{known && box && <span>{plural(box.total, "node")} inside</span>}</p>
         </div>
         <button type="button" class="icon-button" aria-label="Back to the run" title="Back to the run (Esc)" onClick={onClose}>✕</button>
       </header>
       {question && <QuestionCard live={live} question={question} />}
       {canFork && <div class="actions"><Button onClick={() => { forking.value = true; }}>Fork from here…</Button></div>}
       {text && <Section title="Answering" aside="as it comes"><Value value={text} label="answer so far" /></Section>}
-      {problem.value && !known && !box ? <p class="muted">Nothing is recorded here yet.</p> : problem.value ? <Problem message={problem.value} /> : null}
-      {found === null && !problem.value && <Skeleton />}
+      {problem.value && <Problem message={problem.value} />}
+      {!known && <PlaceFacts live={live} path={path} />}
+      {known && found === null && !problem.value && <Skeleton />}
       {found && <NodeFacts found={found} />}
       {forking.value && found && <ForkDialog live={live} node={found} onClose={() => { forking.value = false; }} />}
     </div>
+  );
+}
+
+/** Of a loop, a map or a branch, and of a node that was not reached: what the program says, and how far it is. */
+function PlaceFacts({ live, path }: { live: Live; path: string }) {
+  const node = nodeAt(live.graph.value, path);
+  const box = live.journal.boxes.get(path);
+  const states = box ? (Object.keys(STATES) as NodeState[]).filter((each) => (box.counts[each] ?? 0) > 0) : [];
+  return (
+    <>
+      {box && (
+        <Section title={box.last >= 0 ? `${plural(box.last + 1, "iteration")} so far` : "Inside"}>
+          <ul class="tally">{states.map((each) => <li key={each}><StateChip state={each} /><span>{plural(box.counts[each]!, "node")}</span></li>)}</ul>
+        </Section>
+      )}
+      {!box && <Section title="Not reached"><p class="why">{ENDED.has(live.detail.value?.status ?? "running") ? "The run ended without coming here." : "The run has not come here yet."}</p></Section>}
+      {node?.code && <Section title="Code" aside={node.line ? `line ${node.line}` : ""}><Value value={node.code} label="code" short /></Section>}
+    </>
   );
 }
 

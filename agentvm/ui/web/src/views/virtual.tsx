@@ -47,7 +47,7 @@ export function VirtualList<T>(props: Props<T>) {
     const step = steps[event.key];
     if (step !== undefined && items.length) {
       event.preventDefault();
-      const next = Math.min(items.length - 1, Math.max(0, at < 0 ? (step > 0 ? 0 : items.length - 1) : at + step));
+      const next = Math.min(items.length - 1, Math.max(0, at < 0 ? (step < 0 || step === Infinity ? items.length - 1 : 0) : at + step));
       props.onSelect(keyOf(items[next]!));
       reveal(next);
     } else if (event.key === "Enter" && at >= 0) {

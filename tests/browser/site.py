@@ -1,0 +1,130 @@
+"""A real server on a real port, in a thread, with a model whose answers can be held back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+import uvicorn
+
+from agentvm import AgentVM
+from agentvm.server.app import create_app
+from agentvm.testing import ScriptedLLM
+from agentvm_compiler.wire import ModelCall
+
+from .agents import AGENTS
+
+
+class Gate:
+    """Lets nobody through until it is opened, by another thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._opened = False
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def open(self) -> None:
+        with self._lock:
+            self._opened = True
+            waiting, self._waiting = self._waiting, []
+        for loop, event in waiting:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(event.set)
+
+    async def passed(self) -> None:
+        event = asyncio.Event()
+        with self._lock:
+            if self._opened:
+                return
+            self._waiting.append((asyncio.get_running_loop(), event))
+        await event.wait()
+
+
+class Model:
+    """Answers by the first word of the prompt; calls with a word that is held wait until it is released."""
+
+    def __init__(self, answers: Mapping[str, Any] | None = None) -> None:
+        self.answers = {"topics": ["stars", "dust"], **(answers or {})}
+        self._held: dict[str, Gate] = {}
+        self.prompts: list[str] = []
+
+    def hold(self, word: str) -> Callable[[], None]:
+        """Hold calls back whose prompt begins with the word; what it returns lets them go on."""
+        gate = self._held[word] = Gate()
+        return gate.open
+
+    async def answer(self, call: ModelCall) -> Any:
+        self.prompts.append(call.prompt)
+        word = call.prompt.partition(" ")[0]
+        if word in self._held:
+            await self._held[word].passed()
+        return self.answers.get(word, f"<{call.prompt}>")
+
+
+class Site:
+    """A server with the agents of these tests. The port stays the same when it is started again."""
+
+    def __init__(self, store: str, model: Model) -> None:
+        self.model = model
+        self._store = store
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        """Returns when requests are answered."""
+        up = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(up)), daemon=True)
+        self._thread.start()
+        assert up.wait(60), "the server did not start"
+
+    def stop(self) -> None:
+        """End the server as a signal would; its runs stay as they are."""
+        self._server.should_exit = True
+        self._thread.join(60)
+        assert not self._thread.is_alive(), "the server did not stop"
+
+    def begin(self, agent: str, **inputs: Any) -> str:
+        """Start a run without the page; returns its id."""
+        answer = httpx.post(f"{self.url}/v1/runs", json={"agent": agent, "inputs": inputs})
+        assert answer.status_code == 201, answer.text
+        run: str = answer.json()["run"]["id"]
+        return run
+
+    def ended(self, run: str) -> dict[str, Any]:
+        """The run, when it has ended; waits for the end of its event stream."""
+        with httpx.stream("GET", f"{self.url}/v1/runs/{run}/events", timeout=60) as stream:
+            lines = iter(stream.iter_lines())
+            for line in lines:
+                if line == "event: end":
+                    found: dict[str, Any] = json.loads(next(lines).removeprefix("data: "))
+                    return found
+        raise AssertionError(f"the events of {run} broke off")
+
+    async def _serve(self, up: threading.Event) -> None:
+        async with AgentVM(store=self._store, llm=ScriptedLLM(self.model.answer)) as vm:
+            app = create_app(vm, AGENTS)
+            config = uvicorn.Config(
+                app, host="127.0.0.1", port=self.port, log_level="error", timeout_graceful_shutdown=1
+            )
+            self._server = _Server(config, up)
+            await self._server.serve()
+
+
+class _Server(uvicorn.Server):
+    """Tells when it is up; leaves the signals of this process alone."""
+
+    def __init__(self, config: uvicorn.Config, up: threading.Event) -> None:
+        super().__init__(config)
+        self._up = up
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._up.set()

@@ -1,0 +1,256 @@
+"""What people do with the page, end to end: a real browser, a real server, a scripted model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .site import Model, Site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+DRAFT = "llm#2"
+
+
+def expect(locator: Locator) -> object:
+    from playwright.sync_api import expect as playwright_expect
+
+    playwright_expect.set_options(timeout=30_000)
+    return playwright_expect(locator)
+
+
+def node(page: Page, path: str, state: str) -> Locator:
+    """A node of the graph in a state."""
+    return page.locator(f'.graph [data-path="{path}"][data-state="{state}"]')
+
+
+def status(page: Page, word: str) -> Locator:
+    return page.locator(".run-title .chip", has_text=word)
+
+
+def look(page: Page, site: Site, run: str, where: str = "") -> None:
+    page.goto(f"{site.url}/ui/#/runs/{run}{where}")
+
+
+def test_a_run_is_started_and_its_nodes_are_seen_to_finish(page: Page, site: Site, model: Model) -> None:
+    """A form made of the agent's inputs starts a run; nodes go from to come, by running, to done."""
+    release = model.hold("draft")
+    page.get_by_role("button", name="Start a run").first.click()
+    page.get_by_role("dialog").get_by_label("Agent").select_option(label="research")
+    page.get_by_label("question").fill("why is it dark")
+    page.get_by_label("breadth").fill("two")
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_text("This is not a number.").wait_for()
+    page.get_by_label("breadth").fill("2")
+    page.get_by_text("florid").click()
+    page.get_by_role("button", name="Start", exact=True).click()
+
+    node(page, "llm#1", "done").wait_for()
+    node(page, DRAFT, "running").wait_for()
+    node(page, "llm#3", "pending").wait_for()
+    assert page.locator(".graph .cell.s-done").count() == 2  # both iterations of the map
+    status(page, "running").wait_for()
+    assert any("draft florid of" in each for each in model.prompts)
+
+    release()
+    node(page, DRAFT, "done").wait_for()
+    node(page, "llm#3", "done").wait_for()
+    status(page, "completed").wait_for()
+    page.get_by_role("region", name="result").get_by_text("polish").wait_for()
+    page.locator(".deadline", has_text="met").wait_for()
+
+
+def test_a_fork_with_an_edited_value_is_compared_with_its_parent(page: Page, site: Site) -> None:
+    """What the edit does not touch is inherited, what depends on it runs again, and the difference shows."""
+    parent = site.begin("research", question="why")
+    site.ended(parent)
+    look(page, site, parent)
+    node(page, DRAFT, "done").click()
+    page.get_by_role("region", name="output").wait_for()
+    page.get_by_role("button", name="Fork from here…").click()
+    page.get_by_role("textbox", name="Value").fill("my own draft")
+    page.get_by_role("button", name="Fork", exact=True).click()
+
+    page.wait_for_url(lambda url: "/runs/" in url and parent not in url)
+    node(page, "llm#1", "reused").wait_for()
+    node(page, DRAFT, "given").wait_for()
+    node(page, "llm#3", "done").wait_for()
+    status(page, "completed").wait_for()
+    page.get_by_role("region", name="result").get_by_text("<polish my own draft>").wait_for()
+    assert page.locator(".tree-row").count() == 2
+
+    page.get_by_role("link", name=f"Compare with {parent}").click()
+    parted = page.locator("section.parted").get_by_role("article", name=DRAFT)
+    parted.get_by_role("region", name=f"{DRAFT} in A").get_by_text("my own draft").wait_for()
+    parted.get_by_role("region", name=f"{DRAFT} in B").get_by_text("<draft plain of").wait_for()
+    page.get_by_role("article", name="llm#3").wait_for()
+    assert page.get_by_role("article", name="llm#1").count() == 0
+
+
+def test_questions_are_answered(site: Site, open_page: Callable[..., Page]) -> None:
+    """A question of yes or no, then one whose answer has fields: an invalid one is refused, a good one taken."""
+    run = site.begin("asks", topic="dust")
+    page = open_page(f"{site.url}/ui/#/runs/{run}", allowed=("422",))
+    first = page.get_by_role("form", name="Question human#1")
+    first.get_by_text("Go on with dust?").wait_for()
+    first.get_by_text("Yes", exact=True).click()
+    first.get_by_role("button", name="Answer").click()
+
+    second = page.get_by_role("form", name="Question human#2")
+    second.get_by_text("How good is dust?").wait_for()
+    second.get_by_label("Your answer").fill('{"verdict": "good", "stars": 9}')
+    second.get_by_role("button", name="Answer").click()
+    second.get_by_role("alert").wait_for()
+    second.get_by_label("Your answer").fill('{"verdict": "good", "stars": 5, "remark": "fine"}')
+    second.get_by_role("button", name="Answer").click()
+    page.get_by_role("region", name="result").get_by_text("good, 5 stars, fine").wait_for()
+    status(page, "completed").wait_for()
+
+
+def test_the_page_outlives_a_restart_of_the_server_in_mid_run(
+    open_page: Callable[..., Page], tmp_path: Path, model: Model
+) -> None:
+    """It says that it is cut off, connects again by itself, and the run goes on where it was."""
+    site = Site(f"sqlite+aiosqlite:///{tmp_path / 'runs.db'}", model)
+    model.hold("draft")
+    run = site.begin("research", question="why")
+    page = open_page(f"{site.url}/ui/#/runs/{run}", allowed=("ERR_CONNECTION", "ERR_INCOMPLETE", "ERR_EMPTY"))
+    node(page, DRAFT, "running").wait_for()
+    site.stop()
+    page.locator("[data-broken]").wait_for()
+
+    release = model.hold("draft")
+    site.start()
+    page.locator("[data-broken]").wait_for(state="detached")
+    node(page, DRAFT, "running").wait_for()
+    release()
+    status(page, "completed").wait_for()
+    node(page, "llm#3", "done").wait_for()
+    assert sum(each.startswith("topics") for each in model.prompts) == 1  # what was done stayed done
+    site.stop()
+
+
+def test_what_a_model_answers_is_never_markup(
+    site: Site, model: Model, open_page: Callable[..., Page]
+) -> None:
+    """Scripts, handlers and links in outputs, errors, inputs and questions are shown as the text they are."""
+    attack = "<script>window.hit=1</script><img src=x onerror=window.hit=1>[x](javascript:window.hit=1)"
+    other = site.begin("research", question="why")
+    site.ended(other)
+    model.answers |= {"draft": attack, "polish": attack, "say": attack}
+    run = site.begin("research", question=attack)
+    failed = site.begin("breaks", word=attack)
+    asking = site.begin("asks", topic=attack)
+    for each in (run, failed):
+        site.ended(each)
+    page = open_page(site.url)
+    places = {
+        f"/ui/#/runs/{run}": 'section:has(h3:text("Result")) pre',
+        f"/ui/#/runs/{run}?node=llm%232": 'section:has(h3:text("Output")) pre',
+        f"/ui/#/runs/{failed}": 'section:has(h3:text("Error")) pre',
+        f"/ui/#/runs/{asking}": ".question-text",
+        f"/ui/#/diff/{run}/{other}": "pre.diff-cell",
+    }
+    for place, shown in places.items():
+        page.goto(site.url + place)
+        page.locator(shown, has_text="<script>window.hit=1</script>").first.wait_for()
+        assert page.locator("main script, main img, main a[href^=javascript]").count() == 0
+    assert page.evaluate("window.hit") is None
+
+
+def test_a_run_of_a_thousand_nodes_is_drawn_in_part(page: Page, site: Site) -> None:
+    """All nodes are counted and can be reached, and only those in sight are in the document."""
+    run = site.begin("wide", width=500)
+    site.ended(run)
+    look(page, site, run)
+    page.locator(".numbers", has_text="1,501").wait_for()  # two calls in each of 500 agents, and the return
+    node(page, "map#1[499]/one#1/llm#2", "done").wait_for()
+    page.get_by_text("Timeline", exact=True).click()
+    rows = page.get_by_role("listbox", name="Nodes")
+    rows.locator("[role=option]").first.wait_for()
+    assert rows.locator("[role=option]").first.get_attribute("aria-setsize") == "1500"
+    assert rows.locator("[role=option]").count() < 100
+    rows.press("End")
+    last = rows.locator("[role=option][aria-selected=true]")
+    last.wait_for()
+    assert last.get_attribute("aria-posinset") == "1500"
+    page.keyboard.press("/")
+    page.keyboard.type("[321]")
+    rows.locator("[role=option][aria-setsize='3']").first.wait_for()
+
+
+def test_all_is_within_reach_of_the_keyboard(page: Page, site: Site) -> None:
+    """Lists and graph by arrow keys, `/` to filter, Escape back; iterations by brackets."""
+    run = site.begin("research", question="why")
+    site.ended(run)
+    page.get_by_role("listbox", name="Runs").locator("[role=option]").first.wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type("resea")
+    page.keyboard.press("Escape")
+    assert page.get_by_label("Filter runs").input_value() == ""
+    page.keyboard.press("Escape")
+    page.get_by_role("listbox", name="Runs").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(run))
+
+    node(page, "llm#1", "done").wait_for()
+    graph = page.locator(".graph-canvas")
+    graph.focus()
+    page.keyboard.press("ArrowDown")
+    page.get_by_role("heading", name="llm#1").wait_for()
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    page.get_by_role("heading", name="search#1").wait_for()
+    page.locator(".crumb", has_text="map#1[1]/").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("heading", name="Legend").wait_for()
+
+
+def test_every_control_has_a_name_in_both_themes(page: Page, site: Site) -> None:
+    """Buttons, links and fields can be called by name; the theme follows the toggle."""
+    run = site.begin("research", question="why")
+    site.ended(run)
+    unnamed = """() => [...document.querySelectorAll('button, a, input, select, textarea, [role=option], svg[role]')]
+        .filter(e => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length || e.title))
+        .map(e => e.outerHTML.slice(0, 120))"""
+    for place in ("", f"runs/{run}", f"runs/{run}?node=llm%231", "goodput"):
+        page.goto(f"{site.url}/ui/#/{place}")
+        page.locator("main h1, main h2").first.wait_for()
+        assert page.evaluate(unnamed) == []
+        assert page.locator("main").count() == page.locator("h1").count() == 1
+    ground = "getComputedStyle(document.body.parentElement).backgroundColor"
+    light = page.evaluate(ground)
+    toggle = page.get_by_role("button", name=re.compile("Theme"))
+    toggle.click()
+    assert page.evaluate(ground) == light
+    toggle.click()
+    assert page.evaluate(ground) != light
+
+
+def test_goodput_shows_what_was_in_time(page: Page, site: Site) -> None:
+    """Runs with a deadline are counted as met; the list can be filtered by how runs stand."""
+    for each in (site.begin("research", question="why"), site.begin("breaks", word="no")):
+        site.ended(each)
+    page.get_by_role("link", name="Goodput").click()
+    page.locator(".card-box", has_text="1 of 1 run").first.wait_for()
+    page.get_by_role("rowheader", name="research").wait_for()
+    page.get_by_role("link", name="Runs", exact=True).click()
+    runs = page.get_by_role("listbox", name="Runs").locator("[role=option]")
+    runs.nth(1).wait_for()
+    page.locator(".toolbar").get_by_text("failed").click()
+    page.locator("[role=option][aria-setsize='1']", has_text="breaks").wait_for()
+
+
+@pytest.mark.parametrize("place", ["runs/nobody", "diff/nobody/noone", "elsewhere"])
+def test_what_is_not_there_is_said(site: Site, open_page: Callable[..., Page], place: str) -> None:
+    """A place that leads nowhere says so, and shows a way on."""
+    page = open_page(f"{site.url}/ui/#/{place}", allowed=("404",))
+    page.locator("main").get_by_text(
+        re.compile("no such run|no run|nothing here", re.IGNORECASE)
+    ).first.wait_for()
