@@ -28,9 +28,13 @@ PATIENCE = 30_000
 """Milliseconds that a condition may take on a busy machine."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium as the system has it (AGENTVM_CHROMIUM names another), or a skip with the reason."""
+    """Chromium as the system has it (AGENTVM_CHROMIUM names another), or a skip with the reason.
+
+    It lasts no longer than a module: while Playwright is there, its event loop is the thread's, and
+    asynchronous tests have none.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = os.environ.get("AGENTVM_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:

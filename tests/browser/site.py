@@ -14,6 +14,7 @@ import uvicorn
 
 from agentvm import AgentVM
 from agentvm.server.app import create_app
+from agentvm.server.settings import Settings
 from agentvm.testing import ScriptedLLM
 from agentvm_compiler.wire import ModelCall
 
@@ -69,8 +70,9 @@ class Model:
 class Site:
     """A server with the agents of these tests. The port stays the same when it is started again."""
 
-    def __init__(self, store: str, model: Model) -> None:
+    def __init__(self, store: str, model: Model, token: str | None = None) -> None:
         self.model = model
+        self._settings = Settings(token=token)
         self._store = store
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -110,7 +112,7 @@ class Site:
 
     async def _serve(self, up: threading.Event) -> None:
         async with AgentVM(store=self._store, llm=ScriptedLLM(self.model.answer)) as vm:
-            app = create_app(vm, AGENTS)
+            app = create_app(vm, AGENTS, self._settings)
             config = uvicorn.Config(
                 app, host="127.0.0.1", port=self.port, log_level="error", timeout_graceful_shutdown=1
             )

@@ -93,7 +93,7 @@ def test_a_fork_with_an_edited_value_is_compared_with_its_parent(page: Page, sit
 
 
 def test_questions_are_answered(site: Site, open_page: Callable[..., Page]) -> None:
-    """A question of yes or no, then one whose answer has fields: an invalid one is refused, a good one taken."""
+    """A question of yes or no, then one whose answer has fields; what does not fit those is refused."""
     run = site.begin("asks", topic="dust")
     page = open_page(f"{site.url}/ui/#/runs/{run}", allowed=("422",))
     first = page.get_by_role("form", name="Question human#1")
@@ -216,7 +216,7 @@ def test_every_control_has_a_name_in_both_themes(page: Page, site: Site) -> None
     """Buttons, links and fields can be called by name; the theme follows the toggle."""
     run = site.begin("research", question="why")
     site.ended(run)
-    unnamed = """() => [...document.querySelectorAll('button, a, input, select, textarea, [role=option], svg[role]')]
+    unnamed = """() => [...document.querySelectorAll('button, a, input, select, textarea, [role=option]')]
         .filter(e => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length || e.title))
         .map(e => e.outerHTML.slice(0, 120))"""
     for place in ("", f"runs/{run}", f"runs/{run}?node=llm%231", "goodput"):
@@ -245,6 +245,26 @@ def test_goodput_shows_what_was_in_time(page: Page, site: Site) -> None:
     runs.nth(1).wait_for()
     page.locator(".toolbar").get_by_text("failed").click()
     page.locator("[role=option][aria-setsize='1']", has_text="breaks").wait_for()
+
+
+def test_a_server_with_a_token_is_opened_by_it(open_page: Callable[..., Page], model: Model) -> None:
+    """The address that the server prints signs in, and the token leaves it; otherwise it is asked for."""
+    token = "a-token-for-this-test"
+    site = Site("memory", model, token)
+    page = open_page(f"{site.url}/ui/#token={token}")
+    page.get_by_role("heading", name="No runs yet").wait_for()
+    assert token not in page.url
+
+    stranger = open_page(f"{site.url}/ui/", allowed=("401",))
+    stranger.get_by_role("textbox", name="Token").fill("not the right one")
+    stranger.get_by_role("button", name="Go on").click()
+    stranger.get_by_role("dialog").get_by_role("alert").wait_for()
+    stranger.get_by_role("textbox", name="Token").fill(token)
+    stranger.get_by_role("button", name="Go on").click()
+    stranger.get_by_role("heading", name="No runs yet").wait_for()
+    for each in (page, stranger):
+        each.context.close()
+    site.stop()
 
 
 @pytest.mark.parametrize("place", ["runs/nobody", "diff/nobody/noone", "elsewhere"])

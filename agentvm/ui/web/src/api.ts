@@ -1,7 +1,5 @@
-// The HTTP API: requests with the token, errors with their messages, event streams that can be taken up again.
+// The HTTP API: requests, errors with their messages, event streams that can be taken up again.
 import { signal } from "@preact/signals";
-
-const KEY = "agentvm-token";
 
 export class ApiError extends Error {
   constructor(readonly status: number, message: string) {
@@ -14,23 +12,18 @@ export const locked = signal(false);
 /** Whether the last request reached the server. */
 export const online = signal(true);
 
-/** A token in the address (`#token=...`, as `agentvm ui` prints it) is kept and taken out of sight. */
-const given = /^#token=([^&/]+)/.exec(location.hash);
-if (given?.[1]) {
-  sessionStorage.setItem(KEY, decodeURIComponent(given[1]));
-  history.replaceState(null, "", location.pathname);
-}
-
-export function setToken(token: string): void {
-  sessionStorage.setItem(KEY, token);
+/** Exchange the token for a cookie that no script can read. */
+export async function signIn(token: string): Promise<void> {
+  await post("/v1/session", { token });
   locked.value = false;
 }
 
-function headers(more: Record<string, string> = {}): Headers {
-  const found = new Headers(more);
-  const token = sessionStorage.getItem(KEY);
-  if (token) found.set("Authorization", `Bearer ${token}`);
-  return found;
+/** Use a token in the address (`#token=...`, as the server prints it), and take it out of sight. */
+export async function signInByAddress(): Promise<void> {
+  const given = /^#token=([^&/]+)/.exec(location.hash);
+  if (!given) return;
+  history.replaceState(null, "", location.pathname);
+  await signIn(decodeURIComponent(given[1]!)).catch(() => {});
 }
 
 async function request(path: string, init: RequestInit): Promise<Response> {
@@ -61,11 +54,11 @@ async function messageOf(response: Response): Promise<string> {
 }
 
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return (await request(path, { headers: headers(), ...(signal && { signal }) })).json() as Promise<T>;
+  return (await request(path, signal ? { signal } : {})).json() as Promise<T>;
 }
 
 export async function post<T>(path: string, body: unknown): Promise<T> {
-  const init = { method: "POST", headers: headers({ "Content-Type": "application/json" }), body: JSON.stringify(body) };
+  const init = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   return (await request(path, init)).json() as Promise<T>;
 }
 
@@ -78,7 +71,7 @@ export interface ServerEvent {
 /** The events of a stream until it ends; throws when it breaks. */
 export async function* events(path: string, after: string, signal: AbortSignal): AsyncGenerator<ServerEvent> {
   const response = await request(path, {
-    headers: headers({ Accept: "text/event-stream", ...(after && { "Last-Event-ID": after }) }),
+    headers: { Accept: "text/event-stream", ...(after && { "Last-Event-ID": after }) },
     signal,
   });
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();

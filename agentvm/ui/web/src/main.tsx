@@ -1,12 +1,12 @@
 // The page: a bar with the places to go, and the place one is at.
 import { render } from "preact";
 import { useSignal } from "@preact/signals";
-import { locked, online, setToken } from "./api";
+import { locked, online, signIn, signInByAddress } from "./api";
 import { theme, type Theme } from "./prefs";
-import { href, place } from "./router";
+import { href, place, reread } from "./router";
 import { DashboardView } from "./views/dashboard";
 import { DiffView } from "./views/diff";
-import { Button, Dialog, Empty } from "./views/parts";
+import { Button, Dialog, Empty, Problem } from "./views/parts";
 import { RunView } from "./views/run";
 import { RunsView } from "./views/runs";
 import { openStart, starting, StartDialog } from "./views/start";
@@ -47,11 +47,17 @@ function ThemeToggle() {
 
 function TokenDialog() {
   const typed = useSignal("");
+  const problem = useSignal("");
+  const send = (event: Event): void => {
+    event.preventDefault();
+    signIn(typed.value.trim()).then(() => location.reload(), (error: Error) => { problem.value = error.message; });
+  };
   return (
     <Dialog title="This server wants a token" onClose={() => { locked.value = false; }}>
-      <form class="form" onSubmit={(event) => { event.preventDefault(); setToken(typed.value.trim()); location.reload(); }}>
-        <p class="about">It was printed when the server started. It is kept in this tab only.</p>
+      <form class="form" onSubmit={send}>
+        <p class="about">It was printed when the server started. The page keeps no copy of it.</p>
         <div class="field"><label for="token">Token</label><input id="token" type="password" autocomplete="off" value={typed.value} onInput={(event) => { typed.value = event.currentTarget.value; }} /></div>
+        {problem.value && <Problem message={problem.value} />}
         <footer><Button kind="primary" type="submit">Go on</Button></footer>
       </form>
     </Dialog>
@@ -76,4 +82,6 @@ addEventListener("keydown", (event) => {
   }
 });
 
+await signInByAddress();
+reread();
 render(<Page />, document.getElementById("app")!);

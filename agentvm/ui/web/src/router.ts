@@ -12,6 +12,8 @@ function read(): Place {
 }
 
 export const place = signal<Place>(read());
+/** Read the address anew, after it was changed without an event. */
+export const reread = (): void => { place.value = read(); };
 addEventListener("hashchange", () => { place.value = read(); });
 
 export function href(parts: string[], query: Record<string, string> = {}): string {
