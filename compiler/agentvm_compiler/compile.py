@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,9 +15,10 @@ from .frontend.groups import without_groups
 from .frontend.kept import without_kept
 from .frontend.lifted import with_lifted
 from .frontend.lower import Decision, Lowering
+from .frontend.meanwhile import compiling
 from .frontend.scope import Scope
 from .frontend.source import Source, source_of
-from .frontend.summary import analysis_of, forget_analyses, summarise_callee
+from .frontend.summary import analysis_of, summarise_callee
 from .ir import Kind, Module, Node, Program, Region
 from .passes import optimise
 from .passes.fold import Constant, module_constants
@@ -90,29 +89,18 @@ def compile_agent(agent: Agent) -> Compiled:
     cached: Compiled | None = agent.__dict__.get(_CACHE)
     if cached is not None:
         return cached
+    with compiling():
+        return agent.__dict__.get(_CACHE) or _compiled(agent)  # another thread may have been quicker
+
+
+def _compiled(agent: Agent) -> Compiled:
     _compiling.add(id(agent))
     try:
-        with _uncollected():
-            compiled = _compile(agent)
+        compiled = _compile(agent)
     finally:
         _compiling.discard(id(agent))
-        if not _compiling:
-            forget_analyses()
     adopt(compiled)
     return compiled
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """A while without garbage collection: compiling makes many objects of which hardly any is garbage."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def called_from_traced(agent: Agent) -> Compiled:
@@ -171,12 +159,13 @@ def lowered(agent: Agent) -> tuple[Module, dict[str, Constant]]:
     compiled = compile_agent(agent)
     if compiled.source is None:
         return Module((compiled.program,)), {}
-    _compiling.add(id(agent))
-    try:
-        scope, _, program = _lowered(agent, compiled.source)
-    finally:
-        _compiling.discard(id(agent))
-    return Module((program,)), _constants(scope)
+    with compiling():
+        _compiling.add(id(agent))
+        try:
+            scope, _, program = _lowered(agent, compiled.source)
+        finally:
+            _compiling.discard(id(agent))
+        return Module((program,)), _constants(scope)
 
 
 def _effect_of(agent: Agent) -> Effect:

@@ -17,16 +17,12 @@ import hashlib
 import json
 import operator
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 from .calls import Effect
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-    V = TypeVar("V", bound=DataclassInstance)
 
 FORMAT_VERSION = 1
 
@@ -75,8 +71,7 @@ CONTROL_OPERANDS: Mapping[Kind, int] = {Kind.BRANCH: 1, Kind.LOOP: 1, Kind.MAP: 
 """Leading operands a region node must know before it unfolds; the rest may still be on their way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Where in the source file: lines from 1, columns from 0."""
 
     line: int = 0
@@ -85,8 +80,7 @@ class Span:
     end_column: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """One step of a program.
 
     Region nodes bind `operands` to the `params` of their regions:
@@ -116,7 +110,7 @@ class Node:
     code: str = ""
     """Python source: statements (`python`, `traced`) or a call expression (calls)."""
     effect: Effect = Effect.PURE
-    attrs: Mapping[str, Any] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = MappingProxyType({})
     """JSON values.
 
     Within the body of a `try`, `before` maps names to their values before this node, as far as
@@ -134,8 +128,7 @@ class Node:
         return _walked((self,))
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(NamedTuple):
     """A block of nodes in program order."""
 
     params: tuple[str, ...] = ()
@@ -226,11 +219,14 @@ class Module:
         return parse_module(text)
 
 
+V = TypeVar("V", Node, Region, Program, Module)
+
+
 def changed(value: V, **fields: Any) -> V:
     """The value with these fields; itself if they are the very ones that it has."""
     for name, each in fields.items():
         if not _are_same(getattr(value, name), each):
-            return replace(value, **fields)
+            return value._replace(**fields) if isinstance(value, tuple) else replace(value, **fields)
     return value
 
 
@@ -271,4 +267,9 @@ def canonical(value: Any) -> str:
 
 def content_hash(value: Any) -> str:
     """Hash of a JSON value, 32 hex digits."""
-    return hashlib.blake2b(canonical(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return text_hash(canonical(value))
+
+
+def text_hash(text: str) -> str:
+    """Hash of a text, 32 hex digits."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

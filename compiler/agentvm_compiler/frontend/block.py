@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,19 +13,22 @@ class Names:
     """Gives out SSA names and sites; one for a whole function."""
 
     def __init__(self) -> None:
-        self._versions: Counter[str] = Counter()
-        self._ordinals: Counter[str] = Counter()
+        self._versions: dict[str, int] = {}
+        self._ordinals: dict[str, int] = {}
 
     def fresh(self, name: str) -> str:
         """The next version of a name."""
-        version = self._versions[name]
-        self._versions[name] += 1
+        version = self._versions.get(name, 0)
+        self._versions[name] = version + 1
         return f"{name}.{version}"
 
     def site(self, label: str) -> str:
         """The next site with this label: its ordinal does not depend on other labels."""
-        self._ordinals[label] += 1
-        return f"{label}#{self._ordinals[label]}"
+        ordinal = self._ordinals[label] = self._ordinals.get(label, 0) + 1
+        return f"{label}#{ordinal}"
+
+
+_ABSENT: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +60,19 @@ class Block:
         self.before: dict[str, str] = {}
         """The names given to or assigned in this block, as they are before the node that is next."""
         self._env: dict[str, str] = {}
+        self._undo: list[tuple[dict[str, Any], str, Any]] = []
+        """What to put back where, to undo all changes of these four, the last one first."""
 
     def read(self, name: str) -> str | None:
         """The SSA name a name stands for here; None if it is not bound."""
-        if name not in self._env and self.parent is not None:
+        found = self._env.get(name)
+        if found is None and self.parent is not None:
             found = self.parent.read(name)
             if found is None:
                 return None
-            if found not in LITERALS:
-                self.captures[found] = None
-            self._env[name] = found
-        return self._env.get(name)
+            self.capture(found)
+            self._set(self._env, name, found)
+        return found
 
     def is_bound(self, name: str) -> bool:
         """Whether the name may have a value here; unlike `read`, it captures nothing."""
@@ -76,20 +80,24 @@ class Block:
 
     def capture(self, value: str) -> str:
         """Use an SSA value of the block around."""
-        if value not in LITERALS:
-            self.captures[value] = None
+        if value not in LITERALS and value not in self.captures:
+            self._set(self.captures, value, None)
         return value
 
     def bind(self, name: str) -> str:
         """A new version of a name that is given to the block, not assigned by it."""
-        self._env[name] = self.before[name] = self.names.fresh(name)
-        return self._env[name]
+        version = self.names.fresh(name)
+        self._set(self._env, name, version)
+        self._set(self.before, name, version)
+        return version
 
     def write(self, name: str) -> str:
         """A new version of a name that the block assigns, by the node that is next."""
-        self.written[name] = None
-        self._env[name] = self.names.fresh(name)
-        return self._env[name]
+        if name not in self.written:
+            self._set(self.written, name, None)
+        version = self.names.fresh(name)
+        self._set(self._env, name, version)
+        return version
 
     @property
     def effect(self) -> Effect:
@@ -98,27 +106,35 @@ class Block:
 
     def unbind(self, name: str) -> None:
         """From here on the name has no value."""
-        self.written[name] = None
-        self._env[name] = self.before[name] = "$unbound"
+        if name not in self.written:
+            self._set(self.written, name, None)
+        self._set(self._env, name, "$unbound")
+        self._set(self.before, name, "$unbound")
 
     def add(self, node: Node) -> None:
         """Add a node; what it assigns has been written before."""
         self.nodes.append(node)
-        self.before.update((base(each), each) for each in node.results)
+        for each in node.results:
+            self._set(self.before, base(each), each)
 
-    def state(self) -> tuple[object, ...]:
+    def _set(self, facts: dict[str, Any], key: str, value: Any) -> None:
+        self._undo.append((facts, key, facts.get(key, _ABSENT)))
+        facts[key] = value
+
+    def state(self) -> tuple[int, int]:
         """What `restore` needs to undo everything from here on."""
-        return (
-            len(self.nodes),
-            dict(self.captures),
-            dict(self.written),
-            dict(self._env),
-            dict(self.before),
-        )
+        return len(self.nodes), len(self._undo)
 
-    def restore(self, state: tuple[Any, ...]) -> None:
-        count, self.captures, self.written, self._env, self.before = state
+    def restore(self, state: tuple[int, int]) -> None:
+        """Undo everything since the state was asked for."""
+        count, changes = state
         del self.nodes[count:]
+        while len(self._undo) > changes:
+            facts, key, value = self._undo.pop()
+            if value is _ABSENT:
+                del facts[key]
+            else:
+                facts[key] = value
 
     def region(self, params: tuple[str, ...], results: tuple[str, ...]) -> Region:
         return Region(params, tuple(self.nodes), results)

@@ -7,7 +7,6 @@ import asyncio
 import functools
 import inspect
 import types
-from collections.abc import Iterable
 from typing import Any
 
 from agentvm_compiler.calls import Agent, Tool, llm
@@ -68,30 +67,34 @@ def is_gather(node: ast.AST, scope: Scope) -> bool:
 
 def suspends(tree: ast.AST, scope: Scope) -> bool:
     """Whether running the tree may leave plain Python: an await, or a call of a tool."""
-    return scope.facts(_suspending, *_SUSPENDING).some(tree)
+    return scope.once(suspending).some(tree)
 
 
 def suspending(scope: Scope) -> Facts[ast.AST]:
     """Where the code leaves plain Python: awaits, and calls of tools, agents and the model."""
-    return scope.facts(_suspending, *_SUSPENDING)
+
+    def own(node: ast.AST) -> tuple[ast.AST, ...]:
+        return (node,) if _suspends(node, scope) else ()
+
+    numbered: Any = scope.tree.numbered(*_SUSPENDING)
+    return Facts(scope.tree, [pair for pair in numbered if _suspends(pair[1], scope)], own)
 
 
 _SUSPENDING = (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.comprehension, ast.Call)
 
 
-def _suspending(node: ast.AST, scope: Scope) -> Iterable[ast.AST]:
+def _suspends(node: ast.AST, scope: Scope) -> bool:
+    """Whether this very node does."""
     if isinstance(node, ast.Call):
-        found = effect_call(node, scope)
-    elif isinstance(node, ast.comprehension):
-        found = bool(node.is_async)
-    else:
-        found = isinstance(node, _SUSPENDING)
-    return (node,) if found else ()
+        return effect_call(node, scope)
+    if isinstance(node, ast.comprehension):
+        return bool(node.is_async)
+    return isinstance(node, _SUSPENDING)
 
 
 def effect_calls(tree: ast.AST, scope: Scope) -> list[ast.Call]:
     """The calls of tools, agents and the model in the tree."""
-    return [each for each in suspending(scope).within(tree) if isinstance(each, ast.Call)]
+    return [each for each in scope.once(suspending).within(tree) if isinstance(each, ast.Call)]
 
 
 def written_method(cls: Any, name: str) -> types.FunctionType | None:

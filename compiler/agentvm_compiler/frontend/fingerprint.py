@@ -12,23 +12,29 @@ import copy
 import enum
 import functools
 import inspect
+import json.encoder
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agentvm_compiler.calls import Agent, Tool
-from agentvm_compiler.ir import content_hash
+from agentvm_compiler.ir import content_hash, text_hash
 
-from .scope import UNKNOWN, Scope
+from .scope import UNKNOWN, Scope, scope_of
 from .source import file_of, is_users, source_of
-from .tree import FunctionTree, walk
+from .tree import Facts, FunctionTree, walk
 from .writing import written
 
+_quoted = json.encoder.encode_basestring
+"""A text as JSON that is not limited to ASCII."""
 
-def code_hash(code: str, used: Mapping[str, str], *more: Any) -> str:
-    """Hash of a node: its code and the fingerprints of what the code refers to."""
-    return content_hash([code, dict(used), *more])
+
+def code_hash(code: str, used: Mapping[str, str], kind: str) -> str:
+    """Hash of a node: its code, the fingerprints of what the code refers to, and the node's kind."""
+    # As `content_hash([code, used, kind])`, of which there are too many for the usual encoder.
+    pairs = ",".join([f"{_quoted(name)}:{_quoted(used[name])}" for name in sorted(used)])
+    return text_hash(f"[{_quoted(code)},{{{pairs}}},{_quoted(kind)}]")
 
 
 @functools.cache
@@ -75,12 +81,26 @@ def _plain(value: Any) -> str:
     return f"a {type(value).__module__}.{type(value).__qualname__}"
 
 
-def references(node: ast.AST, scope: Scope) -> Iterator[tuple[str, Any]]:
+_REFERRING = (ast.Name, ast.Attribute)
+
+
+def referring(scope: Scope) -> Facts[tuple[str, Any]]:
+    """Where the function refers to what is outside it: the dotted names, and the objects."""
+    found = []
+    numbered: Any = scope.tree.numbered(*_REFERRING)
+    for number, node in numbered:
+        found += [(number, fact) for fact in references(node, scope)]
+    return Facts(scope.tree, found, lambda node: references(node, scope))
+
+
+def references(node: ast.AST, scope: Scope) -> Iterable[tuple[str, Any]]:
     """The dotted name that a node is, if it resolves to an object outside the function, and the object."""
-    if isinstance(node, ast.Name | ast.Attribute):
-        value = scope.resolve(node)
-        if value is not UNKNOWN and not isinstance(value, types.ModuleType):
-            yield (node.id if isinstance(node, ast.Name) else written(node)), value
+    if not isinstance(node, _REFERRING):
+        return ()
+    value = scope.resolve(node)
+    if value is UNKNOWN or isinstance(value, types.ModuleType):
+        return ()
+    return ((node.id if isinstance(node, ast.Name) else written(node), value),)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -107,9 +127,9 @@ def _own(fn: types.FunctionType) -> tuple[str, tuple[types.FunctionType, ...]]:
     source = source_of(fn) if is_users(fn) else None
     if source is None:
         return _name_of(fn), _wrapped(fn)
-    found = Scope(source).facts(references, ast.Name, ast.Attribute).within(source.tree)
+    found = scope_of(source).once(referring).within(source.tree)
     used = {name: _said(value) for name, value in found}
-    code = ast.unparse(without_docstrings(source.tree))
+    code = written(without_docstrings(source.tree))
     functions = (each for _, fns in used.values() for each in fns)
     return content_hash([code, {name: said for name, (said, _) in used.items()}]), tuple(functions)
 
@@ -136,7 +156,7 @@ def _class(cls: type) -> str:
         return name
     bases = [fingerprint(each) for each in cls.__bases__]
     # A pydantic docstring is part of the JSON Schema the model sees, so docstrings count here.
-    return content_hash([ast.unparse(tree), bases])
+    return content_hash([written(tree), bases])
 
 
 @functools.lru_cache(maxsize=4096)

@@ -27,7 +27,7 @@ from .certain import Certainty
 from .decide import Unsupported
 from .fitting import check_bound
 from .infer import Types
-from .scope import Scope
+from .scope import Scope, scope_of
 from .source import Source
 from .tree import COMPREHENSIONS, blocks_in
 
@@ -35,7 +35,7 @@ from .tree import COMPREHENSIONS, blocks_in
 def without_groups(source: Source) -> Source:
     """The source with task groups as calls; the same if there are none that can be rewritten."""
     managed = source.index.every(ast.AsyncWith)
-    scope = Scope(source) if managed else None
+    scope = scope_of(source) if managed else None
     if scope is None or not any(_group(each, scope) for each in managed):
         return source
     tree = copy.deepcopy(source.tree)

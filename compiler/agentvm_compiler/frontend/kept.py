@@ -23,7 +23,7 @@ from agentvm_compiler.calls import Agent, Effect, Tool
 from .callees import agent_of, is_async_call, is_gather
 from .decide import Unsupported
 from .fitting import check_bound
-from .scope import Scope
+from .scope import Scope, scope_of
 from .source import Source
 from .tree import COMPREHENSIONS, NESTED_SCOPES, FunctionTree, blocks_in
 
@@ -38,7 +38,7 @@ _KEEPING = (ast.Call, ast.Assign, ast.AnnAssign, ast.ListComp, ast.List)
 
 def without_kept(source: Source, effect_of: EffectOf) -> Scope:
     """The scope of the source with kept coroutines as calls; of itself if none can be rewritten."""
-    scope = Scope(source)
+    scope = scope_of(source)
     if not any(_keeps(node, scope) for node in source.index.every(*_KEEPING, nested=False)):
         return scope
     tree = copy.deepcopy(source.tree)

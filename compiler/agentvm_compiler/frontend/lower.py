@@ -122,7 +122,7 @@ class Lowering:
     def _whole(self, block: Block, params: tuple[str, ...], reason: Reason) -> str:
         source = source_of(self.scope.source.fn) or self.scope.source
         tree = source.tree
-        code = ast.unparse(without_docstrings(tree))
+        code = written(without_docstrings(tree))
         operands = tuple(value for each in params if (value := block.read(each)))
         result = block.write(self.own("value"))
         block.add(

@@ -131,7 +131,11 @@ class Marks:
     """The marks on a tree when its analysis is done, asked of all that is in a node."""
 
     def __init__(self, tree: Tree) -> None:
-        marked = [(number, node) for number, node in enumerate(tree.nodes) if _MARKS & node.__dict__.keys()]
+        marked = [
+            (number, node)
+            for number, node in enumerate(tree.nodes)
+            if "avm_effect" in (marks := node.__dict__) or "avm_mutates" in marks
+        ]
         self.effects = Facts(tree, _told(marked, _effect), _effect)
         self.mutated = Facts(tree, _told(marked, _mutated), _mutated)
 
@@ -142,9 +146,6 @@ class Marks:
     def mutated_in(self, node: ast.AST) -> frozenset[str]:
         """Names whose value the node may change in place."""
         return frozenset(self.mutated.within(node))
-
-
-_MARKS = frozenset(("avm_effect", "avm_mutates"))
 
 
 def _told(

@@ -17,7 +17,7 @@ from typing import Any
 from agentvm_compiler.calls import Effect, joined
 
 from .callees import effect_call, suspending
-from .fingerprint import references
+from .fingerprint import references, referring
 from .objects import Marks
 from .scope import Scope
 from .tree import NESTED_SCOPES, bound_by, children, children_in_scope, ended_by, read_by
@@ -105,8 +105,8 @@ class Pieces:
         for kind, found in (
             (_READS, tree.reads.numbered()),
             (_STORED, tree.stores.numbered()),
-            (_USED, scope.facts(references, ast.Name, ast.Attribute).numbered()),
-            (_CALLS, ((n, each) for n, each in suspending(scope).numbered() if type(each) is ast.Call)),
+            (_USED, scope.once(referring).numbered()),
+            (_CALLS, ((n, each) for n, each in scope.once(suspending).numbered() if type(each) is ast.Call)),
             (_ENDED, tree.ends.numbered()),
             (_SPECIAL, tree.numbered(ast.Return, ast.Break, ast.Continue, ast.NamedExpr)),
             (_EFFECTS, marks.effects.numbered()),

@@ -6,11 +6,12 @@ import ast
 import builtins
 import enum
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .meanwhile import held_while_compiling, is_compiling
 from .source import Source
-from .tree import Facts, FunctionTree, Tree
+from .tree import FunctionTree, Tree
 
 T = TypeVar("T")
 
@@ -41,16 +42,17 @@ class Scope:
         self.cells = {**_cells(source.fn), **source.lifted}
         self.rebound = source.rebound
         """Module-level names that some function assigns."""
-        self._facts: dict[Any, Facts[Any]] = {}
+        self._made: dict[Callable[[Scope], Any], Any] = {}
         self._found: dict[str, Any] = {}
         """What names stand for, as far as asked: a scope lives no longer than that holds."""
 
-    def facts(self, own: Callable[[ast.AST, Scope], Iterable[T]], *types: type[ast.AST]) -> Facts[T]:
-        """What a function tells of single nodes of these types in this scope; found once."""
-        found = self._facts.get(own)
-        if found is None:
-            found = self._facts[own] = self.tree.facts(lambda node: own(node, self), *types)
-        return found
+    def once(self, make: Callable[[Scope], T]) -> T:
+        """What a function makes of this scope; made when it is asked for first."""
+        try:
+            made: T = self._made[make]
+        except KeyError:
+            made = self._made[make] = make(self)
+        return made
 
     def lookup(self, name: str) -> Any:
         """The object a non-local name stands for now; UNKNOWN if local or undefined."""
@@ -92,6 +94,20 @@ class Scope:
                     return getattr(owner, expression.attr)
                 return found.__func__ if isinstance(found, staticmethod) else UNKNOWN
         return UNKNOWN
+
+
+_scopes: dict[int, Scope] = held_while_compiling()
+"""The scopes of functions, by their sources' identities."""
+
+
+def scope_of(source: Source) -> Scope:
+    """The scope of a function; while a program is compiled, the same whoever asks."""
+    found = _scopes.get(id(source))
+    if found is None:
+        found = Scope(source)
+        if is_compiling():
+            _scopes[id(source)] = found  # and with it the source, so that nothing else has its identity
+    return found
 
 
 def _bound_inside(tree: Tree) -> set[str]:

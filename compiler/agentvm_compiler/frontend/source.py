@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from agentvm_compiler.parsing import parse
 
+from .meanwhile import held_while_compiling, is_compiling
 from .tree import FunctionTree, Tree, statements_in
 
 _LIBRARIES = tuple(
@@ -95,6 +96,8 @@ class File:
 
 
 _files: dict[str, File] = {}
+_found: dict[str, File] = held_while_compiling()
+"""Those that have been looked up since compiling began: they are not read again for each function."""
 
 
 def file_of(name: str, thing: types.CodeType | types.FunctionType | types.ModuleType) -> File:
@@ -104,10 +107,15 @@ def file_of(name: str, thing: types.CodeType | types.FunctionType | types.Module
         OSError: it is not to be had.
         SyntaxError: it is not Python any more.
     """
+    found = _found.get(name)
+    if found is not None:
+        return found
     lines, _ = inspect.findsource(thing)
     known = _files.get(name)
     if known is None or known.lines != lines:
         known = _files[name] = File(lines)
+    if is_compiling():
+        _found[name] = known
     return known
 
 

@@ -13,7 +13,8 @@ from weakref import WeakKeyDictionary
 
 from agentvm_compiler.calls import Agent, Effect, Tool
 
-from .scope import Scope
+from .meanwhile import compiling, held_while_compiling
+from .scope import Scope, scope_of
 from .source import Source, is_users, source_of
 from .tree import Tree
 
@@ -56,7 +57,7 @@ _callees: WeakKeyDictionary[Tool | Agent, Summary] = WeakKeyDictionary()
 _under_way: set[types.FunctionType] = set()
 _cuts: list[types.FunctionType] = []
 """Functions that were asked for while they were under way."""
-_analyses: dict[Agent, Analysis] = {}
+_analyses: dict[Agent, Analysis] = held_while_compiling()
 """Of agents that were summarised, and are yet to be compiled."""
 
 
@@ -92,6 +93,11 @@ def summarise_callee(callee: Tool | Agent) -> Summary:
     known = _callees.get(callee)
     if known is not None:
         return known
+    with compiling():
+        return _summarised(callee)
+
+
+def _summarised(callee: Tool | Agent) -> Summary:
     # Within a recursion the answer leaves out what is under way, so it is not kept.
     outermost, cuts = not _under_way, len(_cuts)
     source = source_of(callee.fn) if isinstance(callee.fn, types.FunctionType) else None
@@ -113,11 +119,6 @@ def analysis_of(agent: Agent, scope: Scope) -> Analysis:
 
     found = _analyses.pop(agent, None)
     return found if found is not None and found.scope.source is scope.source else Analysis(scope)
-
-
-def forget_analyses() -> None:
-    """Analyses hold for as long as nothing is run: what a name stands for may change then."""
-    _analyses.clear()
 
 
 def _of_callee(callee: Tool | Agent, source: Source, analysis: Analysis) -> Summary:
@@ -142,7 +143,7 @@ def _analysed(source: Source) -> Analysis | None:
     _under_way.add(source.fn)
     try:
         if not isinstance(source.tree, ast.AsyncFunctionDef):
-            return Analysis(Scope(source))
+            return Analysis(scope_of(source))
         lifted = without_groups(with_lifted(source.fn) or source)
         return Analysis(without_kept(lifted, lambda agent: Effect.PURE))  # when a task begins is no matter
     finally:

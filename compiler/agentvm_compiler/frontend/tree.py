@@ -166,11 +166,21 @@ class Facts(Generic[T]):
 
     def some(self, node: ast.AST) -> bool:
         """Whether there are any of the node and of what is in it."""
-        span = self._spans.get(id(node))
-        if span is None:
-            return any(True for _ in self._own(node)) or any(map(self.some, self._inside(node)))
-        start = bisect_left(self._numbers, span[0])
-        return start < len(self._numbers) and self._numbers[start] < span[1]
+        if id(node) in self._spans:
+            return id(node) in self._holding
+        return any(True for _ in self._own(node)) or any(map(self.some, self._inside(node)))
+
+    @functools.cached_property
+    def _holding(self) -> set[int]:
+        """The nodes that there are any of, or in, by identity."""
+        found: set[int] = set()
+        nodes, parents = self._tree.nodes, self._tree.parents
+        for number in self._numbers:
+            node: ast.AST | None = nodes[number]
+            while node is not None and id(node) not in found:
+                found.add(id(node))
+                node = parents.get(id(node))
+        return found
 
     def _within_made(self, node: ast.AST) -> list[T]:
         """The facts of a node that is not of the tree, though parts of it may be."""
@@ -200,15 +210,17 @@ class Tree:
         self._of_types: dict[tuple[type, ...], Facts[Any]] = {}
 
     def _number(self, node: ast.AST, depth: int) -> None:
-        nodes, kind = self.nodes, type(node)
+        nodes, parents, kind = self.nodes, self.parents, type(node)
         start = len(nodes)
         nodes.append(node)
         self.depths.append(depth)
         self._by_type[kind].append(start)
-        if _FIELDS[kind]:
-            for each in children(node):
-                self.parents[id(each)] = node
-                self._number(each, depth + 1)
+        for field in _FIELDS[kind]:
+            value = getattr(node, field, None)
+            for each in value if type(value) is list else (value,):
+                if each is not None:
+                    parents[id(each)] = node
+                    self._number(each, depth + 1)
         self.spans[id(node)] = (start, len(nodes))
 
     @functools.cached_property
@@ -263,11 +275,6 @@ class Tree:
 
     def __contains__(self, node: ast.AST) -> bool:
         return id(node) in self.spans
-
-    def facts(self, own: Callable[[ast.AST], Iterable[T]], *types: type[ast.AST]) -> Facts[T]:
-        """What can be told of a single node by looking at it; if types are given, of these only."""
-        numbered = self.numbered(*types) if types else enumerate(self.nodes)
-        return Facts(self, [(number, fact) for number, node in numbered for fact in own(node)], own)
 
     def within(self, node: ast.AST, *types: type[N]) -> list[N]:
         """The nodes of these types in a node, itself included, in source order."""

@@ -1,32 +1,29 @@
 """Source text of syntax trees: that of `ast.unparse`, faster for what most nodes consist of.
 
-Plain statements, calls, comparisons, sums, names, attributes, displays and simple f-strings are
-written here; whatever else is in them, or is asked for, is left to `ast.unparse`.
+Statements are written here, expressions by `expressing`; whatever else there is in them, or is
+asked for, is left to `ast.unparse`.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-_SIGNS: dict[type[ast.cmpop], str] = {
-    ast.Eq: "==",
-    ast.NotEq: "!=",
-    ast.Lt: "<",
-    ast.LtE: "<=",
-    ast.Gt: ">",
-    ast.GtE: ">=",
-    ast.Is: "is",
-    ast.IsNot: "is not",
-    ast.In: "in",
-    ast.NotIn: "not in",
+from .expressing import argument, arguments, expression, target
+
+_SIGNS: dict[type[ast.operator], str] = {
+    ast.Add: "+=",
+    ast.Sub: "-=",
+    ast.Mult: "*=",
+    ast.BitOr: "|=",
 }
 
 
 def written(tree: ast.AST) -> str:
     """The very text that `ast.unparse` gives."""
-    if isinstance(tree, ast.Name | ast.Attribute | ast.Call):
-        text = _primary(tree)
+    if isinstance(tree, ast.expr):
+        text = expression(tree)
         return ast.unparse(tree) if text is None else text
     lines = _lines(tree)
     return ast.unparse(tree) if lines is None else "\n".join(lines)
@@ -34,133 +31,194 @@ def written(tree: ast.AST) -> str:
 
 def _lines(tree: ast.AST) -> list[str] | None:
     """The lines of a statement; a text in one may go over several, which are not indented."""
-    match tree:
-        case ast.If(test, body, orelse) if not any(isinstance(each, ast.If) for each in orelse):
-            then = _block(f"if {_argument(test)}:", body)
-            other = _block("else:", orelse) if orelse else []
-            return None if then is None or other is None else [*then, *other]
-        case ast.Match(subject, cases):
-            return _block(f"match {_argument(subject)}:", cases)
-        case ast.match_case(ast.MatchValue(value), None, body):
-            return _block(f"case {_argument(value)}:", body)
-        case ast.match_case(ast.MatchAs(None, name), None, body):
-            return _block(f"case {name or '_'}:", body)
-    text = _statement(tree)
-    return None if text is None else [text]
+    kind = type(tree)
+    if write := _SIMPLE.get(kind):
+        text = write(tree)
+        return None if text is None else [text]
+    compound = _COMPOUND.get(kind)
+    return None if compound is None else compound(tree)
 
 
-def _block(head: str, body: Sequence[ast.AST]) -> list[str] | None:
+def _block(head: str | None, body: Sequence[ast.AST]) -> list[str] | None:
+    if head is None:
+        return None
     lines = [head]
     for each in body:
-        inside = _lines(each)
+        inside = None if type(each) in _DEFINITIONS else _lines(each)  # between definitions there are blanks
         if inside is None:
             return None
         lines += [f"    {line}" for line in inside]
     return lines
 
 
-def _statement(tree: ast.AST) -> str | None:
-    match tree:
-        case ast.Assign([ast.Name(name)], value) if not getattr(tree, "type_comment", None):
-            return f"{name} = {_argument(value)}"
-        case ast.Return(ast.expr() as value):
-            return f"return {_argument(value)}"
-        case ast.Expr(ast.Call() | ast.Tuple() as value):
-            return _value(value)
-        case ast.AugAssign(ast.Name(name), ast.Add(), value):
-            return f"{name} += {_argument(value)}"
-        case ast.Break():
-            return "break"
-        case ast.Continue():
-            return "continue"
+def _blocks(*blocks: list[str] | None) -> list[str] | None:
+    """One after the other."""
+    known = [each for each in blocks if each is not None]
+    return [line for each in known for line in each] if len(known) == len(blocks) else None
+
+
+# -- simple statements -----------------------------------------------------------------
+
+
+def _assign(tree: ast.Assign) -> str | None:
+    bound = [target(each) for each in tree.targets]
+    known = [each for each in bound if each is not None]
+    if len(known) < len(bound) or getattr(tree, "type_comment", None):
+        return None
+    return f"{' = '.join(known)} = {argument(tree.value)}"
+
+
+def _annotated(tree: ast.AnnAssign) -> str | None:
+    bound = expression(tree.target)
+    if bound is None or (isinstance(tree.target, ast.Name) and not tree.simple):
+        return None
+    value = "" if tree.value is None else f" = {argument(tree.value)}"
+    return f"{bound}: {argument(tree.annotation)}{value}"
+
+
+def _augmented(tree: ast.AugAssign) -> str | None:
+    bound, sign = expression(tree.target), _SIGNS.get(type(tree.op))
+    return None if bound is None or sign is None else f"{bound} {sign} {argument(tree.value)}"
+
+
+def _return(tree: ast.Return) -> str:
+    return "return" if tree.value is None else f"return {argument(tree.value)}"
+
+
+def _raise(tree: ast.Raise) -> str:
+    raised = "" if tree.exc is None else f" {argument(tree.exc)}"
+    return f"raise{raised}" if tree.cause is None else f"raise{raised} from {argument(tree.cause)}"
+
+
+def _evaluated(tree: ast.Expr) -> str | None:
+    return expression(tree.value)
+
+
+# -- statements with others in them ----------------------------------------------------
+
+
+def _if(tree: ast.If) -> list[str] | None:
+    then = _block(f"if {argument(tree.test)}:", tree.body)
+    if len(tree.orelse) == 1 and isinstance(tree.orelse[0], ast.If):
+        other = _if(tree.orelse[0])
+        return None if other is None else _blocks(then, [f"el{other[0]}", *other[1:]])
+    return _blocks(then, _else(tree.orelse))
+
+
+def _else(body: Sequence[ast.AST]) -> list[str] | None:
+    return _block("else:", body) if body else []
+
+
+def _for(tree: ast.For) -> list[str] | None:
+    bound = None if getattr(tree, "type_comment", None) else target(tree.target)
+    head = None if bound is None else f"for {bound} in {argument(tree.iter)}:"
+    return _blocks(_block(head, tree.body), _else(tree.orelse))
+
+
+def _while(tree: ast.While) -> list[str] | None:
+    return _blocks(_block(f"while {argument(tree.test)}:", tree.body), _else(tree.orelse))
+
+
+def _try(tree: ast.Try) -> list[str] | None:
+    final = _block("finally:", tree.finalbody) if tree.finalbody else []
+    return _blocks(_block("try:", tree.body), *map(_lines, tree.handlers), _else(tree.orelse), final)
+
+
+def _handler(tree: ast.ExceptHandler) -> list[str] | None:
+    kind = "" if tree.type is None else f" {argument(tree.type)}"
+    name = "" if tree.name is None else f" as {tree.name}"
+    return _block(f"except{kind}{name}:", tree.body)
+
+
+def _match(tree: ast.Match) -> list[str] | None:
+    return _block(f"match {argument(tree.subject)}:", tree.cases)
+
+
+def _case(tree: ast.match_case) -> list[str] | None:
+    if tree.guard is not None:
+        return None
+    match tree.pattern:
+        case ast.MatchValue(value):
+            return _block(f"case {argument(value)}:", tree.body)
+        case ast.MatchAs(None, name):
+            return _block(f"case {name or '_'}:", tree.body)
     return None
 
 
-def _argument(tree: ast.expr) -> str:
-    """An expression where it stands alone, as it does in an argument."""
-    text = _choice(tree) if isinstance(tree, ast.IfExp) else _expression(tree)
-    return ast.unparse(tree) if text is None else text
+# -- definitions -----------------------------------------------------------------------
 
 
-def _choice(tree: ast.IfExp) -> str | None:
-    then, test = _expression(tree.body), _expression(tree.test)
-    return None if then is None or test is None else f"{then} if {test} else {_argument(tree.orelse)}"
+def _function(tree: ast.FunctionDef) -> list[str] | None:
+    return _defined(tree, "def")
 
 
-def _expression(tree: ast.expr) -> str | None:
-    """What stands in a choice without brackets."""
-    match tree:
-        case ast.UnaryOp(ast.Not(), operand):
-            inside = _expression(operand)
-            return None if inside is None else f"not {inside}"
-        case ast.Compare(left, [operator], [right]):
-            sides = _sum(left), _sum(right)
-            sign = _SIGNS[type(operator)]
-            return None if None in sides else f"{sides[0]} {sign} {sides[1]}"
-    return _sum(tree)
+def _coroutine(tree: ast.AsyncFunctionDef) -> list[str] | None:
+    return _defined(tree, "async def")
 
 
-def _sum(tree: ast.expr) -> str | None:
-    """What stands beside a comparison without brackets."""
-    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
-        left, right = _sum(tree.left), _value(tree.right)
-        return None if left is None or right is None else f"{left} + {right}"
-    return _value(tree)
+def _defined(tree: ast.FunctionDef | ast.AsyncFunctionDef, word: str) -> list[str] | None:
+    parameters = _parameters(tree.args)
+    if parameters is None or getattr(tree, "type_comment", None) or not _is_plain(tree):
+        return None
+    returns = "" if tree.returns is None else f" -> {argument(tree.returns)}"
+    return _decorated(tree, f"{word} {tree.name}({parameters}){returns}:")
 
 
-def _value(tree: ast.expr) -> str | None:
-    """What stands beside any operator without brackets."""
-    match tree:
-        case ast.Name(name):
-            return name
-        case ast.Constant(value) if getattr(tree, "kind", None) is None:
-            return repr(value) if type(value) in (str, int, bool, type(None)) else None
-        case ast.Call(function, arguments, keywords):
-            callee = _primary(function)
-            if callee is None or any(each.arg is None for each in keywords):
-                return None
-            parts = [_argument(each) for each in arguments]
-            parts += [f"{each.arg}={_argument(each.value)}" for each in keywords]
-            return f"{callee}({', '.join(parts)})"
-        case ast.JoinedStr(parts):
-            return _formatted(parts)
-        case ast.List(elements):
-            return f"[{', '.join(map(_argument, elements))}]"
-        case ast.Tuple([_, _, *_] as elements):
-            return f"({', '.join(map(_argument, elements))})"
-    return _primary(tree)
+def _class(tree: ast.ClassDef) -> list[str] | None:
+    if tree.keywords or not _is_plain(tree):
+        return None
+    return _decorated(
+        tree, f"class {tree.name}({arguments(tree.bases)}):" if tree.bases else f"class {tree.name}:"
+    )
 
 
-def _primary(tree: ast.AST) -> str | None:
-    """What `.` and brackets may follow."""
-    match tree:
-        case ast.Name(name):
-            return name
-        case ast.Attribute(value, name):
-            owner = _primary(value)
-            return None if owner is None else f"{owner}.{name}"
-        case ast.Subscript(value, ast.Name() | ast.Constant() as key):
-            owner, inside = _primary(value), _value(key)
-            return None if owner is None or inside is None else f"{owner}[{inside}]"
-        case ast.Subscript(value, ast.Slice(lower, upper, None)):
-            owner = _primary(value)
-            ends = [_argument(each) if each is not None else "" for each in (lower, upper)]
-            return None if owner is None else f"{owner}[{':'.join(ends)}]"
-        case ast.Call():
-            return _value(tree)
-    return None
+def _decorated(tree: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, head: str) -> list[str] | None:
+    return _blocks([f"@{argument(each)}" for each in tree.decorator_list], _block(head, tree.body))
 
 
-def _formatted(parts: list[ast.expr]) -> str | None:
-    """An f-string that holds nothing that must be quoted or escaped."""
-    text = ""
-    for each in parts:
-        match each:
-            case ast.Constant(str() as plain):
-                text += plain.replace("{", "{{").replace("}", "}}")
-            case ast.FormattedValue(value, -1, None) if (inside := _primary(value)) is not None:
-                text += f"{{{inside}}}"
-            case _:
-                return None
-    plainly = text.isprintable() and not any(each in text for each in "'\"\\")
-    return f"f'{text}'" if plainly else None
+def _is_plain(tree: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """Whether it has no docstring and no type parameters."""
+    documented = isinstance(tree.body[0], ast.Expr) and isinstance(tree.body[0].value, ast.Constant)
+    return not documented and not getattr(tree, "type_params", None)
+
+
+def _parameters(tree: ast.arguments) -> str | None:
+    if tree.posonlyargs or tree.vararg or tree.kwarg:
+        return None
+    required = len(tree.args) - len(tree.defaults)
+    defaults = [*[None] * required, *tree.defaults]
+    parts = [_parameter(*each) for each in zip(tree.args, defaults, strict=True)]
+    parts += ["*"] if tree.kwonlyargs else []
+    parts += [_parameter(*each) for each in zip(tree.kwonlyargs, tree.kw_defaults, strict=True)]
+    return ", ".join(parts)
+
+
+def _parameter(tree: ast.arg, default: ast.expr | None) -> str:
+    kind = "" if tree.annotation is None else f": {argument(tree.annotation)}"
+    return f"{tree.arg}{kind}" if default is None else f"{tree.arg}{kind}={argument(default)}"
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_SIMPLE: dict[type[ast.AST], Callable[[Any], str | None]] = {
+    ast.Assign: _assign,
+    ast.AnnAssign: _annotated,
+    ast.AugAssign: _augmented,
+    ast.Return: _return,
+    ast.Raise: _raise,
+    ast.Expr: _evaluated,
+    ast.Pass: lambda _: "pass",
+    ast.Break: lambda _: "break",
+    ast.Continue: lambda _: "continue",
+}
+_COMPOUND: dict[type[ast.AST], Callable[[Any], list[str] | None]] = {
+    ast.If: _if,
+    ast.For: _for,
+    ast.While: _while,
+    ast.Try: _try,
+    ast.ExceptHandler: _handler,
+    ast.Match: _match,
+    ast.match_case: _case,
+    ast.FunctionDef: _function,
+    ast.AsyncFunctionDef: _coroutine,
+    ast.ClassDef: _class,
+}

@@ -12,7 +12,7 @@ import pytest
 from agentvm_compiler.calls import Effect
 from agentvm_compiler.frontend.alias import Analysis
 from agentvm_compiler.frontend.callees import effect_calls
-from agentvm_compiler.frontend.fingerprint import references
+from agentvm_compiler.frontend.fingerprint import referring
 from agentvm_compiler.frontend.pieces import Pieces
 from agentvm_compiler.frontend.scope import Scope
 from agentvm_compiler.frontend.source import source_of
@@ -75,7 +75,7 @@ def made_of(node: ast.stmt | ast.expr) -> Iterator[ast.AST]:
 def test_a_piece_has_the_facts_that_are_asked_for_one_by_one(analysis, pieces):
     """For every part of a function, and for what is made anew of it."""
     scope, tree, marks = analysis.scope, analysis.scope.tree, analysis.marks
-    used = scope.facts(references, ast.Name, ast.Attribute)
+    used = scope.once(referring)
     for node in (made for part in parts(analysis) for made in made_of(part)):
         piece = pieces.of(node)
         assert piece.loaded == tree.loaded(node)
