@@ -101,7 +101,7 @@ def comparison(rows: Sequence[Row]) -> Iterable[str]:
         best = max(at, key=lambda row: mean(at, row.policy, tokens)).policy
         yield f"Load {load:g} ({fmean(row.rate for row in at):.2f} requests/s):"
         yield ""
-        yield "| policy | tokens in time, 1/s | requests, 1/s | chats | deadlines | programs | all tokens, 1/s |"
+        yield "| policy | tokens in time | requests in time | chats | deadlines | programs | all tokens |"
         yield "| --- | --- | --- | --- | --- | --- | --- |"
         for policy in sorted({row.policy for row in at}, key=lambda each: -mean(at, each, tokens)):
             shares = (

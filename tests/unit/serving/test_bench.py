@@ -139,6 +139,22 @@ def test_rows_become_a_table(source, made, tmp_path):
     assert "slack" not in row
 
 
+def test_jobs_run_in_processes_of_their_own():
+    """And give what they give here."""
+    engine = "sim:cpu135m"
+    comparison = Comparison([engine], Source(9), ["edf", "fcfs"], [1.0], [1], saturated={engine: 2.0})
+    found = []
+    for count in (1, 2):
+        with Workers(count) as workers:
+            found.append(sorted(workers.rows(comparison.jobs()), key=lambda row: row.policy))
+            if count == 2:
+                rates = workers.saturations([jobs.Saturation(engine, Source(9), (seed,)) for seed in (1, 2)])
+    assert [replace(row, scheduling_us=None) for row in found[0]] == [
+        replace(row, scheduling_us=None) for row in found[1]
+    ]
+    assert all(rate > 0 for rate in rates)
+
+
 def test_hints_are_compared_too(source, made):
     """Where several are asked for, the names in table and picture tell which."""
     rows = compared(Comparison(["made:x"], source, ["fast"], [1.0], [1], ["none", "true"]))
