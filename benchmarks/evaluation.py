@@ -35,6 +35,8 @@ A100 = "sim:a100?budget=512&cache=1"
 H100 = "sim:h100?budget=1024&cache=1"
 """Chunks so that a step with one keeps the chats' TBT of 100 ms."""
 SEEDS = "1,2,3,4,5"
+ITEMS = "1000"
+"""Requests of one run."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,9 @@ class Study:
     command: str = "bench serving"
 
 
-def compared(engine: str, loads: str, items: int = 2000, policies: str = ALL, *more: str) -> list[str]:
-    said = ["--engine", engine, "--loads", loads, "--items", str(items), "--policies", policies]
-    return [*said, "--seeds", SEEDS, *more]
+def compared(engine: str, loads: str, policies: str, *more: str, seeds: str = SEEDS) -> list[str]:
+    said = ["--engine", engine, "--loads", loads, "--items", ITEMS, "--policies", policies]
+    return [*said, "--seeds", seeds, *more]
 
 
 def main() -> None:
@@ -84,10 +86,10 @@ def run(studies: Sequence[str], traces: Path | None, jobs: int | None) -> None:
 def programs() -> None:
     """The workloads of compiled programs, one for each seed."""
     PROGRAMS.parent.mkdir(exist_ok=True)
-    for seed in SEEDS.split(","):
+    for seed in ("1", "2", "3"):
         out = Path(str(PROGRAMS).replace("{seed}", seed))
         if not out.exists():
-            said = ["bench", "workload", str(out), "--mix", MIX, "--items", "1000", "--seed", seed]
+            said = ["bench", "workload", str(out), "--mix", MIX, "--items", ITEMS, "--seed", seed]
             subprocess.run([sys.executable, "-m", "agentvm", *said], check=True)
 
 
@@ -141,17 +143,17 @@ def survival(rows: Sequence[Row]) -> Iterable[str]:
 
 def told(rows: Sequence[Row]) -> Iterable[str]:
     """What hints are worth: tokens of programs in time, over those without hints."""
-    yield "| load | hints | tokens in time, 1/s | of programs | programs in time | over `opaque` |"
+    yield "| policy | hints | tokens in time, 1/s | of programs | programs in time | over `opaque` |"
     yield "| --- | --- | --- | --- | --- | --- |"
-    for load in sorted({row.load for row in rows}):
-        at = [row for row in rows if row.load == load]
+    for policy in dict.fromkeys(row.policy for row in rows):
+        at = [row for row in rows if row.policy == policy]
         base = {row.seed: compound(row) for row in at if row.forecast == "opaque"}
         for forecast in dict.fromkeys(row.forecast for row in at):
             of = [row for row in at if row.forecast == forecast]
             ratio = interval([compound(row) / base[row.seed] for row in of if base.get(row.seed)])
             cells = [text(interval([measure(row) for row in of]), 0) for measure in (tokens, compound)]
             met = f"{fmean(row.attainment['compound'] for row in of):.0%}".replace("%", " %")
-            yield f"| {load:g} | `{forecast}` | {' | '.join(cells)} | {met} | {text(ratio, 2)} |"
+            yield f"| `{policy}` | `{forecast}` | {' | '.join(cells)} | {met} | {text(ratio, 2)} |"
     yield ""
 
 
@@ -215,21 +217,33 @@ def text(found: Interval, digits: int) -> str:
 
 PROGRAMS = RESULTS / "workloads" / "programs-{seed}.jsonl.gz"
 MIX = "chat=1,deadline=1,program:research=1"
+FEW = "fcfs,edf,sjf,plas,slos_serve,tempo,jit,jit_dense,oracle"
 STUDIES = {
-    "a100": Study(compared(A100, "0.8,1.0,1.2,1.5"), (comparison, gains)),
-    "h100": Study(compared(H100, "0.8,1.0,1.2,1.5"), (comparison, gains)),
-    "a100-azure": Study(
-        compared(A100, "1.0,1.2", 2000, ALL, "--arrivals", f"trace:{AZURE}"), (comparison, gains)
-    ),
-    "a100-bursts": Study(compared(A100, "1.0,1.2", 2000, ALL, "--arrivals", "gamma:3"), (comparison, gains)),
+    "a100": Study(compared(A100, "1.0,1.2,1.5", ALL), (comparison, gains)),
     "hints": Study(
-        compared(A100, "1.0,1.2", 1000, "jit", "--workload", str(PROGRAMS), "--forecast", FORECASTS), (told,)
+        compared(
+            A100, "1.2", "jit,jit_dense", "--workload", str(PROGRAMS), "--forecast", FORECASTS, seeds="1,2,3"
+        ),
+        (told,),
+    ),
+    "h100": Study(compared(H100, "1.2", FEW, seeds="1,2,3"), (comparison, gains)),
+    "a100-azure": Study(
+        compared(A100, "1.2", FEW, "--arrivals", f"trace:{AZURE}", seeds="1,2,3"), (comparison, gains)
     ),
     "sensitivity": Study(
-        compared(A100, "1.2", 1000, "fcfs,edf,sjf,plas,slos_serve,jit,oracle", "--sensitivity"), (survival,)
+        compared(A100, "1.2", "fcfs,edf,sjf,slos_serve,jit", "--sensitivity", seeds="1,2,3"), (survival,)
     ),
     "plan": Study(
-        ["--engines", f"{A100},{H100}", "--policies", "fcfs,edf,sjf,slos_serve,jit", "--items", "1000"],
+        [
+            "--engines",
+            A100,
+            "--policies",
+            "fcfs,edf,slos_serve,jit,jit_dense",
+            "--items",
+            ITEMS,
+            "--seeds",
+            "1",
+        ],
         command="plan",
     ),
 }
