@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13 python3.14; 
 	$$p -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: help ui setup engine demo model test versions fuzz lint check bench peers docs format clean
+.PHONY: help ui setup engine demo model test versions fuzz lint check bench evaluation peers docs format clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -54,6 +54,10 @@ bench: setup ## measure start-up, compiling, the runtime and scheduling (after `
 ifneq ($(ENGINE),none)
 	$(BIN)/python benchmarks/scheduling.py
 endif
+
+evaluation: setup ## simulate the policies at GPU scale and write the tables of docs/evaluation.md (TRACES=folder)
+	$(BIN)/python benchmarks/evaluation.py run $(if $(TRACES),--traces $(TRACES))
+	$(BIN)/python benchmarks/evaluation.py tables
 
 peers: setup ## install what `make bench` compares with
 	@$(PIP) install -q --no-deps -r requirements/bench.txt

@@ -34,7 +34,9 @@ def plan(
     rate: Annotated[
         float | None,
         typer.Option(
-            metavar="X", help="Requests a second to serve. Default: ten times what the first policy carries."
+            metavar="X",
+            help="Requests a second to serve: engines are simulated together. Default: ten times what the "
+            "first policy carries on one, shared evenly.",
         ),
     ] = None,
     engines: Annotated[
@@ -58,14 +60,14 @@ def plan(
 ) -> None:
     """Plan capacity: the load at which each policy breaks, and how many engines a demand takes under each.
 
-    The highest rate of requests with enough of them in time is found by bisection, for one engine; a
-    demand is shared evenly among as many as it takes.
+    The highest rate of requests with enough of them in time is found by bisection, for one engine. How many
+    serve `--rate` is found by simulating so many behind a router that sends calls to the least loaded.
     """
     import json
     from dataclasses import asdict
 
     from agentvm.models import resolve
-    from agentvm_serving.bench.comparing import Comparison, capacities, saturated
+    from agentvm_serving.bench.comparing import Comparison, capacities, engines_needed, saturated
     from agentvm_serving.bench.engines import engine_named
     from agentvm_serving.bench.jobs import Workers
 
@@ -81,27 +83,34 @@ def plan(
     for spec in specs:
         engine_named(spec, forecast=forecast).close()
     found: list[Capacity] = []
+    counts: list[int] = []
     with Workers(jobs, lambda name: str(resolve(name))) as workers:
         comparison = saturated(workers, comparison)
         for each in capacities(workers, comparison, slo):
             found.append(each)
             typer.echo(f"{each.engine}, {each.policy}: {each.rate:.2f} requests/s", err=True)
+            if rate is not None:
+                counts.append(engines_needed(workers, comparison, each, rate, slo))
             if json_file is not None:
                 rows = [asdict(one) for one in found]
                 json_file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    typer.echo(capacity_table(found, rate or 10 * found[0].rate, slo))
+    demand = rate or 10 * found[0].rate
+    typer.echo(capacity_table(found, demand, slo, counts or [each.replicas(demand) for each in found]))
 
 
-def capacity_table(found: Sequence[Capacity], demand: float, slo: float) -> str:
-    """A line for each engine and policy."""
+def capacity_table(found: Sequence[Capacity], demand: float, slo: float, counts: Sequence[int]) -> str:
+    """A line for each engine and policy.
+
+    Args:
+        counts: engines that each needs.
+    """
     width = max(len(each.engine) for each in found)
     head = (
         f"{'engine':<{width}}  {'policy':<12}  {'requests/s':>10}  {'load':>5}  {'engines':>7}  {'saved':>6}"
     )
     lines = [f"{slo:.0%} of {demand:.2f} requests/s in time", head]
-    for each in found:
-        first = next(one for one in found if one.engine == each.engine)
-        needed, before = each.replicas(demand), first.replicas(demand)
+    for each, needed in zip(found, counts, strict=True):
+        before = next(n for one, n in zip(found, counts, strict=True) if one.engine == each.engine)
         saved = f"{1 - needed / before:.0%}" if before and needed else ""
         count = str(needed) if needed else "none can"
         lines.append(

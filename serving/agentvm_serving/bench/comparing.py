@@ -8,7 +8,7 @@ from statistics import fmean
 
 from .claims import variants
 from .jobs import Job, Saturation, Workers, key_of
-from .planning import Capacity, highest
+from .planning import Capacity, fewest, highest, with_replicas
 from .serving import Row
 from .sources import Source
 
@@ -95,3 +95,28 @@ def capacities(workers: Workers, comparison: Comparison, wanted: float) -> Itera
 
             rate, attained = highest(attains, wanted, limit)
             yield Capacity(engine, policy, rate, attained, rate / limit)
+
+
+def engines_needed(
+    workers: Workers, comparison: Comparison, found: Capacity, demand: float, wanted: float
+) -> int:
+    """Engines for so many requests a second, behind one router that sends each call to the least loaded.
+
+    Simulated together: what one carries alone says only where to begin.
+    """
+
+    def attains(count: int) -> float:
+        several = with_replicas(found.engine, count)
+        # As long as one engine's workload, which has fewer requests.
+        source = replace(comparison.source, count=comparison.source.count * count)
+        many = replace(
+            comparison,
+            engines=[several],
+            source=source,
+            policies=[found.policy],
+            loads=[1.0],
+            saturated={several: demand},
+        )
+        return fmean(row.attainment["all"] for row in workers.rows(many.jobs()))
+
+    return fewest(attains, wanted, found.replicas(demand)) if found.rate else 0

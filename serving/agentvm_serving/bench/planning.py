@@ -30,8 +30,27 @@ class Capacity:
     """That rate as a multiple of saturation: beyond it the policy breaks."""
 
     def replicas(self, demand: float) -> int:
-        """Engines for so many requests a second, shared evenly."""
+        """Engines for so many requests a second, if many carry as much more as there are; 0 if none can."""
         return math.ceil(demand / self.rate - 1e-9) if self.rate else 0
+
+
+def with_replicas(engine: str, count: int, router: str = "least") -> str:
+    """The spec of so many simulated engines behind a router."""
+    name, _, options = engine.partition("?")
+    return f"{name}?{options}&replicas={count}&router={router}".replace("?&", "?")
+
+
+def fewest(attains: Callable[[int], float], wanted: float, guess: int) -> int:
+    """The smallest number of engines with the wanted attainment, found from a guess on."""
+    count = guess
+    if attains(count) >= wanted:
+        while count > 1 and attains(count - 1) >= wanted:
+            count -= 1
+        return count
+    while attains(count := count + 1) < wanted:
+        if count >= 2 * guess + 2:
+            return 0
+    return count
 
 
 def highest(attains: Callable[[float], float], wanted: float, start: float) -> tuple[float, float]:

@@ -17,10 +17,17 @@ from agentvm_compiler.errors import ConfigError, InputError
 from agentvm_serving.bench import jobs
 from agentvm_serving.bench.charts import nice
 from agentvm_serving.bench.claims import claims, variants
-from agentvm_serving.bench.comparing import Comparison, capacities, labelled, saturated, sensitive
+from agentvm_serving.bench.comparing import (
+    Comparison,
+    capacities,
+    engines_needed,
+    labelled,
+    saturated,
+    sensitive,
+)
 from agentvm_serving.bench.engines import Served, engine_named
 from agentvm_serving.bench.jobs import Workers
-from agentvm_serving.bench.planning import Capacity, highest
+from agentvm_serving.bench.planning import Capacity, fewest, highest, with_replicas
 from agentvm_serving.bench.plot import picture
 from agentvm_serving.bench.results import read_json, write_csv, write_json
 from agentvm_serving.bench.serving import Interval, Row, interval, summarised
@@ -217,6 +224,32 @@ def test_what_cannot_be_attained_has_no_rate():
     assert highest(lambda rate: 1.0, 0.95, 1.0)[0] == 16.0
 
 
+@pytest.mark.parametrize(("needed", "guess"), [(3, 3), (3, 5), (3, 2), (1, 1)])
+def test_the_fewest_engines_are_found_from_a_guess(needed, guess):
+    """Up or down."""
+    assert fewest(lambda count: 1.0 if count >= needed else 0.5, 0.95, guess) == needed
+
+
+def test_engines_that_never_suffice_are_given_up():
+    """Rather than tried without end."""
+    assert fewest(lambda count: 0.5, 0.95, 2) == 0
+
+
+def test_several_engines_are_one_spec():
+    """Whatever options it has."""
+    assert with_replicas("sim:a100", 3) == "sim:a100?replicas=3&router=least"
+    assert with_replicas("sim:a100?seqs=8", 3, "slo") == "sim:a100?seqs=8&replicas=3&router=slo"
+
+
+def test_a_demand_is_simulated_on_several_engines_together():
+    """Each carries as much as alone, or nearly."""
+    comparison = Comparison(["sim:cpu135m"], Source(20), ["edf"], [], [1], saturated={"sim:cpu135m": 2.0})
+    alone = Capacity("sim:cpu135m", "edf", 1.5, 1.0, 0.75)
+    with Workers(1) as workers:
+        assert 1 <= engines_needed(workers, comparison, alone, 3.0, 0.9) <= 3
+        assert engines_needed(workers, comparison, replace(alone, rate=0.0), 3.0, 0.9) == 0
+
+
 def test_a_plan_says_what_each_policy_carries(source, made):
     """And how many engines a demand takes; savings are against the first policy."""
     comparison = Comparison(["made:x"], source, ["fast", "late"], [], [1])
@@ -227,7 +260,8 @@ def test_a_plan_says_what_each_policy_carries(source, made):
     assert fast.rate > 1.0 and fast.load == pytest.approx(fast.rate) and fast.replicas(3 * fast.rate) == 3
     assert late.rate == 0.0
     found.append(Capacity("made:x", "better", 2 * fast.rate, 1.0, 2 * fast.load))
-    lines = capacity_table(found, 4 * fast.rate, 0.95).splitlines()
+    counts = [each.replicas(4 * fast.rate) for each in found]
+    lines = capacity_table(found, 4 * fast.rate, 0.95, counts).splitlines()
     assert lines[2].split()[-2:] == ["4", "0%"]
     assert lines[3].endswith("none can        ") and lines[4].split()[-2:] == ["2", "50%"]
 
