@@ -188,10 +188,11 @@ def _as_parts(callee: Any, /, *args: Any, **kwargs: Any) -> tuple[Any, tuple[Any
 def _statements(statements: list[ast.stmt]) -> list[ast.stmt]:
     """The statements with their exits as `return (REASON, VALUE)`, and the variables kept at the end.
 
-    They are kept in an outermost `finally`, after any of the user's own has run.
+    They are kept in an outermost `finally`, after any of the user's own has run. The mapping is
+    not kept in itself: what it refers to goes when it does, not when the cycle is found.
     """
     rewritten = [part for each in statements for part in _listed(_Exits().visit(each))]
-    keep = parse(f"{_KEPT}.update({_LOCALS}())").body
+    keep = parse(f"{_KEPT}.update({_LOCALS}()); {_KEPT}[{_KEPT!r}] = None").body
     return [ast.Try([*rewritten, _leave(None)], [], [], keep)]
 
 

@@ -13,6 +13,7 @@ from agentvm_compiler.ir import UNBOUND, Node, base
 from .errors import UnstorableValue, is_failure
 from .folding import fold_key
 from .frames import Frame
+from .growing import grow
 from .keys import python_key
 from .ports import Commit
 from .records import HALFWAY
@@ -24,23 +25,34 @@ from .work import Work
 
 def python(frame: Frame, index: int, node: Node) -> None:
     """Run plain Python, or take its results from the journal."""
+    frame.give(node, _results(frame, index, node))
+
+
+def _results(frame: Frame, index: int, node: Node) -> Sequence[Any]:
     fold = fold_key(node, frame.operands(node))
     work = code_work(frame, node, fold)
-    results = None if fold else _replayed(frame, index, node, work)
-    if results is None:
-        started = time.time()
-        evaluate, inputs, kept = frame.namespace.evaluator(node), frame.inputs(node), Kept()
-        try:
-            results = evaluate(inputs, kept)
-        except BaseException as error:
-            frame.halfway[index] = _changed(node, kept)
-            _keep_failure(frame, index, node, work, error, started)
-            raise
-        if fold:
+    started = time.time()
+    if fold:
+        grown = None if frame.session.given(work.path) else grow(node, frame.env, frame.namespace.evaluator(node))
+        if grown is not None:
             frame.session.folded(work, started)
-        else:
-            _keep(frame, node, work, results, started)
-    frame.give(node, _overridden(frame, work, results))
+            return grown
+    else:
+        found = _replayed(frame, index, node, work)
+        if found is not None:
+            return _overridden(frame, work, found)
+    evaluate, inputs, kept = frame.namespace.evaluator(node), frame.inputs(node), Kept()
+    try:
+        results = evaluate(inputs, kept)
+    except BaseException as error:
+        frame.halfway[index] = _changed(node, kept)
+        _keep_failure(frame, index, node, work, error, started)
+        raise
+    if fold:
+        frame.session.folded(work, started)
+    else:
+        _keep(frame, node, work, results, started)
+    return _overridden(frame, work, results)
 
 
 async def traced(frame: Frame, index: int, node: Node) -> None:

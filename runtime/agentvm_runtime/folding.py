@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,17 +19,12 @@ from agentvm_compiler.calls import Effect
 from agentvm_compiler.ir import Kind, Node, base
 from agentvm_compiler.parsing import parse
 
+from .slots import CONTAINERS, is_large
 from .values import key_digest
 
-_LARGE = 16
-"""Items above which a container is not recorded anew whenever something is put into it."""
-_LONG = 1024
-"""Characters or bytes above which a text is not."""
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
-_TEXTS = frozenset({str, bytes})
 _ORDERED = _ATOMS | {list, tuple}
 """What always gives its parts in the same order."""
-_CONTAINERS = frozenset({list, tuple, dict, set, deque})
 _PLACE = frozenset({"append", "appendleft", "add", "insert"})
 _JOIN = frozenset({"extend"})
 
@@ -45,6 +39,8 @@ class Form:
     """What is taken apart, or added to something."""
     written: frozenset[str]
     """What is written into a text."""
+    read: frozenset[str]
+    """What is put in, or a part of that."""
 
     def suits(self, names: Sequence[str], values: Sequence[Any]) -> bool:
         if not self.into | self.joined | self.written <= set(names):
@@ -55,7 +51,7 @@ class Form:
                 return False
             if name in self.joined and cls not in _ORDERED:
                 return False
-            if name in self.into and cls not in _CONTAINERS | _ATOMS:
+            if name in self.into and cls not in CONTAINERS | _ATOMS:
                 return False
         return True
 
@@ -67,28 +63,22 @@ def fold_key(node: Node, values: Sequence[Any]) -> str:
     """
     if node.kind is not Kind.PYTHON or node.effect is not Effect.PURE or node.attrs.get("exits"):
         return ""
-    if not any(map(_is_large, values)):
+    if not any(map(is_large, values)):
         return ""
-    form = _form(node.code)
+    form = form_of(node.code)
     if form is None or not form.suits([base(each) for each in node.operands], values):
         return ""
-    short = [(type(each).__name__, len(each)) if _is_large(each) else repr(type(each)) for each in values]
+    short = [(type(each).__name__, len(each)) if is_large(each) else repr(type(each)) for each in values]
     return key_digest(("fold", node.code_hash, short))
 
 
-def _is_large(value: Any) -> bool:
-    cls = type(value)
-    if cls in _TEXTS:
-        return len(value) > _LONG
-    return cls in _CONTAINERS and len(value) > _LARGE
-
-
 @functools.lru_cache(maxsize=4096)
-def _form(code: str) -> Form | None:
+def form_of(code: str) -> Form | None:
     """The form of a fold; None if the code does anything else."""
     into: set[str] = set()
     joined: set[str] = set()
     written: set[str] = set()
+    read: set[str] = set()
     for statement in parse(code).body:
         match statement:
             case ast.Expr(ast.Call(ast.Attribute(ast.Name(name), method), args, [])):
@@ -105,6 +95,10 @@ def _form(code: str) -> Form | None:
             case ast.Assign([ast.Subscript(ast.Name(name), place)], value):
                 into.add(name)
                 parts = [place, value]
+            case ast.Assign([ast.Name(name)], ast.BinOp(ast.Name(left), ast.Add(), value)) if name == left:
+                into.add(name)
+                joined |= {name} | _names([value])
+                parts = [value]
             case ast.Assign([ast.Name()], ast.BinOp(left, ast.Add(), right)):
                 joined |= _names([left, right])
                 parts = [left, right]
@@ -112,7 +106,8 @@ def _form(code: str) -> Form | None:
                 return None
         if not all(_is_simple(each, written) for each in parts):
             return None
-    return Form(frozenset(into), frozenset(joined), frozenset(written))
+        read |= _names(parts)
+    return Form(*map(frozenset, (into, joined, written, read)))
 
 
 def _names(parts: Sequence[ast.expr]) -> set[str]:

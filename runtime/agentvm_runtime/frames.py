@@ -273,8 +273,12 @@ class Frame(ABC):
         return values
 
     def give(self, node: Node, results: Sequence[Any]) -> None:
-        for name, value in zip(node.results, results, strict=True):
-            self.env[name].set(value)
+        """Fill the slots of a node's results. Who waits for one finds that nothing but the slot holds it."""
+        left = list(results)
+        del results
+        left.reverse()
+        for name in node.results:
+            self.env[name].set(left.pop())
 
     def remaining(self, site: str) -> tuple[Stage, ...]:
         """Forecast of the stages that wait for a node of this frame, in what called the program too."""
