@@ -121,4 +121,4 @@ def cases(thousand: int) -> list[Case]:
             Row("growth", "the same, a call late against early", "times"),
         ]
 
-    return [Case(rows(name), long(name, count), floor(count), varies=False) for name in PROGRAMS]
+    return [Case(rows(name), long(name, count), floor(count)) for name in PROGRAMS]

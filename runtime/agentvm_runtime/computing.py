@@ -32,15 +32,9 @@ def _results(frame: Frame, index: int, node: Node) -> Sequence[Any]:
     fold = fold_key(node, frame.operands(node))
     work = code_work(frame, node, fold)
     started = time.time()
-    if fold:
-        grown = None if frame.session.given(work.path) else grow(node, frame.env, frame.namespace.evaluator(node))
-        if grown is not None:
-            frame.session.folded(work, started)
-            return grown
-    else:
-        found = _replayed(frame, index, node, work)
-        if found is not None:
-            return _overridden(frame, work, found)
+    found = _grown(frame, node, work) if fold else _replayed(frame, index, node, work)
+    if found is not None:
+        return found if fold else _overridden(frame, work, found)
     evaluate, inputs, kept = frame.namespace.evaluator(node), frame.inputs(node), Kept()
     try:
         results = evaluate(inputs, kept)
@@ -53,6 +47,17 @@ def _results(frame: Frame, index: int, node: Node) -> Sequence[Any]:
     else:
         _keep(frame, node, work, results, started)
     return _overridden(frame, work, results)
+
+
+def _grown(frame: Frame, node: Node, work: Work) -> list[Any] | None:
+    """The results of a fold that could be done in place, where a fork sets none of them."""
+    if frame.session.given(work.path):
+        return None
+    started = time.time()
+    results = grow(node, frame.env, frame.namespace.evaluator(node))
+    if results is not None:
+        frame.session.folded(work, started)
+    return results
 
 
 async def traced(frame: Frame, index: int, node: Node) -> None:

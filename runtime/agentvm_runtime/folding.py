@@ -117,7 +117,7 @@ def _names(parts: Sequence[ast.expr]) -> set[str]:
 def _is_simple(part: ast.expr, written: set[str]) -> bool:
     """Whether an expression runs no code of a user's; notes the names written into texts."""
     match part:
-        case ast.Constant() | ast.Name():
+        case ast.Constant() | ast.Name() | ast.UnaryOp(ast.USub(), ast.Constant()):
             return True
         case ast.Tuple(items) | ast.List(items):
             return all(_is_simple(each, written) for each in items)

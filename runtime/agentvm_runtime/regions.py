@@ -153,7 +153,7 @@ def _give_exit(frame: Frame, node: Node, reason: str | None, value: Slot) -> Non
 async def fan_out(frame: Frame, index: int, node: Node) -> None:
     items, *captures = (frame.env[each] for each in node.operands)
     values, failure = _taken(items.value)
-    frames: list[Frame] = []
+    results: list[Slot] = []  # of the frames, which go when they have ended
     frame.seen(node).times.append(len(values))
     room, path = anyio.Semaphore(WINDOW, fast_acquire=True), frame.path_of(node)
     async with anyio.create_task_group() as tasks:
@@ -168,14 +168,15 @@ async def fan_out(frame: Frame, index: int, node: Node) -> None:
                 f"{path}[{number}]",
                 siblings=frame.siblings * len(values),
             )
-            frames.append(inner)
+            results.append(inner.results[0])
             await room.acquire()
             group.start(number, partial(_release_after, room, inner.execute))
+            del inner
         if failure is not None:
             group.fail(len(values), failure)
-        await group.before(len(frames))
+        await group.before(len(results))
     group.raise_failure()
-    frame.give(node, [[await inner.results[0].wait() for inner in frames]])
+    frame.give(node, [[await each.wait() for each in results]])
 
 
 def _taken(items: Iterable[Any]) -> tuple[list[Any], Exception | None]:

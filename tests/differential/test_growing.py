@@ -1,0 +1,170 @@
+"""Containers that grow in place: what is read late, shared, failed or resumed is what it is in Python.
+
+Everything counts as large here, so that every fold of every program is done in place if it can be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from agentvm_runtime import slots
+
+from .crash import CrashingStore, assert_resumes
+from .generate import Generator
+from .harness import Case, cases, model, observe_compiled, observe_plain
+from .modules import INPUTS, imported
+from .test_property import EXAMPLES, FUZZING
+
+FOLDS = [
+    "xs.append(a)",
+    "xs += [a, b]",
+    "xs = xs + [b]",
+    "xs.insert(n % 3, a)",
+    "xs[0] = a",
+    "xs[9] = a",  # may fail
+    "d[a] = n",
+    "d['k'] = b",
+    "seen.add(n)",
+    "t += a",
+    "t = t + f'{n}'",
+    "xs.append(a); d[b] = n; m += 1",
+    "rows.append(xs)",
+    "rows.append([a])",
+    "rows[0].append(b)",
+    "pairs.append((a, xs))",
+]
+READS = [
+    "ys = xs",
+    "ys = list(xs)",
+    "e = d",
+    "xs, ys = ys, xs",
+    "d = {**d}",
+    "n = len(xs) + m",
+    "b = await llm(f'{xs} {n}')",
+    "b = await llm(f'{sorted(d)} {len(t)}')",
+    "b = await late(ys, await llm(a))",
+    "b = await late(rows, await llm(b))",
+    "m = await put(f'{len(xs)} {len(d)}')",
+]
+BLOCKS = [
+    "if n % 2:\n    {0}\nelse:\n    {1}",
+    "try:\n    {0}\n    await risky(n)\n    {1}\nexcept ValueError:\n    {2}",
+    "try:\n    {0}\n    {1}\nexcept (IndexError, KeyError):\n    a = 'lost'\nfinally:\n    {2}",
+    "for k in range(3):\n    a = await llm(f'k {{k}} {{n}}')\n    {0}\n    {1}",
+    "while len(xs) < n % 5:\n    xs.append(await llm(f'w {{len(xs)}}'))\n    {0}",
+]
+HEAD = """\
+from agentvm import agent, llm, tool
+
+LOG = []
+
+
+@tool
+async def put(text: str) -> int:
+    LOG.append(str(text))
+    return len(LOG)
+
+
+@tool(effect="read")
+async def late(values: list, text: str) -> str:
+    return f"{len(values)} {values[-1:]} {text}"[:40]
+
+
+@tool(effect="read")
+async def risky(number: int) -> int:
+    if number % 3 == 0:
+        raise ValueError(number)
+    return number
+
+
+@agent
+async def program(n: int, b: str, xs: list[str]):
+    a, t, m, ys = "a", "", 0, xs[1:]
+    d, e, seen, rows, pairs = {}, {}, set(), [[]], []
+    for n in range(n, n + 4):
+        a = await llm(f"next {n}")
+"""
+TAIL = "    return xs, ys, n, a, b, t, m, list(d.items()), list(e.items()), sorted(seen), rows, pairs\n"
+
+
+@pytest.fixture(autouse=True)
+def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "LARGE", 0)
+    monkeypatch.setattr(slots, "LONG", 0)
+
+
+@pytest.mark.parametrize("case", cases())
+async def test_programs_do_what_python_does(case: Case):
+    """With answers in another order, and resumed from the middle."""
+    with redirect_stdout(StringIO()):
+        plain = await observe_plain(case, model(case))
+        store = CrashingStore()
+        compiled = await observe_compiled(case, model(case, 3), store)
+        await assert_resumes(case, store.appended // 2, plain.outcome, plain.log, 1)
+    assert compiled.visible == plain.visible
+
+
+@pytest.mark.parametrize("seed", range(1000, 1030))
+async def test_random_programs_do_what_python_does(seed: int, tmp_path: Path):
+    """Programs over a few names, of which many share something."""
+    with imported(Generator.seeded(seed).source(), f"agentvm_growing_{seed}", tmp_path) as module:
+        for number in range(len(INPUTS)):
+            await assert_like_python(Case(module, number), seed, 50)
+
+
+@st.composite
+def gathering(draw: st.DrawFn) -> str:
+    """Source of an agent that puts things into containers, and looks at older versions of them."""
+
+    def statement(depth: int) -> str:
+        kind = draw(st.integers(0, 5))
+        if kind == 5 and depth < 2:
+            block = draw(st.sampled_from(BLOCKS))
+            return block.format(*(indented(statement(depth + 1), "    ").lstrip() for _ in range(3)))
+        return draw(st.sampled_from(FOLDS if kind < 3 else READS))
+
+    body = [statement(0) for _ in range(draw(st.integers(2, 7)))]
+    return HEAD + "".join(indented(each, " " * 8) + "\n" for each in body) + TAIL
+
+
+def indented(code: str, by: str) -> str:
+    return "\n".join(by + line for line in code.splitlines())
+
+
+@given(
+    source=gathering(),
+    number=st.integers(0, len(INPUTS) - 1),
+    seed=st.none() | st.integers(0, 1000),
+    share=st.integers(0, 100),
+)
+@settings(
+    max_examples=EXAMPLES // 2,
+    derandomize=not FUZZING,
+    suppress_health_check=list(HealthCheck),
+    deadline=None,
+)
+async def test_what_is_gathered_is_what_python_gathers(
+    tmp_path_factory: Any, source: str, number: int, seed: int | None, share: int
+):
+    """Folds and late readers of all kinds, within branches, handlers and loops."""
+    note(source[source.index("async def program") :])
+    name = f"agentvm_gathering_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+    with imported(source, name, tmp_path_factory.getbasetemp()) as module:
+        await assert_like_python(Case(module, number), seed, share)
+
+
+async def assert_like_python(case: Case, seed: int | None, share: int) -> None:
+    """At once, with answers in an order of its own, and after a stop in the journal."""
+    plain = await observe_plain(case, model(case))
+    store = CrashingStore()
+    assert (await observe_compiled(case, model(case, seed), store)).visible == plain.visible
+    with redirect_stdout(StringIO()):
+        await assert_resumes(case, store.appended * share // 100, plain.outcome, plain.log, seed)

@@ -1,0 +1,304 @@
+"""Growing in place: a fold changes a container that its slot alone holds; every version stays what it was."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import agentvm_runtime.frames
+from agentvm import AgentVM, agent, llm, tool
+from agentvm.testing import ScriptedLLM
+from agentvm_compiler.codegen import Namespace
+from agentvm_compiler.ir import Kind, Node
+from agentvm_runtime.growing import grow
+from agentvm_runtime.slots import Slot, is_large
+
+
+def fold(code: str, version: int, **given: Slot) -> tuple[Node, dict[str, Slot], Slot]:
+    """A node that changes `a`, the slots it finds, and the one of the new `a`."""
+    newer = Slot()
+    operands = ("a.0", *(f"{name}.0" for name in given if name != "a"))
+    node = Node(Kind.PYTHON, f"python#{version}", operands, ("a.1",), code=code)
+    return node, {**{f"{name}.0": slot for name, slot in given.items()}, "a.1": newer}, newer
+
+
+def added(code: str, **given: Any) -> tuple[list[Any] | None, Slot, Slot]:
+    """What a fold in place gives, and the slots of the versions of `a` before and after it."""
+    slots = {name: value if isinstance(value, Slot) else Slot(value) for name, value in given.items()}
+    before = slots["a"]
+    node, env, newer = fold(code, 1, **slots)
+    del slots, given
+    namespace = Namespace(lambda: None, {}, {}, "agent.py")
+    return grow(node, env, namespace.evaluator(node)), before, newer
+
+
+def fresh(value: Any) -> Any:
+    """A copy that nobody else holds, of a text too."""
+    return "".join(list(value)) if isinstance(value, str) else copy.copy(value)
+
+
+FORMS = [
+    ("a.append(b)", [1, 2], 3),
+    ("a.append({'b': [b]})", [1, 2], 3),
+    ("a.extend(b)", [1, 2], [3, 4]),
+    ("a.insert(1, b)", [1, 2], 3),
+    ("a.insert(-9, b)", [1, 2], 3),
+    ("a.insert(9, b)", [1, 2], 3),
+    ("a += b", [1, 2], (3, 4)),
+    ("a = a + b", [1, 2], [3, 4]),
+    ("a[-1] = b", [1, 2], 3),
+    ("a[b] = 1", {1: 2}, 3),
+    ("a[1] = b", {1: 2, 3: 4}, 5),
+    ("a[True] = b", {1: 2}, 5),
+    ("a[(b, 'x')] = b", {1: 2}, 5),
+    ("a.add(b)", {1, 2}, 3),
+    ("a.add(b)", {1, 2}, 2),
+    ("a.append(b)", deque([1, 2]), 3),
+    ("a.appendleft(b)", deque([1, 2]), 3),
+    ("a.append(b)\na.append(1)\na += [b]", [1, 2], 3),
+    ("a[1] = b\na[3] = b\na[1] = 7", {1: 2}, 5),
+]
+
+
+@pytest.mark.parametrize(("code", "before", "b"), FORMS)
+def test_the_container_itself_is_changed(code: str, before: Any, b: Any):
+    """It is the new version then, and the older one is as it was, whenever that is read."""
+    old, new, slot = copy.deepcopy(before), {"a": copy.deepcopy(before), "b": b}, Slot(copy.deepcopy(before))
+    name = id(slot.value)
+    exec(code, {}, new)
+    results, older, newer = added(code, a=slot, b=b)
+    assert results is not None
+    assert id(newer.value) == name
+    assert list(newer.value) == list(new["a"])
+    assert newer.value == new["a"]
+    assert older.value == old
+    assert list(older.value) == list(old)
+    assert older.value is older.value
+    assert older.value is not newer.value or old == new["a"]
+
+
+def test_a_text_grows_too():
+    """The older text is the beginning of the newer one."""
+    text = "x" * 2_000
+    results, older, newer = added("a += f'{b}!'", a=Slot(fresh(text)), b="y")
+    assert results == [text + "y!"]
+    assert (newer.value, older.value) == (text + "y!", text)
+
+
+@pytest.mark.parametrize(
+    ("code", "a", "b"),
+    [
+        ("a.append(a)", [1], None),
+        ("a.add(b)", [1], 1),
+        ("a.append(b, b)", [1], 1),
+        ("a += b", [1], "text"),
+        ("a = a + b", [1], (1,)),
+        ("a[b] = 1", [1], 7),
+        ("a[b] = 1", [1], True),
+        ("a[b] = 1", {1: 1}, [1]),
+        ("a[b] = 1", {1: 1}, object()),
+        ("a.add(b)", {1}, [1]),
+        ("a.append(b)", deque([1, 2], maxlen=2), 3),
+        ("a.append(1)\na.append(b, b)", [1], 2),
+        ("a.append(1)\na[b] = 1", [1], 7),
+        ("a.sort()", [2, 1], 1),
+        ("a += b", "x" * 2_000, 1),
+    ],
+)
+def test_what_might_do_anything_else_is_left_to_ordinary_code(code: str, a: Any, b: Any):
+    """Nothing has changed then."""
+    results, older, newer = added(code, a=Slot(fresh(a)), b=b)
+    assert results is None
+    assert older.value == a
+    assert not newer.ready
+
+
+def test_what_others_hold_is_not_changed():
+    """Another name, an object it lies in, a second slot: each is somebody who would see it."""
+    held = [1, 2]
+    assert added("a.append(b)", a=Slot(held), b=1)[0] is None
+    inside = Slot(([1, 2],))
+    assert added("a.append(b)", a=Slot(inside.value[0]), b=1)[0] is None
+    one = Slot([1, 2])
+    assert added("a.append(b)", a=Slot(one.value), b=1)[0] is None
+    assert (held, inside.value, one.value) == ([1, 2], ([1, 2],), [1, 2])
+
+
+def test_who_was_passed_the_value_keeps_its_version():
+    """A slot that fed the one whose value grows, and one that is read only after several changes."""
+    first, second = Slot(list(range(20))), Slot()
+    first.feed(second)
+    assert first.value is second.value
+    _, _, third = added("a.append(b)", a=second, b="new")
+    _, _, fourth = added("a.append(b)", a=third, b="newer")
+    assert fourth.value == [*range(20), "new", "newer"]
+    assert first.value == list(range(20))
+    assert first.value is second.value
+    assert third.value == [*range(20), "new"]
+
+
+class Versions:
+    """Slots as they are, and what each should hold."""
+
+    def __init__(self, start: Any) -> None:
+        self.slots = [Slot(copy.copy(start))]
+        self.model = [start]
+
+    def add(self, at: int, code: str, b: Any) -> None:
+        """A fold: in place if that can be, else on a copy, as the executor does."""
+        value = copy.copy(self.model[at])
+        names = {"a": value, "b": b}
+        exec(code, {}, names)
+        self.model.append(names["a"])
+        results, _, newer = added(code, a=self.slots[at], b=b)
+        if results is None:
+            newer.set(copy.copy(names["a"]))
+        self.slots.append(newer)
+
+    def feed(self, at: int) -> None:
+        new = Slot()
+        self.slots[at].feed(new)
+        self.slots.append(new)
+        self.model.append(self.model[at])
+
+    def read(self, at: int) -> None:
+        assert self.slots[at].value == self.model[at]
+        assert list(self.slots[at].value) == list(self.model[at])
+
+
+STEPS = {
+    list: ["a.append(b)", "a.insert(1, b)", "a += [b, b]", "a[0] = b"],
+    dict: ["a[b] = 0", "a[0] = b"],
+    deque: ["a.append(b)", "a.appendleft(b)"],
+}
+
+
+@given(
+    start=st.sampled_from([list(range(20)), dict.fromkeys(range(20)), deque(range(20))]),
+    steps=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1000), st.integers(0, 3)), max_size=30),
+)
+def test_every_version_stays_what_it_was(start: Any, steps: list[tuple[int, int, int]]):
+    """Whatever is put in, passed on or read late, in whichever order, also of versions long past."""
+    versions = Versions(start)
+    for number, (kind, where, which) in enumerate(steps):
+        at = -1 - where % min(3, len(versions.slots)) if kind == 3 else where % len(versions.slots)
+        at %= len(versions.slots)
+        if kind == 0:
+            versions.feed(at)
+        elif kind == 1:
+            versions.read(at)
+        else:
+            codes = STEPS[type(start)]
+            versions.add(at, codes[which % len(codes)], number + 100)
+    for at in range(len(versions.slots)):
+        versions.read(at)
+
+
+# -- in programs --------------------------------------------------------------------------
+
+
+@tool(effect="read")
+async def note(number: int) -> str:
+    return f"note {number}"
+
+
+@agent
+async def gathers(count: int) -> tuple[Any, ...]:
+    notes, seen, text, total = [], {}, "", 0
+    for number in range(count):
+        found = await note(number)
+        notes.append(found)
+        seen[found] = number
+        text += f"{found}, "
+        total += 1
+    return notes, seen, text, total
+
+
+@agent
+async def within_branches(count: int) -> list[str]:
+    notes: list[str] = []
+    for number in range(count):
+        if number % 3:
+            notes.append(await note(number))
+        elif number % 2:
+            notes.append(await llm(f"odd {number}"))
+    return notes
+
+
+@agent
+async def within_tries(count: int) -> list[str]:
+    notes: list[str] = []
+    for outer in range(count // 10):
+        for number in range(10):
+            try:
+                notes.append(await note(number))
+                if number == 7:
+                    raise ValueError(outer)
+            except ValueError:
+                notes.append(f"{outer} failed")
+    return notes
+
+
+@agent
+async def until_enough(count: int) -> list[str]:
+    notes: list[str] = []
+    while len(notes) < count:
+        notes.append(await note(len(notes)))
+    return notes
+
+
+@agent
+async def talks(count: int) -> list[dict[str, str]]:
+    messages = [{"role": "user", "content": "begin"}]
+    for number in range(count):
+        answer = await llm(f"{messages[-1]}")
+        messages.append({"role": "assistant", "content": answer})
+        messages.append({"role": "user", "content": f"and {number}?"})
+    return messages
+
+
+@pytest.mark.parametrize("program", [gathers, within_branches, within_tries, until_enough, talks])
+async def test_a_loop_that_gathers_copies_nothing_large(program: Any, monkeypatch: pytest.MonkeyPatch):
+    """However the container comes to the next iteration: directly, or through branches and handlers."""
+    copied = []
+    copying = agentvm_runtime.frames.copy_value
+
+    def noted(values: Any) -> Any:
+        copied.extend(type(each) for each in values if is_large(each))
+        return copying(values)
+
+    monkeypatch.setattr(agentvm_runtime.frames, "copy_value", noted)
+    async with AgentVM(store="memory", llm=ScriptedLLM(lambda call: call.prompt)) as vm:
+        await vm.run(program, 100)
+    # The first change of a container that has become large may be of one that others still hold.
+    assert len(copied) <= 2
+
+
+@pytest.mark.parametrize("late", [1, 40])
+async def test_a_call_that_begins_late_gets_the_version_of_its_place(late: int):
+    """It waits for something else while the list grows, and is given the list as it was."""
+    async with AgentVM(store="memory", llm=ScriptedLLM(lambda call: call.prompt)) as vm:
+        found = await vm.run(looks_back, 60, late)
+    assert found == (60, [f"{late} seen of {late}"])
+
+
+@tool(effect="pure")
+async def measure(notes: list[str], known: str) -> str:
+    return f"{len(notes)} {known}"
+
+
+@agent
+async def looks_back(count: int, late: int) -> tuple[int, list[str]]:
+    notes: list[str] = []
+    views: list[str] = []
+    for number in range(count):
+        notes.append(await llm(f"note {number}"))
+        if number == late - 1:
+            first = await llm(f"seen of {late}")
+            views.append(await measure(notes, await llm(first)))
+    return len(notes), views
