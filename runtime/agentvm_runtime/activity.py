@@ -16,28 +16,29 @@ class Activity:
     """The account of one run; also a context manager, within which something is being done."""
 
     def __init__(self) -> None:
-        self._under_way = 0
+        self.under_way = 0
+        """How many things are being done; who adds one takes it off again, and then calls `settle`."""
         self._answers: dict[tuple[str, str], list[Event]] = {}
         """In the order they were given: the first that is not refused counts, in every process."""
-        self._waiting: dict[tuple[str, str], tuple[int, Slot]] = {}
+        self.waiting: dict[tuple[str, str], tuple[int, Slot]] = {}
+        """By path and key of the questions that wait for an answer, in the order they began to."""
         self._changed = anyio.Event()
 
     def __enter__(self) -> None:
-        self._under_way += 1
+        self.under_way += 1
 
     def __exit__(self, *raised: object) -> None:
-        self._under_way -= 1
-        if self._waiting and self.quiet:
+        self.under_way -= 1
+        self.settle()
+
+    def settle(self) -> None:
+        """Something is done, and the run may be quiet now."""
+        if self.quiet:
             self.nudge()
 
     @property
     def quiet(self) -> bool:
-        return bool(self._waiting) and not self._under_way
-
-    @property
-    def waiting(self) -> list[str]:
-        """Paths of the questions that wait for an answer, in the order they began to."""
-        return [path for path, _ in self._waiting]
+        return bool(self.waiting) and not self.under_way
 
     async def changed(self) -> None:
         """Return at the next change, or nudge."""
@@ -58,19 +59,19 @@ class Activity:
             if found.seq > after:
                 return found
         slot = Slot()
-        self._waiting[path, key] = (after, slot)
+        self.waiting[path, key] = (after, slot)
         self.nudge()
         try:
             message: Event = await slot.wait()
             return message
         finally:
-            self._waiting.pop((path, key), None)
+            self.waiting.pop((path, key), None)
 
     def give(self, message: Event) -> None:
         """Take note of an answer, and let the call that waits for it go on."""
         place = (message.path, message.key)
         self._answers.setdefault(place, []).append(message)
-        after, slot = self._waiting.get(place, (0, None))
+        after, slot = self.waiting.get(place, (0, None))
         if slot is not None and message.seq > after:
-            del self._waiting[place]
+            del self.waiting[place]
             slot.set(message)

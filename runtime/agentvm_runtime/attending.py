@@ -63,5 +63,5 @@ async def take_messages(session: Session, heard: int = 0) -> int:
 
 
 def _suspend(session: Session) -> None:
-    asked = [question_of(session.history.asked[path]) for path in session.activity.waiting]
+    asked = [question_of(session.history.asked[path]) for path, _ in session.activity.waiting]
     session.stop(suspension(session.record.id, asked))

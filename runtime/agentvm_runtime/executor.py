@@ -32,14 +32,21 @@ from .tracing import Tracer, tracing
 from .values import copy_value
 from .work import Outcome, Work
 
+# Bound once: to look a member of an enum up takes as long as to call a function.
+LLM, TOOL, HUMAN, PURE = Kind.LLM, Kind.TOOL, Kind.HUMAN, Effect.PURE
+CALLS = (LLM, TOOL, Kind.AGENT, HUMAN)
+
 
 class Executor(Frame):
     """A frame that knows how each kind of node runs."""
 
     async def run(self, index: int, node: Node) -> None:
+        if node.kind in CALLS:
+            await self._call(index, node)
+            if node.after:
+                await self.earlier(node)
+            return
         match node.kind:
-            case Kind.LLM | Kind.TOOL | Kind.AGENT | Kind.HUMAN:
-                await self._call(index, node)
             case Kind.PYTHON:
                 await self.reached(index, node.effect)
                 if self.session.rehearsing:
@@ -71,8 +78,10 @@ class Executor(Frame):
         return Tracer(self.session, self.program, node, self.path_of(node), run_agent, remaining)
 
     async def _call(self, index: int, node: Node) -> None:
-        callee, args, kwargs = self.namespace.evaluator(node)(self.inputs(node), Kept())
-        if node.kind is Kind.HUMAN or (node.kind is not Kind.LLM and agent_of(callee) is None):
+        kind = node.kind
+        callee, args, kwargs = self.program.namespace.evaluator(node)(self.inputs(node), Kept())
+        waits = node.effect is not PURE and kind is not LLM
+        if waits and (kind is HUMAN or isinstance(callee, Tool) or agent_of(callee) is None):
             await self.reached(index, node.effect)
         if node.attrs.get("gates"):
             # After all else it waits for: what is before it in the program may have to pass the same gates.
@@ -90,15 +99,14 @@ class Executor(Frame):
     async def _called(
         self, index: int, node: Node, callee: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        if node.kind is Kind.TOOL and isinstance(callee, Tool):
+        if node.kind is TOOL and isinstance(callee, Tool):
             place = Place(self.path_of(node), node.site, name=self.program.program.name)
-            return await call_tool(
-                self.session, place, callee, copy_value(args), copy_value(kwargs) if kwargs else kwargs
-            )
+            copied = copy_value(kwargs) if kwargs else kwargs
+            return await call_tool(self.session, place, callee, copy_value(args), copied)
         place = self._place(node)
-        if node.kind is Kind.LLM:
+        if node.kind is LLM:
             return await ask_model(self.session, place, args, kwargs)
-        if node.kind is Kind.HUMAN:
+        if node.kind is HUMAN:
             return await ask_person(self.session, place, args, kwargs)
         owner = Owner(self, index)
         if isinstance(callee, Agent):

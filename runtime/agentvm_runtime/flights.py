@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from .slots import Slot
 from .store.leases import this_holder
 from .values import copy_value
 
-
-class Landed(NamedTuple):
-    """The result of work that others waited for."""
-
-    value: Any
+Landed: TypeAlias = tuple[Any]
+"""The result of work that others waited for."""
 
 
 class Flight:
     """Work under way."""
 
     def __init__(self) -> None:
-        self._slot = Slot()
-        self._joined = False
+        self._slot: Slot | None = None
+        """Where the result is put, once somebody has joined."""
 
     async def wait(self) -> Landed | None:
         """The result, to be copied; None if the work was not finished by who did it."""
-        self._joined = True
+        if self._slot is None:
+            self._slot = Slot()
         landed: Landed | None = await self._slot.wait()
         return landed
 
     def succeed(self, value: Any) -> None:
         """Hand the result out. Who did the work goes on with it and may change it before others wake."""
-        self._slot.set(Landed(copy_value(value) if self._joined else value))
+        if self._slot is not None:
+            self._slot.set((copy_value(value),))
 
     def give_up(self) -> None:
-        if not self._slot.ready:
+        if self._slot is not None and not self._slot.ready:
             self._slot.set(None)
 
 

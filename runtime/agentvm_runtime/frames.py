@@ -107,7 +107,7 @@ class Frame(ABC):
         """Of nodes that failed: what they had made of the names until then."""
         self.names: Mapping[str, Slot] = {}
         """The names that the frame was given or assigned, as they were where it failed."""
-        self.results = [env[each] for each in region.results]
+        self.results = list(map(env.__getitem__, region.results))
         """Slots of the region's results; filled as the frame executes."""
 
     @property
@@ -128,7 +128,8 @@ class Frame(ABC):
             before = self.region.nodes[at].attrs.get("before", {})
             here = {name: self.env[each] for name, each in before.items()}
             self.names = {**here, **self.halfway.get(at, {})}
-        self.group.raise_failure()
+        if at is not None:
+            self.group.raise_failure()
 
     def _begin(self) -> None:
         given = self.session.lineage is not None
@@ -140,13 +141,16 @@ class Frame(ABC):
         """Run the nodes of a chain, of which one at a time is ready, in this task."""
         self.group = group = OrderedGroup(None)
         self._begin()
-        while not group.settled(len(self.region.nodes)):
+        nodes = self.region.nodes
+        while ready or not group.settled(len(nodes)):
+            if group.failed_at is not None and group.settled(len(nodes)):
+                break
             if ready:
                 index = ready.popleft()
-                await group.run(index, partial(self.run, index, self.region.nodes[index]))
+                await group.run(index, partial(self.run, index, nodes[index]))
             else:
                 self._stirred = asyncio.Event()
-                group.wake(len(self.region.nodes), self._stirred)
+                group.wake(len(nodes), self._stirred)
                 await self._stirred.wait()
 
     async def within(self, index: int, frame: Frame, ended: str = "") -> None:
@@ -179,10 +183,13 @@ class Frame(ABC):
 
     def _when_ready(self, step: Step) -> None:
         env = self.env
-        missing = {id(slot): slot for name in step.needed if not (slot := env[name]).ready}
-        if not missing:
+        for name in step.needed:
+            if not env[name].ready:
+                break
+        else:
             self._start(step)
             return
+        missing = {id(slot): slot for name in step.needed if not (slot := env[name]).ready}
         left = len(missing)
 
         def arrived() -> None:
@@ -262,7 +269,8 @@ class Frame(ABC):
 
     def inputs(self, node: Node) -> list[Any]:
         """The operands as the node gets them: copies of what it changes, with all that shares with it."""
-        values = self.operands(node)
+        env = self.env
+        values = [env[each].value for each in node.operands]
         if not node.attrs.get("mutates"):
             return values
         uncopied = node.attrs.get("uncopied", ())

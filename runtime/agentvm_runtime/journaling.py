@@ -149,14 +149,16 @@ class Journal(Halting):
     def append(
         self, event: Event, values: Mapping[Digest, bytes] | None = None, memo: MemoEntry | None = None
     ) -> Commit:
-        self.check(event.path)
+        if self.anything_halted:
+            self.check(event.path)
         try:
             commit = self.store.append(self.record.id, event, values, memo, holder=self.holder)
         except StoreError as error:
             raise self.halt(error) from None
         if self.lineage is not None:
             self._appended[event.path] = event
-        if event.kind is not EventKind.ASKED:  # which is told when it is durable: somebody may answer at once
+        # A question is told when it is durable: somebody may answer at once.
+        if self.events.streams and event.kind is not EventKind.ASKED:
             self.events.tell(event)
         return commit
 

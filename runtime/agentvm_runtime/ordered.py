@@ -53,8 +53,7 @@ class OrderedGroup:
         self.failed_at: int | None = None
         """The first child in order that has failed so far."""
         self.error: BaseException | None = None
-        self.changed = Slot()
-        """Set when the first failure happens."""
+        self._changed: Slot | None = None
 
     def start(self, index: int, work: Callable[[], Awaitable[None]]) -> None:
         """Run a child, unless one before it has failed."""
@@ -125,9 +124,16 @@ class OrderedGroup:
         for later, scope in self._scopes.items():
             if later > index:
                 scope.cancel()
-        if not self.changed.ready:
-            self.changed.set(True)
+        if self._changed is not None and not self._changed.ready:
+            self._changed.set(True)
         self._wake()
+
+    @property
+    def changed(self) -> Slot:
+        """Set when the first failure happens."""
+        if self._changed is None:
+            self._changed = Slot() if self.failed_at is None else Slot(True)
+        return self._changed
 
     def succeed(self, index: int) -> None:
         if index != self._prefix:

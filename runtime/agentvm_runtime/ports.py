@@ -48,6 +48,9 @@ class ModelBackend(Protocol):
 class Commit(Protocol):
     """The promise that something appended will be durable."""
 
+    at_once: bool
+    """Whether the run may go on without waiting: `accepted` would return at once."""
+
     async def wait(self) -> None:
         """Return once durable. Raises StoreError if it cannot be made so."""
         ...

@@ -22,6 +22,8 @@ from .sharing import unshared
 from .values import digest, encode
 from .work import Outcome, Work
 
+_DONE, _REUSED = EventKind.DONE, (Source.MEMO, Source.SHARED)
+
 
 class Recorder(Journal):
     """Journals writes that are about to start, results and exceptions."""
@@ -171,13 +173,13 @@ class Recorder(Journal):
         values: Mapping[Digest, bytes] | None = None,
         memo: MemoEntry | None = None,
     ) -> Commit:
-        if source in (Source.MEMO, Source.SHARED):
+        if source in _REUSED:
             self.progress.reused += 1
             self.observer.reused(work, source)
         else:
             self.progress.executed += 1
         event = Event(
-            EventKind.DONE,
+            _DONE,
             work.path,
             work.site,
             work.node,

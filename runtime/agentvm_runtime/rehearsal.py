@@ -81,6 +81,8 @@ class Preview:
 class _Nothing:
     """The commit of something that is not recorded."""
 
+    at_once = True
+
     async def wait(self) -> None: ...
 
     def block(self) -> None: ...

@@ -94,7 +94,9 @@ class Session(Recorder):
             return self.replay(found, work)
         if work.node in WAITING:
             return await self.execute(work, execute)
-        with self.activity:
+        activity = self.activity
+        activity.under_way += 1
+        try:
             if self.events.streams or self.texts.streams:
                 await self.events.room()
                 await self.texts.room()
@@ -102,6 +104,10 @@ class Session(Recorder):
                 return await self._begin(work, execute)
             rooms = [each for each in (self._room, work.room) if each is not None]
             return await in_turn(rooms, partial(self._begin, work, execute))
+        finally:
+            activity.under_way -= 1
+            if activity.waiting:
+                activity.settle()
 
     async def _begin(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
         if work.write:
@@ -112,7 +118,8 @@ class Session(Recorder):
 
     def look_up(self, work: Work) -> Event | None:
         """The journal's result for this work, if it has one that can be used."""
-        self.check(work.path)
+        if self.anything_halted:
+            self.check(work.path)
         found = self.history.results.get(work.path)
         if found is None and self.lineage is None and work.path not in self.history.intents:
             return None
@@ -160,7 +167,7 @@ class Session(Recorder):
         commit = self.finished(work, outcome, started, before)
         if work.write:
             await self.durable(commit)
-        else:
+        elif not commit.at_once:
             await self.accepted(commit)
         return outcome.value
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .journaling import Journal
     from .session import Session
 
+_MEMO = Source.MEMO
 Execute = Callable[[], Awaitable[Outcome]]
 
 
@@ -58,14 +59,14 @@ async def perform_shared(session: Session, work: Work, execute: Callable[[], Awa
             flight = session.flights.lead(work.shared)
             try:
                 found = await _memoised(session, work)
-                value = await _alone(session, work, execute) if found is None else found.value
+                value = await _alone(session, work, execute) if found is None else found[0]
                 flight.succeed(value)
                 return value
             finally:
                 session.flights.land(work.shared)
         outcome = await flight.wait()
         if outcome is not None:
-            value = copy_value(outcome.value)
+            value = copy_value(outcome[0])
             data = encode(value)
             values = {digest(data): data}
             note = session.note(work, digest(data), Source.SHARED, time.time(), {}, values)
@@ -82,9 +83,10 @@ async def _memoised(session: Session, work: Work) -> Landed | None:
     entry, data = found
     detail = {"from": f"{entry.run_id}/{entry.path}"}
     # With the value: whoever collects old runs may just be removing it.
-    note = session.note(work, entry.value, Source.MEMO, time.time(), detail, {entry.value: data})
-    await session.accepted(note)
-    return Landed(decode(data))
+    note = session.note(work, entry.value, _MEMO, time.time(), detail, {entry.value: data})
+    if not note.at_once:
+        await session.accepted(note)
+    return (decode(data),)
 
 
 async def _alone(session: Session, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
@@ -102,7 +104,7 @@ async def _alone(session: Session, work: Work, execute: Callable[[], Awaitable[O
         wait = min(wait * 1.5, POLL_MAX)
         found = await _memoised(session, work)
         if found is not None:
-            return found.value
+            return found[0]
 
 
 async def _claimed(session: Session, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
@@ -114,7 +116,7 @@ async def _claimed(session: Session, work: Work, execute: Callable[[], Awaitable
 
     async def unless_done() -> Any:
         found = await _memoised(session, work)  # whoever had the claim may just have let go of it
-        return found.value if found is not None else await session.execute(work, execute)
+        return found[0] if found is not None else await session.execute(work, execute)
 
     return await claim.during(unless_done)
 

@@ -24,6 +24,9 @@ from .rooms import room_of, seats_of
 from .session import Session
 from .work import Outcome, Work
 
+# Bound once: to look a member of an enum up takes as long as to call a function.
+PURE, READ, WRITE = Effect.PURE, Effect.READ, Effect.WRITE
+
 
 async def call_tool(
     session: Session,
@@ -52,21 +55,21 @@ def tool_work(
     place: Place, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any], *, traced: bool = False
 ) -> Work:
     """The work of a tool call, as the session sees it."""
-    key = tool_key(tool, args, kwargs)
+    key, effect, ttl = tool_key(tool, args, kwargs), tool.effect, tool.ttl
     return Work(
         place.path,
         place.site,
         "tool",
         key,
-        shared=shared_key(key, tool.fn) if tool.effect is Effect.PURE or tool.ttl is not None else "",
-        ttl=tool.ttl,
-        write=tool.effect is Effect.WRITE,
-        looks=tool.effect is Effect.READ,
-        idempotent=tool.idempotent,
-        traced=traced,
-        arguments=(args, kwargs) if traced else None,
-        usage=Usage(),
-        room=room_of(tool),
+        shared_key(key, tool.fn) if effect is PURE or ttl is not None else "",
+        ttl,
+        effect is WRITE,
+        tool.idempotent,
+        traced,
+        effect is READ,
+        (args, kwargs) if traced else None,
+        None if tool.limit is None else room_of(tool),
+        Usage(),
     )
 
 

@@ -14,7 +14,10 @@ from agentvm_runtime.records import Event, RunRecord
 
 def check_event(run_id: str, event: Event) -> None:
     """Raises StoreError if a text of the event cannot be stored."""
-    if fault := _fault(f"{run_id}{event.path}{event.site}{event.node}{event.key}"):
+    text = f"{run_id}{event.path}{event.site}{event.node}{event.key}"
+    if text.isascii() and "\0" not in text:
+        return
+    if fault := _fault(text):
         raise StoreError(f"event {event.path!a}: its text {fault}")
 
 

@@ -34,6 +34,7 @@ LINGER = 0.002
 PATIENCE = 60.0
 """Seconds of retrying after which what is in the way counts as stuck."""
 
+_STRICT, _GROUP = Mode.STRICT, Mode.GROUP
 Row = Mapping[str, Any]
 
 
@@ -97,12 +98,14 @@ Work = Callable[[Transaction], Any]
 class Pending:
     """A work under way; the commit its submitter may wait for."""
 
-    __slots__ = ("_waiters", "_writer", "ahead", "done", "error", "result", "work")
+    __slots__ = ("_waiters", "_writer", "ahead", "at_once", "done", "error", "result", "work")
 
     def __init__(self, writer: GroupWriter, work: Work) -> None:
         self.work = work
         self.ahead: Pending | None = None
         """What must be done before who submitted this one goes on."""
+        self.at_once = True
+        """Whether there is nothing like that."""
         self.done = False
         self.result: Any = None
         self.error: Exception | None = None
@@ -223,10 +226,10 @@ class GroupWriter:
                 self._check()
             self.last = pending
             self._held.append(pending)
-            if large or self._mode is Mode.STRICT:
-                pending.ahead = pending
+            if large or self._mode is _STRICT:
+                pending.ahead, pending.at_once = pending, False
                 self.release()
-            elif self._mode is Mode.GROUP:
+            elif self._mode is _GROUP:
                 self._follow(pending)
         return pending
 
@@ -234,7 +237,7 @@ class GroupWriter:
         """Under the lock: let a result that is held wait for a few others, and for too many before it."""
         behind = self._behind
         if len(behind) == behind.maxlen and not behind[0].done:
-            pending.ahead = behind[0]
+            pending.ahead, pending.at_once = behind[0], False
         behind.append(pending)
         held = len(self._held)
         if held >= self._enough:

@@ -34,10 +34,11 @@ from .details import detail_text
 class Done:
     """A commit that is done, or has failed for good."""
 
-    __slots__ = ("_error",)
+    __slots__ = ("_error", "at_once")
 
     def __init__(self, error: Exception | None = None) -> None:
         self._error = error
+        self.at_once = error is None
 
     async def wait(self) -> None:
         self.block()

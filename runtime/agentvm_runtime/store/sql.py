@@ -53,6 +53,7 @@ _FEW_VALUES = 4
 _MUCH = 4 * CHUNK
 """Bytes that are read ahead at most, the last value not counted."""
 _ALL = 2**31 - 1
+_EXECUTED = Source.EXECUTED
 
 
 class Queries(Protocol):
@@ -264,6 +265,7 @@ class SqlStore(ABC):
     ) -> Pending:
         check_event(run_id, event)
         row = rows.event_row(run_id, event)
+        writer = self._writer or self._opened()
         memo_row = None if memo is None else rows.memo_row(memo)
 
         def work(transaction: Transaction) -> None:
@@ -274,10 +276,10 @@ class SqlStore(ABC):
             if memo_row is not None:
                 transaction.write(sql.PUT_MEMO, memo_row)
 
-        if event.source is Source.EXECUTED:
+        if event.source is _EXECUTED:
             self._ahead.drop()
         large = values is not None and sum(map(len, values.values())) > CHUNK
-        pending = self._opened().submit_result(work, large=large)
+        pending = writer.submit_result(work, large=large)
         if len(self._last) > _FRESH_MAX:
             self._last = {run: last for run, last in self._last.items() if not last.done}
         self._last[run_id] = pending
@@ -363,7 +365,7 @@ class SqlStore(ABC):
 
     async def shared_result(self, key: str, *, ahead: bool = False) -> tuple[MemoEntry, bytes] | None:
         # The hot path of reads.
-        entry = self._on_its_way(key)
+        entry = self._on_its_way(key) if key in self._fresh else None
         if entry is not None:
             found = await self.values([entry.value]) if self._in_force(entry) else {}
             return (entry, found[entry.value]) if entry.value in found else None

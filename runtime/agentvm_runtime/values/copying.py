@@ -22,7 +22,8 @@ def copy_value(value: T) -> T:
 
     A tuple, frozenset or named tuple with nothing to copy inside is itself returned.
     """
-    if type(value) in _ATOMS:
+    cls = type(value)
+    if cls in _ATOMS or (cls is tuple and _ATOMS.issuperset(map(type, value))):  # type: ignore[call-overload]
         return value
     copied: T = _copy(value, {})
     return copied

@@ -21,11 +21,12 @@ from .refusal import Refused, explain, label
 from .writer import size
 
 _SIZE = 20
+_blake2b = hashlib.blake2b
 
 
 def digest(data: bytes) -> Digest:
     """The content address of encoded bytes: 40 hexadecimal digits of BLAKE2b."""
-    return Digest(hashlib.blake2b(data, digest_size=_SIZE).hexdigest())
+    return _blake2b(data, digest_size=_SIZE).hexdigest()  # type: ignore[return-value]
 
 
 def key_digest(value: object, *, name: str = "value") -> str:
@@ -62,7 +63,7 @@ def _token(value: object, name: str) -> bytes:
 
 
 def _key(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=_SIZE, person=b"agentvm key").hexdigest()
+    return _blake2b(data, digest_size=_SIZE, person=b"agentvm key").hexdigest()
 
 
 def token(value: object) -> bytes:
@@ -169,7 +170,7 @@ def _plain(values: Iterable[Any]) -> bytes:
 
 
 def _hash(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=_SIZE).digest()
+    return _blake2b(data, digest_size=_SIZE).digest()
 
 
 def _text(value: str) -> bytes:
@@ -178,9 +179,16 @@ def _text(value: str) -> bytes:
 
 
 def _int(value: int) -> bytes:
-    raw = b"%d" % value if -(1 << 64) < value < 1 << 64 else b"%x" % value
+    if _LEAST < value < _MOST:
+        raw = b"%d" % value
+        return _INT[len(raw)] + raw
+    raw = b"%x" % value
     return b"i" + size(len(raw)) + raw
 
+
+_LEAST, _MOST = -(1 << 64), 1 << 64
+_INT = [b"i" + size(n) for n in range(len(str(_LEAST)) + 1)]
+"""How the token of an integer of so many digits begins."""
 
 _PLAIN: dict[type, Callable[[Any], bytes]] = {
     types.NoneType: lambda _: b"N",

@@ -232,6 +232,13 @@ def _with_fresh_stack(data: bytes) -> Any:
     return outcome[0]
 
 
+_FLAT: dict[int, Callable[[bytes], Any]] = {
+    ord("i"): lambda raw: int.from_bytes(raw, "big", signed=True),
+    ord("s"): lambda raw: raw.decode("utf-8", "surrogatepass"),
+}
+"""How what has no parts is made of its bytes, if they are so few that their number takes one byte."""
+
+
 def _body(data: bytes) -> bytes | memoryview:
     return data[:-4] if len(data) < _LARGE else memoryview(data)[:-4]
 
@@ -249,7 +256,10 @@ def decode(data: bytes) -> Any:
         raise StoreError(
             f"a recorded value has format {data[0]}, this AgentVM reads {FORMAT}: use a newer AgentVM"
         )
+    flat = _FLAT.get(data[1])
     try:
+        if flat is not None and len(data) == data[2] + 7 < _LARGE:
+            return flat(data[3:-4])
         try:
             return _decode(data)
         except RecursionError:
