@@ -2,7 +2,7 @@
 
 A run is the unit: all output tokens of a run count if it completed by its
 deadline, else none does (JITServe's `compound` class, `agentvm_serving.goodput`).
-Tokens that were reused cost nothing and are counted apart.
+Results that were taken from other runs cost nothing and are counted apart.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from pydantic import BaseModel, Field
 
 from agentvm_runtime.ports import Store
 from agentvm_runtime.records import Event, EventKind, RunRecord, RunStatus, Source
+from agentvm_runtime.retention import OVER
+
+from .engine import Engine
 
 NEWEST: Final = 300
 """Runs that are looked at."""
@@ -32,7 +35,7 @@ class RunAccount(BaseModel):
     met: bool | None = Field(description="None without a deadline, or while that is open.")
     slack: float | None = Field(description="Seconds left at the end; below zero it was late.")
     output_tokens: int
-    reused_tokens: int = Field(description="That were not made anew.")
+    reused: int = Field(description="Results taken from the same work elsewhere.")
     good_tokens: int = Field(description="Of the output tokens, those of a run in time.")
 
 
@@ -45,14 +48,14 @@ class Sums(BaseModel):
     missed: int = 0
     open: int = 0
     output_tokens: int = 0
-    reused_tokens: int = 0
+    reused: int = 0
     good_tokens: int = 0
     tokens_with_deadline: int = 0
 
     def add(self, run: RunAccount) -> None:
         self.runs += 1
         self.output_tokens += run.output_tokens
-        self.reused_tokens += run.reused_tokens
+        self.reused += run.reused
         self.good_tokens += run.good_tokens
         if run.deadline_at is not None:
             self.with_deadline += 1
@@ -69,6 +72,9 @@ class Goodput(BaseModel):
     agents: dict[str, Sums]
     total: Sums
     limit: int = Field(default=NEWEST, description="How many runs are looked at.")
+    engine: Engine | None = Field(
+        default=None, description="Since it started; None if it has not our scheduler."
+    )
 
 
 class Account:
@@ -104,13 +110,12 @@ def account_of(record: RunRecord, events: Iterable[Event]) -> RunAccount:
     """What a run came to, told from its journal."""
     made = reused = 0
     for each in events:
-        if each.kind is EventKind.DONE and "output_tokens" in each.detail:
-            if each.source is Source.EXECUTED:
-                made += each.detail["output_tokens"]
-            else:
-                reused += each.detail["output_tokens"]
+        if each.kind is EventKind.DONE:
+            made += each.detail.get("output_tokens", 0)
+            reused += each.source in (Source.MEMO, Source.SHARED)
     met = _met(record)
-    due, end = record.deadline_at, record.finished_at
+    due = record.deadline_at
+    end = record.finished_at if record.status in OVER else None
     return RunAccount(
         run=record.id,
         agent=record.agent,
@@ -121,7 +126,7 @@ def account_of(record: RunRecord, events: Iterable[Event]) -> RunAccount:
         met=met,
         slack=None if due is None or end is None else due - end,
         output_tokens=made,
-        reused_tokens=reused,
+        reused=reused,
         good_tokens=made if met else 0,
     )
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Query
 
 from .dashboard import Account, Goodput
+from .engine import engine_of
 
 if TYPE_CHECKING:
-    from agentvm.vm import AgentVM
+    from agentvm.server.house import House
 
 
-def page_api(vm: AgentVM, **options: Any) -> APIRouter:
-    """The routes, over one machine's runs; `options` are those of the router."""
+def page_api(house: House, **options: Any) -> APIRouter:
+    """The routes, over one server's runs; `options` are those of the router."""
     api = APIRouter(prefix="/v1", **options)
     account = Account()
 
@@ -22,6 +23,8 @@ def page_api(vm: AgentVM, **options: Any) -> APIRouter:
         since: Annotated[float, Query(ge=0, description="Unix seconds; older runs are left out.")] = 0,
     ) -> Goodput:
         """Deadlines met and missed by the newest runs, and what their tokens were worth."""
-        return await account.of(vm.store, since)
+        found = await account.of(house.vm.store, since)
+        found.engine = engine_of((await house.model_metrics()).decode())
+        return found
 
     return api

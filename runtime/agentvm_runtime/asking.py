@@ -152,9 +152,14 @@ def _observe(session: Session, place: Place, results: tuple[ModelResult, ...]) -
     notes.output_tokens.extend(each.usage.output_tokens for each in results)
 
 
+_KEPT = {"slo", "run_deadline", "siblings", "prefix_group", "remaining"}
+"""Of the hints, what the journal keeps where it says something."""
+
+
 def _account(results: tuple[ModelResult, ...], hints: Hints) -> dict[str, Any]:
-    """What the journal keeps of a call: tokens, times, and the deadline it was sent with."""
+    """What the journal keeps of a call: tokens, times, and what the scheduler was told."""
     first, last = results[0], results[-1]
+    told = hints.model_dump(mode="json", include=_KEPT, exclude_defaults=True)
     return {
         "input_tokens": sum(each.usage.input_tokens for each in results),
         "output_tokens": sum(each.usage.output_tokens for each in results),
@@ -166,4 +171,5 @@ def _account(results: tuple[ModelResult, ...], hints: Hints) -> dict[str, Any]:
         "model": last.model,
         "deadline": hints.deadline,
         "key": hints.key,
+        **({"hints": told} if told else {}),
     }

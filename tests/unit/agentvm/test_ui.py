@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from agentvm.ui import mount
 from agentvm.ui.dashboard import Account, account_of
+from agentvm.ui.engine import SloClass, engine_of
 from agentvm.ui.pages import ASSETS
 from agentvm_runtime.records import Digest, Event, EventKind, RunRecord, RunStatus, Source
 from agentvm_runtime.store import open_store
@@ -76,15 +77,9 @@ def call(tokens: int, source: Source = Source.EXECUTED) -> Event:
 
 def test_tokens_count_if_their_run_was_in_time() -> None:
     """A run in time makes all its own tokens good; a late or failed one none; reused ones are apart."""
-    events = [call(7), call(5, Source.MEMO)]
+    events = [call(7), call(0, Source.MEMO)]
     good = account_of(record("a", took=4), events)
-    assert (good.met, good.slack, good.good_tokens, good.output_tokens, good.reused_tokens) == (
-        True,
-        6.0,
-        7,
-        7,
-        5,
-    )
+    assert (good.met, good.slack, good.good_tokens, good.output_tokens, good.reused) == (True, 6.0, 7, 7, 1)
     assert account_of(record("b", took=11), events).good_tokens == 0
     failed = account_of(record("c", took=4, status=RunStatus.FAILED), events)
     assert (failed.met, failed.good_tokens) == (False, 0)
@@ -102,3 +97,31 @@ async def test_goodput_adds_up_by_agent() -> None:
     assert found.agents["m:a"] == found.total
     assert (await Account().of(store, since=101.0)).total.runs == 0
     await store.aclose()
+
+
+METRICS = """# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="m"} 2.0
+# TYPE vllm:kv_cache_usage_perc gauge
+vllm:kv_cache_usage_perc{engine="0"} 0.25
+# TYPE agentvm:requests counter
+agentvm:requests_total{outcome="met",slo="deadline"} 3.0
+agentvm:requests_total{outcome="aborted",slo="deadline"} 1.0
+agentvm:requests_total{outcome="missed",slo="latency"} 4.0
+# TYPE agentvm:goodput_tokens counter
+agentvm:goodput_tokens_total{slo="deadline"} 90.0
+"""
+
+
+def test_the_engine_tells_its_goodput_by_its_metrics() -> None:
+    """Requests by class and outcome, tokens in time, and how full the engine is."""
+    found = engine_of(METRICS)
+    assert found is not None and (found.running, found.kv_cache) == (2, 0.25)
+    assert found.classes == {
+        "deadline": SloClass(met=3, others=1, good_tokens=90),
+        "latency": SloClass(missed=4),
+    }
+
+
+def test_an_engine_without_the_scheduler_tells_none() -> None:
+    """Stock metrics say nothing of goodput."""
+    assert engine_of("") is engine_of("vllm:num_requests_running 2.0\n") is None

@@ -119,7 +119,7 @@ function stateOf(row: NodeRow, run: string): NodeState {
   }
   if (row.source === "given") return "given";
   const taken = row.source === "inherited" || row.source === "memo" || row.source === "shared";
-  return taken || row.reused || row.run !== run ? "reused" : "done";
+  return taken || row.run !== run ? "reused" : "done";
 }
 
 function unknown(path: string, run: string): NodeRow {

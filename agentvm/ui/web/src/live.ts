@@ -16,14 +16,11 @@ export class Live {
   readonly broken = signal(false);
   /** Grows with each change of the journal; at most once a frame. */
   readonly version = signal(0);
-  /** What models answer right now, by path. */
-  readonly texts = signal<Record<string, string>>({});
   /** For screen readers: what happened last. */
   readonly said = signal("");
   journal: Journal;
   private stopped = new AbortController();
   private frame = 0;
-  private fresh: Record<string, string> | null = null;
   private tries = 0;
 
   constructor(readonly run: string) {
@@ -118,12 +115,6 @@ export class Live {
       case "progress":
         this.journal.setActive((data as { running: Active[] }).running);
         break;
-      case "text": {
-        const { path, text } = data as { path: string; text: string };
-        this.fresh ??= { ...this.texts.value };
-        this.fresh[path] = (this.fresh[path] ?? "") + text;
-        break;
-      }
       case "run": {
         const run = data as Run;
         const known = this.detail.value!;
@@ -135,7 +126,6 @@ export class Live {
 
   private heard(row: NodeRow): void {
     this.journal.add(row);
-    this.forget(row.path);
     if (row.state === "failed") this.said.value = `${row.path} failed.`;
     if (row.state === "waiting") {
       this.said.value = `${row.path} waits for an answer.`;
@@ -155,18 +145,10 @@ export class Live {
     await this.load();
   }
 
-  private forget(path: string): void {
-    if (!(path in (this.fresh ?? this.texts.value))) return;
-    this.fresh ??= { ...this.texts.value };
-    delete this.fresh[path];
-  }
-
   private changed(): void {
     if (this.frame) return;
     this.frame = requestAnimationFrame(() => {
       this.frame = 0;
-      if (this.fresh) this.texts.value = this.fresh;
-      this.fresh = null;
       this.version.value++;
     });
   }

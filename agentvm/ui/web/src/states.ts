@@ -35,7 +35,7 @@ export const RUNS: Record<RunStatus, { word: string; state: NodeState; glyph?: s
   suspended: { word: "waiting", state: "waiting" },
   uncertain: { word: "uncertain", state: "doubt" },
   cancelled: { word: "cancelled", state: "skipped" },
-  deadline_missed: { word: "deadline missed", state: "failed", glyph: "⏱" },
+  deadline_missed: { word: "deadline missed", state: "failed" },
 };
 
 export const ENDED = new Set<RunStatus>(["completed", "failed", "cancelled"]);

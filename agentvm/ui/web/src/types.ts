@@ -190,7 +190,7 @@ export interface Sums {
   missed: number;
   open: number;
   output_tokens: number;
-  reused_tokens: number;
+  reused: number;
   good_tokens: number;
   tokens_with_deadline: number;
 }
@@ -205,16 +205,24 @@ export interface RunAccount {
   met: boolean | null;
   slack: number | null;
   output_tokens: number;
-  reused_tokens: number;
+  reused: number;
   good_tokens: number;
-  ttft: number[];
 }
 
 export interface Goodput {
-  now: number;
   limit: number;
   runs: RunAccount[];
   agents: Record<string, Sums>;
   total: Sums;
-  engine: Record<string, Json> | null;
+  engine: Engine | null;
+}
+
+export interface Engine {
+  classes: Record<string, { met: number; missed: number; others: number; output_tokens: number; good_tokens: number }>;
+  running: number;
+  waiting: number;
+  kv_cache: number | null;
+  preemptions: number;
+  degraded: number;
+  rejected: number;
 }

@@ -1,10 +1,10 @@
 // Goodput: which runs came in time, by how much, and what their tokens were worth.
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { get } from "../api";
 import { count, duration, percent, plural, shortAgent } from "../format";
 import { href } from "../router";
-import type { Goodput, RunAccount, Sums } from "../types";
+import type { Engine, Goodput, RunAccount, Sums } from "../types";
 import { Empty, Facts, Problem, Skeleton } from "./parts";
 
 const SPANS: [string, number | null][] = [["Last hour", 3600], ["Last day", 86_400], ["All", null]];
@@ -59,7 +59,7 @@ function Cards({ data }: { data: Goodput }) {
         <Card name="Deadlines met" value={percent(total.met, decided)} about={decided ? `${total.met} of ${plural(decided, "run")}${total.open ? `, ${total.open} still open` : ""}` : "no run with a deadline has ended"} share={decided ? total.met / decided : null} />
         <Card name="Goodput" value={percent(total.good_tokens, total.tokens_with_deadline)} about={`${count(total.good_tokens)} of ${plural(total.tokens_with_deadline, "token")} were in time`} share={total.tokens_with_deadline ? total.good_tokens / total.tokens_with_deadline : null} />
         <Card name="Tokens made" value={count(total.output_tokens)} about={`by ${plural(total.runs, "run")}`} share={null} />
-        <Card name="Tokens not made" value={count(total.reused_tokens)} about="reused from the same work" share={null} />
+        <Card name="Results reused" value={count(total.reused)} about="taken from the same work elsewhere, at no cost" share={null} />
       </div>
       <Slack runs={data.runs} />
       <section class="section">
@@ -73,10 +73,43 @@ function Cards({ data }: { data: Goodput }) {
       </section>
       <section class="section">
         <h2>Engine</h2>
-        {data.engine ? <Facts rows={Object.entries(data.engine).map(([name, value]) => [name, typeof value === "number" ? count(Math.round(value * 1000) / 1000) : String(value)])} /> : <p class="muted">The model is not served by an engine with the scheduler, so there is nothing to show of one.</p>}
+        {data.engine ? <EngineFacts engine={data.engine} /> : <p class="muted">No engine with the scheduler serves here now, so there is nothing to show of one. It starts with the first call of <code>--llm vllm:MODEL</code>.</p>}
       </section>
     </>
   );
+}
+
+function EngineFacts({ engine }: { engine: Engine }) {
+  return (
+    <>
+      <div class="table-wrap">
+        <table class="table">
+          <thead><tr><th scope="col">Class</th><th scope="col" class="num">Met</th><th scope="col" class="num">Missed</th><th scope="col">Attainment</th><th scope="col" class="num">Tokens in time</th></tr></thead>
+          <tbody>{Object.entries(engine.classes).map(([name, each]) => (
+            <tr key={name}>
+              <th scope="row">{name.replace("_", " ")}</th><td class="num">{count(each.met)}</td><td class="num">{count(each.missed)}</td>
+              <td><Attained met={each.met} missed={each.missed} /></td>
+              <td class="num">{count(each.good_tokens)} of {count(each.output_tokens)}</td>
+            </tr>
+          ))}</tbody>
+        </table>
+      </div>
+      <Facts rows={[
+        ["Running", plural(engine.running, "request")],
+        ["Waiting", plural(engine.waiting, "request")],
+        ["KV cache", engine.kv_cache === null ? null : percent(engine.kv_cache, 1)],
+        ["Preemptions", count(engine.preemptions)],
+        ["Best effort", engine.degraded ? `${plural(engine.degraded, "request")} that could not be in time` : null],
+        ["Refused", engine.rejected ? plural(engine.rejected, "request") : null],
+      ]} />
+    </>
+  );
+}
+
+function Attained({ met, missed }: { met: number; missed: number }) {
+  const all = met + missed;
+  if (all === 0) return <span class="muted">no deadlines</span>;
+  return <span class="bar-cell"><span class="meter" aria-hidden="true"><i class={met / all < 0.8 ? "soon" : "good"} style={{ width: `${(100 * met) / all}%` }} /></span>{percent(met, all)}</span>;
 }
 
 function Card({ name, value, about, share }: { name: string; value: string; about: string; share: number | null }) {
@@ -91,12 +124,11 @@ function Card({ name, value, about, share }: { name: string; value: string; abou
 }
 
 function AgentRow({ agent, sums }: { agent: string; sums: Sums }) {
-  const decided = sums.met + sums.missed;
   return (
     <tr>
       <th scope="row"><a href={href([], { agent })}>{shortAgent(agent)}</a></th>
       <td class="num">{sums.runs}</td><td class="num">{sums.met}</td><td class="num">{sums.missed}</td>
-      <td>{decided ? <span class="bar-cell"><span class="meter" aria-hidden="true"><i class={sums.met / decided < 0.8 ? "soon" : "good"} style={{ width: `${(100 * sums.met) / decided}%` }} /></span>{percent(sums.met, decided)}</span> : <span class="muted">no deadlines</span>}</td>
+      <td><Attained met={sums.met} missed={sums.missed} /></td>
       <td class="num">{sums.tokens_with_deadline ? `${count(sums.good_tokens)} of ${count(sums.tokens_with_deadline)}` : "–"}</td>
     </tr>
   );
@@ -105,21 +137,30 @@ function AgentRow({ agent, sums }: { agent: string; sums: Sums }) {
 /** Each ended run with a deadline as a mark: what was left of its time, as a share of it. */
 function Slack({ runs }: { runs: RunAccount[] }) {
   const ended = runs.filter((each) => each.slack !== null && each.deadline_at !== null).slice(0, 200).reverse();
+  const ref = useRef<HTMLElement>(null);
+  const room = useSignal(1000);
+  useEffect(() => {
+    if (!ref.current) return;
+    const observer = new ResizeObserver(([entry]) => { room.value = Math.max(280, entry!.contentRect.width); });
+    observer.observe(ref.current);
+    return () => observer.disconnect();
+  }, [ended.length > 0]);
   if (ended.length === 0) return null;
-  const width = 720;
-  const height = 150;
+  const width = room.value;
+  const height = 170;
   const share = (each: RunAccount): number => Math.max(-1, each.slack! / (each.deadline_at! - each.started_at));
-  const step = Math.min(26, (width - 70) / ended.length);
+  const left = 84;
+  const step = Math.min(26, (width - left) / ended.length);
   const y = (value: number): number => 14 + ((1 - value) * (height - 28)) / 2;
   const word = (each: RunAccount): string => `${shortAgent(each.agent)} ${each.run}: ${each.met ? "met" : "missed"}, ${each.slack! < 0 ? `late by ${duration(-each.slack!)}` : `${duration(each.slack!)} left`}`;
   return (
     <section class="section">
       <h2>Slack of the last {plural(ended.length, "run")}</h2>
-      <figure class="chart">
-        <svg viewBox={`0 0 ${width} ${height}`} role="img" aria-label={`Time left at the end of ${ended.length} runs: ${ended.filter((each) => each.met).length} met their deadline.`}>
-          {[1, 0, -1].map((each) => <g key={each} class={each === 0 ? "zero" : "grid"}><line x1={56} x2={width} y1={y(each)} y2={y(each)} /><text x={50} y={y(each) + 4} text-anchor="end">{each === 0 ? "deadline" : each > 0 ? "at once" : "twice"}</text></g>)}
+      <figure class="chart" ref={ref}>
+        <svg width={width} height={height} role="img" aria-label={`Time left at the end of ${ended.length} runs: ${ended.filter((each) => each.met).length} met their deadline.`}>
+          {[1, 0, -1].map((each) => <g key={each} class={each === 0 ? "zero" : "grid"}><line x1={left - 8} x2={width} y1={y(each)} y2={y(each)} /><text x={left - 16} y={y(each) + 4} text-anchor="end">{each === 0 ? "deadline" : each > 0 ? "all left" : "twice over"}</text></g>)}
           {ended.map((each, n) => {
-            const x = 64 + (n + 0.5) * step;
+            const x = left + (n + 0.5) * step;
             const at = y(share(each));
             const r = Math.min(5, Math.max(2.5, step / 2.6));
             return (

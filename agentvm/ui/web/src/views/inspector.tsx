@@ -36,7 +36,6 @@ export function NodeInspector({ live, path, onClose }: { live: Live; path: strin
 
   const at = path.lastIndexOf("/") + 1;
   const found = detail.value;
-  const text = live.texts.value[path];
   const question = live.detail.value?.questions.find((each) => each.path === path);
   const canFork = known !== undefined && found !== null && state !== undefined && state !== "running" && state !== "waiting";
   return (
@@ -51,7 +50,6 @@ export function NodeInspector({ live, path, onClose }: { live: Live; path: strin
       </header>
       {question && <QuestionCard live={live} question={question} />}
       {canFork && <div class="actions"><Button onClick={() => { forking.value = true; }}>Fork from here…</Button></div>}
-      {text && <Section title="Answering" aside="as it comes"><Value value={text} label="answer so far" /></Section>}
       {problem.value && <Problem message={problem.value} />}
       {!known && <PlaceFacts live={live} path={path} />}
       {known && found === null && !problem.value && <Skeleton />}

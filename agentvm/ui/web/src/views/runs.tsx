@@ -113,7 +113,7 @@ function Row({ run, now }: { run: Run; now: number }) {
   const done = run.progress ? run.progress.executed + run.progress.reused : null;
   return (
     <div class="run-row">
-      <span class="run-agent"><b>{shortAgent(run.agent)}</b><small><code>{run.id}</code>{run.parent && <em title={`forked from ${run.parent}`}>⑂ {run.difference || "fork"}</em>}</small></span>
+      <span class="run-agent"><b>{shortAgent(run.agent)}</b><small><code>{run.id}</code>{run.parent && <em title={`forked from ${run.parent}`}>↳ {run.difference || "fork"}</em>}</small></span>
       <span><RunChip status={run.status} /></span>
       <span class="muted">{done !== null ? <>{count(done)} nodes{run.progress!.running.length > 0 && <small class="s-running"> · {run.progress!.running.length} running</small>}</> : `${count(run.events)} events`}</span>
       <span>{run.deadline_at === null ? <span class="muted">none</span> : <DeadlineCell run={run} now={now} />}</span>
