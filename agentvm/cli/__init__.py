@@ -34,6 +34,7 @@ from . import (
     runs,
     serve,
     show,
+    ui,
     worker,
 )
 from .exits import Exit, code_of, fail, internal
@@ -52,6 +53,7 @@ app.command()(run.run)
 app.command()(resume.resume)
 app.command()(worker.worker)
 app.command()(serve.serve)
+app.command()(ui.ui)
 app.command()(fork.fork)
 app.command()(answer.answer)
 app.command()(resolve.resolve)

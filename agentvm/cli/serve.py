@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from .options import Durability, Llm, StoreUrl
 if TYPE_CHECKING:
     from agentvm.server.settings import Settings
     from agentvm_compiler.calls import Agent
+    from agentvm_runtime.ports import ModelBackend
 
 TOKEN_VARIABLE = "AGENTVM_TOKEN"
 SHORTEST_TOKEN = 16
@@ -67,10 +69,10 @@ def serve(
     from agentvm.durations import seconds
     from agentvm.server.settings import Settings
 
-    found = _agents(agents or [])
+    found = agents_named(agents or [])
     settings = Settings(
         host=host,
-        token=_token(token_file, host),
+        token=token_for(token_file, host),
         allowed_hosts=tuple(each.lower() for each in allowed_host or ()),
         concurrency=concurrency,
         max_body=max_body,
@@ -79,10 +81,15 @@ def serve(
     for noisy in ("httpx", "httpx2", "aiosqlite", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     tls = (certificate, key) if certificate is not None else None
-    asyncio.run(_serve(found, settings, port, seconds(grace, what="--grace"), tls, llm, store, durability))
+    grace_seconds = seconds(grace, what="--grace")
+
+    def told(url: str) -> None:
+        _announce(url, found, settings)
+
+    asyncio.run(run_server(found, settings, port, grace_seconds, tls, llm, store, durability, told))
 
 
-def _agents(targets: list[str]) -> list[Agent]:
+def agents_named(targets: list[str]) -> list[Agent]:
     """The agents of the command line. Raises InputError."""
     from agentvm.loading import agents_of, load_agent, load_file
     from agentvm_compiler.errors import InputError
@@ -99,7 +106,7 @@ def _agents(targets: list[str]) -> list[Agent]:
     return list({each.ref: each for each in found}.values())
 
 
-def _token(file: Path | None, host: str) -> str | None:
+def token_for(file: Path | None, host: str) -> str | None:
     """The token, made up where one is needed and none was given. Raises ConfigError."""
     from agentvm.server.auth import new_token
     from agentvm.server.settings import is_loopback
@@ -122,16 +129,18 @@ def _token(file: Path | None, host: str) -> str | None:
     return given
 
 
-async def _serve(
+async def run_server(
     agents: list[Agent],
     settings: Settings,
     port: int,
     grace: float,
     tls: tuple[Path, Path | None] | None,
-    llm: str | None,
+    llm: str | ModelBackend | None,
     store: str | None,
     durability: str | None,
+    told: Callable[[str], None],
 ) -> None:
+    """Serve until a signal; `told` is called with the URL once requests are answered."""
     from agentvm.config import default_llm, default_store
     from agentvm.server.app import create_app
     from agentvm.server.listening import listen
@@ -139,7 +148,7 @@ async def _serve(
 
     async with AgentVM(store=store or default_store(), llm=llm or default_llm(), durability=durability) as vm:
         app = create_app(vm, agents, settings)
-        await listen(app, settings, port, grace, tls, lambda url: _announce(url, agents, settings))
+        await listen(app, settings, port, grace, tls, told)
     print("Stopped. Runs that were under way go on with the next start.", file=sys.stderr, flush=True)
 
 
