@@ -104,3 +104,18 @@ async def test_what_was_executed_may_have_taken_results_back(tmp_path: Path, url
     by_hand.close()
     store.append("first", replace(FOUND, source=Source.EXECUTED))
     assert [await found(store, key) for key in KEYS[8:]] == [None] * 32
+
+
+async def test_entries_on_their_way_are_all_found(tmp_path: Path) -> None:
+    """Where results are written at the end only, thousands of them are found before."""
+    store = open_store(f"sqlite+aiosqlite:///{tmp_path}/runs.db", durability="exit")
+    await store.open()
+    await store.create_run(RUN, {})
+    names = [key_digest(("many", number)) for number in range(3000)]
+    for number, key in enumerate(names):
+        name = digest(encode(number))
+        store.append(
+            "first", replace(FOUND, value=name), {name: encode(number)}, MemoEntry(key, name, "first")
+        )
+    assert [await found(store, names[n]) for n in (0, 1500, 2999)] == [encode(n) for n in (0, 1500, 2999)]
+    await store.aclose()

@@ -111,6 +111,8 @@ class SqlStore(ABC):
         """The last event of each journal on its way to the database."""
         self._fresh: dict[str, tuple[Pending, MemoEntry]] = {}
         """Memo entries on their way to the database."""
+        self._fresh_most = _FRESH_MAX
+        """How many there may be before those are let go of that have arrived."""
         self._ahead = ReadAhead()
 
     @abstractmethod
@@ -284,8 +286,9 @@ class SqlStore(ABC):
             self._last = {run: last for run, last in self._last.items() if not last.done}
         self._last[run_id] = pending
         if memo is not None:
-            if len(self._fresh) > _FRESH_MAX:
+            if len(self._fresh) > self._fresh_most:
                 self._fresh = {key: fresh for key, fresh in self._fresh.items() if not fresh[0].done}
+                self._fresh_most = max(_FRESH_MAX, 2 * len(self._fresh))
             self._fresh[memo.key] = pending, memo
         return pending
 
@@ -300,10 +303,16 @@ class SqlStore(ABC):
             found = reader.rows(sql.GET_EVENTS, run)
             return [rows.event_of(row) for row in found if wanted is None or wanted(row[2])]
 
+        def few(reader: Reader) -> list[Event]:
+            last = reader.row(sql.LAST_SEQ, {"run_id": run_id})
+            if last is None or last[0] > _FEW_EVENTS:
+                raise TakesLong
+            return work(reader)
+
         last = self._last.get(run_id)
         if last is not None:  # what other runs have on its way need not be written for this
             await last.settled()
-        return await self._read(work, behind_writes=False)
+        return await self._glance(few, work)
 
     async def events_after(self, run_id: str, seq: int) -> list[Event]:
         wanted = {"run_id": run_id, "seq": seq}
@@ -426,11 +435,16 @@ class SqlStore(ABC):
         return bool(pending.result)
 
     async def profile(self, agent: str) -> str | None:
-        return await self._one(sql.GET_PROFILE, {"agent": agent}, lambda row: str(row[0]))
+        last = self._opened().last
+        if last is not None:
+            await last.settled()
+        found = await self._glance(lambda reader: reader.row(sql.GET_PROFILE, {"agent": agent}))
+        return None if found is None else str(found[0])
 
     def save_profile(self, agent: str, profile: str) -> Pending:
         row = {"agent": agent, "profile": profile}
-        return self._submit(lambda transaction: transaction.execute(sql.PUT_PROFILE, row))
+        # As a result, it can wait for what comes after it: the run's end.
+        return self._opened().submit_result(lambda transaction: transaction.execute(sql.PUT_PROFILE, row))
 
     # -- leases ------------------------------------------------------------------------
 
