@@ -13,7 +13,7 @@ import typer
 from .options import Json, RunId, StoreUrl, resume_command
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from agentvm_runtime.ports import Store
     from agentvm_runtime.records import Digest, Event, RunRecord
@@ -122,19 +122,27 @@ def nodes_of(events: Sequence[Event], start: float) -> list[dict[str, Any]]:
     What was recorded before the last time the run was taken over is *reused at
     resume*: the process that went on did not execute it again.
     """
-    from agentvm_runtime.records import EventKind
+    from agentvm_runtime.records import CALLS, EventKind
 
+    scheduled = {
+        path: requests
+        for each in events
+        if each.kind is EventKind.SCHEDULED
+        for path, requests in each.detail[CALLS].items()
+    }
     taken_over = max((at for at, each in enumerate(events) if each.kind is EventKind.RESUMED), default=-1)
     ended = {each.path for each in events if each.kind in (EventKind.DONE, EventKind.FAILED)}
     return [
-        _node(each, start, reused=at < taken_over and each.kind is not EventKind.INTENT)
+        _node(each, start, scheduled, reused=at < taken_over and each.kind is not EventKind.INTENT)
         for at, each in enumerate(events)
         if each.kind in (EventKind.DONE, EventKind.FAILED)
         or (each.kind is EventKind.INTENT and each.path not in ended)
     ]
 
 
-def _node(event: Event, start: float, *, reused: bool) -> dict[str, Any]:
+def _node(
+    event: Event, start: float, scheduled: Mapping[str, list[dict[str, Any]]], *, reused: bool
+) -> dict[str, Any]:
     detail = event.detail
     tokens = None
     if "output_tokens" in detail:
@@ -151,6 +159,7 @@ def _node(event: Event, start: float, *, reused: bool) -> dict[str, Any]:
         "tokens": tokens,
         "deadline": deadline,
         "slack": None if deadline is None else round(deadline - event.finished_at, 3),
+        "requests": scheduled.get(event.path, []),
     }
 
 
@@ -211,6 +220,8 @@ def _print(found: dict[str, Any], out: TextIO) -> None:
         table.add_column(name, overflow="fold")
     for name in ("start", "time", "tokens", "slack"):
         table.add_column(name, justify="right", no_wrap=True)
+    if queued := any(node["requests"] for node in found["nodes"]):
+        table.add_column("in the engine", overflow="fold")
     for node in found["nodes"]:
         tokens = node["tokens"]
         failed = _OUTCOMES.get(node["outcome"], "")
@@ -222,6 +233,7 @@ def _print(found: dict[str, Any], out: TextIO) -> None:
             readable(max(node["seconds"], 0)),
             f"{tokens['input']} in, {tokens['output']} out" if tokens else "",
             readable(node["slack"]) if node["slack"] is not None else "",
+            *([engine_text(node["requests"])] if queued else []),
         )
     if found["nodes"]:
         print(file=out)
@@ -236,6 +248,26 @@ def _print(found: dict[str, Any], out: TextIO) -> None:
         print("\nforks\n" + "\n".join(f"  {each}" for each in drawn(found["tree"], found["run"])), file=out)
     if "resume" in found:
         print(f"\nGo on with: {found['resume']}", file=out)
+
+
+def engine_text(requests: Sequence[dict[str, Any]]) -> str:
+    """What the engine's scheduler did with the requests of a call, for people."""
+    from agentvm.durations import readable
+
+    parts = []
+    for each in requests:
+        begun = each.get("started_at", each.get("finished_at"))
+        if begun is not None:
+            parts.append(f"queued {readable(max(begun - each['queued_at'], 0))}")
+        if held := each.get("held_seconds"):
+            parts.append(f"held {readable(held)}")
+        if times := len(each.get("preempted_at", ())):
+            parts.append(f"preempted {times}x")
+        if each.get("outcome") in ("missed", "refused", "aborted"):
+            parts.append(each["outcome"])
+        if each.get("why"):
+            parts.append(each["why"])
+    return ", ".join(parts)
 
 
 def _header(found: dict[str, Any]) -> dict[str, str]:

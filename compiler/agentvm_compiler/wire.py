@@ -95,6 +95,40 @@ class Hints(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class HintsChange:
+    """What has changed about a model call that was sent."""
+
+    key: str
+    """Of its hints."""
+    fields: Mapping[str, Any]
+    """Of its hints, with their new values."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """What a scheduler noted of a model call. Moments are Unix seconds on the engine's clock."""
+
+    key: str
+    """Of its hints."""
+    queued_at: float
+    started_at: float | None = None
+    """When it was first worked on."""
+    finished_at: float | None = None
+    held_seconds: float = 0.0
+    """Of its wait for that, the time in which it was held back though the engine had room for more."""
+    preempted_at: tuple[float, ...] = ()
+    """When it had to give up its memory, and waited again."""
+    updates: int = 0
+    """How often its hints were changed."""
+    expected_tokens: int = 0
+    """Output tokens that were expected of it when it came."""
+    outcome: str = ""
+    """`met`, `missed`, `no_objective`, `refused` or `aborted`; empty until it ends."""
+    why: str = ""
+    """Why it was refused, or served best effort; empty if neither."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCall:
     """One request to a model backend."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentvm_compiler.calls import LlmRequest, llm_request
 from agentvm_compiler.errors import AgentVMError, BackendError
@@ -20,9 +21,14 @@ from .limits import due
 from .profiling import place as place_name
 from .retrying import Attempts, attempt
 from .session import Session
+from .siblings import Siblings
 from .streams import Text
 from .structured import ask, schema_of
+from .updates import Asked
 from .work import Outcome, Work
+
+if TYPE_CHECKING:
+    from .frames import Frame
 
 
 @dataclass(slots=True)
@@ -35,7 +41,9 @@ class Place:
     """Hash of the program."""
     name: str = ""
     """`module:qualname` of the agent."""
-    siblings: int = 1
+    siblings: Siblings | None = None
+    frame: Frame | None = None
+    """What the call is part of."""
     prefix_group: str = ""
     within: str = ""
     """Site of the traced part that makes the call, if one does."""
@@ -77,7 +85,9 @@ async def complete(session: Session, request: LlmRequest, place: Place, usage: U
         Halt: the budget is used up.
     """
     model = session.backend.identity(request.model)
-    hints = hints_of(session, request, place)
+    until = None if request.timeout is None else time.time() + request.timeout
+    hints = hints_of(session, request, place, until)
+    asked = Asked(place, hints, request.slo, until)
     call = ModelCall(
         messages=request.messages,
         model=request.model,
@@ -108,7 +118,7 @@ async def complete(session: Session, request: LlmRequest, place: Place, usage: U
             raise session.halt(error) from None
         usage.calls += 1
         try:
-            result = await session.backend.complete(one, progress)
+            result = await session.backend.complete(replace(one, hints=asked.hints), progress)
         finally:
             session.account.end()
         session.progress.output_tokens += result.usage.output_tokens - counted
@@ -116,18 +126,20 @@ async def complete(session: Session, request: LlmRequest, place: Place, usage: U
         session.account.pay(model, result, usage)
         return result
 
-    value, results = await ask(once, call)
+    with nullcontext() if session.updates is None else session.updates.about(asked):
+        value, results = await ask(once, call)
     if place.name:
         _observe(session, place, results)
     return Outcome(value, {**_account(results, hints), **usage.taken()})
 
 
-def hints_of(session: Session, request: LlmRequest, place: Place) -> Hints:
-    """What the scheduler is told with this call."""
-    deadline = due()
-    if request.timeout is not None:
-        limit = time.time() + request.timeout
-        deadline = limit if deadline is None else min(deadline, limit)
+def hints_of(session: Session, request: LlmRequest, place: Place, until: float | None = None) -> Hints:
+    """What the scheduler is told with this call.
+
+    Args:
+        until: of the call's own timeout, Unix seconds.
+    """
+    deadline = min((each for each in (due(), until) if each is not None), default=None)
     slo = request.slo or ("deadline" if deadline is not None else "best_effort")
     return Hints.model_validate(
         {
@@ -140,7 +152,7 @@ def hints_of(session: Session, request: LlmRequest, place: Place) -> Hints:
             "deadline": deadline,
             "run_deadline": session.record.deadline_at,
             "remaining": summarised(place.remaining()),
-            "siblings": place.siblings,
+            "siblings": 1 if place.siblings is None else place.siblings.count,
             "prefix_group": place.prefix_group,
         }
     )

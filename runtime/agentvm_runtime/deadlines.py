@@ -115,3 +115,5 @@ def _note_miss(session: Session, path: str, limit: Limit) -> None:
         now = time.time()
         detail = {"deadline_at": limit.at}
         session.append(Event(EventKind.MISSED, path, started_at=now, finished_at=now, detail=detail))
+        if limit.best_effort and session.updates is not None:
+            session.updates.deadline_given_up()

@@ -37,7 +37,7 @@ from .executor import run_program
 from .flights import Flights
 from .forking import chain_of
 from .lineage import Lineage, inheritance
-from .ports import ModelBackend, Store
+from .ports import CallScheduler, ModelBackend, Store
 from .profiling import Observations
 from .questions import Human
 from .recalling import Recalled
@@ -47,6 +47,7 @@ from .rehearsal import Preview, Rehearsal, rehearse
 from .revision import MEMO, revise
 from .session import Session
 from .skipping import Skip, allowed, needed, skips_of
+from .updates import Updates
 from .values import decode, digest, encode
 
 ENDS = {
@@ -158,8 +159,16 @@ async def drive(session: Session, compiled: Compiled, lease: Lease) -> Any:
     """
     record = session.record
     session.forecasts = Forecaster(session.earlier.profile, compiled.find)
+    beside: list[Callable[[], Awaitable[None]]] = [
+        partial(_heartbeat, session.store, lease),
+        partial(attend, session),
+    ]
+    scheduler: CallScheduler | None = getattr(session.backend, "scheduler", None)
+    if scheduler is not None:
+        session.updates = Updates(scheduler, record.id, session.append)
+        beside.append(session.updates.keep_telling)
     try:
-        async with _beside(partial(_heartbeat, session.store, lease), partial(attend, session)):
+        async with _beside(*beside):
             return await _attempt(session, compiled)
     except Halt as halt:
         if type(halt.error) in ENDS:
@@ -187,15 +196,22 @@ async def _attempt(session: Session, compiled: Compiled) -> Any:
             if not is_failure(error):
                 raise
             data = encoded_error(error)
+            await _settle(session)
             session.ended(error, data)
             await _end(session, RunStatus.FAILED, error=data)
             raise failure(record, error) from error
+        await _settle(session)
         session.earlier.add(session.observed)
         session.store.save_profile(record.agent, session.earlier.to_json())
         await _end(session, RunStatus.COMPLETED, result=data)
         return value
     session.check()
     raise InternalError("A run was cancelled without a reason. This is a bug in AgentVM: please report it.")
+
+
+async def _settle(session: Session) -> None:
+    if session.updates is not None:
+        await session.updates.settle()
 
 
 def failure(record: RunRecord, error: BaseException) -> RunFailed:

@@ -26,6 +26,7 @@ from .humans import ask_person
 from .keys import agent_key, python_key
 from .restoring import objects
 from .session import Session
+from .siblings import Siblings
 from .slots import Slot
 from .tools import bind, call_tool
 from .tracing import Tracer, tracing
@@ -130,6 +131,7 @@ class Executor(Frame):
             program=self.program.hash,
             name=self.program.program.name,
             siblings=self.siblings,
+            frame=self,
             prefix_group=self._prefix_group(node),
             remaining=partial(self.remaining, node.site),
         )
@@ -160,7 +162,7 @@ async def run_agent(
     kwargs: dict[str, Any],
     *,
     owner: Owner | None = None,
-    siblings: int = 1,
+    siblings: Siblings | None = None,
     traced: bool = False,
 ) -> Any:
     """Call an agent from within a run: its program in a frame of its own."""
@@ -189,7 +191,7 @@ async def run_program(
     values: dict[str, Any],
     path: str = "",
     owner: Owner | None = None,
-    siblings: int = 1,
+    siblings: Siblings | None = None,
 ) -> Any:
     """Execute a program's body. Returns what the agent returns, raises what it raises."""
     params = [Slot(values[each]) for each in compiled.program.params]

@@ -24,6 +24,7 @@ from agentvm_compiler.calls import Effect
 from agentvm_compiler.codegen import Namespace
 from agentvm_compiler.compile import Compiled
 from agentvm_compiler.ir import LITERALS, Kind, Node, Region, base
+from agentvm_compiler.passes.stages import SiteProfile
 from agentvm_compiler.wire import Stage
 
 from .changes import settable
@@ -32,6 +33,7 @@ from .ordered import OrderedGroup
 from .plans import Step
 from .profiling import Notes
 from .session import Session
+from .siblings import Siblings
 from .slots import Slot
 from .tracing import Tracer, pure
 from .values import copy_value
@@ -39,6 +41,7 @@ from .values import copy_value
 DEEPEST = 8
 """Frames that run in one task, each within the one before: Python nests no calls for ever."""
 
+NOTHING_UNFOLDED: dict[str, SiteProfile] = {}
 LITERAL_SLOTS = {name: Slot(value) for name, value in LITERALS.items()}
 
 
@@ -67,6 +70,9 @@ class Owner:
 class Frame(ABC):
     """One execution of a region."""
 
+    unfolded: dict[str, SiteProfile] = NOTHING_UNFOLDED
+    """By site, what is known of nodes of this frame that hold regions."""
+
     def __init__(
         self,
         session: Session,
@@ -75,7 +81,7 @@ class Frame(ABC):
         params: Sequence[Slot],
         path: str,
         owner: Owner | None = None,
-        siblings: int = 1,
+        siblings: Siblings | None = None,
     ) -> None:
         self.session = session
         self.program = program
@@ -83,7 +89,7 @@ class Frame(ABC):
         self.path = path
         self.owner = owner
         self.siblings = siblings
-        """How many model calls are joined with each call in here."""
+        """The iterations that are joined with the one this is in."""
         self.plan = plan = session.plans.of(region)
         self.env = env = dict(LITERAL_SLOTS)
         env.update(zip(region.params, params, strict=True))
@@ -291,19 +297,34 @@ class Frame(ABC):
     def remaining(self, site: str) -> tuple[Stage, ...]:
         """Forecast of the stages that wait for a node of this frame, in what called the program too."""
         rounds: dict[str, int] = {}
+        known: dict[str, SiteProfile] = dict(self.unfolded)
         owner = self.owner
         while owner is not None and owner.node.kind is not Kind.AGENT:
             if owner.iterations is not None:
                 rounds[owner.node.site] = owner.iteration
+            known = {**owner.frame.unfolded, **known}
             owner = owner.frame.owner
-        stages = self.session.forecasts.after(self.program.program, site, rounds)
+        stages = self.session.forecasts.after(self.program.program, site, rounds, known)
         return stages if owner is None else (*stages, *owner.frame.remaining(owner.node.site))
+
+    def unfold(self, node: Node, known: SiteProfile) -> None:
+        """Let forecasts know how a region of this frame goes on, while it does."""
+        if not self.unfolded:
+            self.unfolded = {}
+        self.unfolded[node.site] = known
+        if self.session.updates is not None:
+            self.session.updates.unfolded(self)
 
     def seen(self, node: Node) -> Notes:
         """Where to note what a node does, for later forecasts."""
         return self.session.observed.at(self.program.program.name, node.site)
 
     def inner(
-        self, region: Region, params: Sequence[Slot], owner: Owner, path: str, siblings: int = 0
+        self,
+        region: Region,
+        params: Sequence[Slot],
+        owner: Owner,
+        path: str,
+        siblings: Siblings | None = None,
     ) -> Self:
         return type(self)(self.session, self.program, region, params, path, owner, siblings or self.siblings)

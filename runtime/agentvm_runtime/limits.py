@@ -71,6 +71,9 @@ def due() -> float | None:
     One that was missed and goes on does not count any more.
     """
     around = limits.get()
-    if not around:
-        return None
+    return due_of(around) if around else None
+
+
+def due_of(around: tuple[Limit, ...]) -> float | None:
+    """The same for what is within these limits."""
     return min((each.at for each in around if not (each.missed and each.best_effort)), default=None)

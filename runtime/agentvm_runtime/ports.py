@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from agentvm_compiler.wire import ModelCall, ModelResult
+from agentvm_compiler.wire import CallRecord, HintsChange, ModelCall, ModelResult
 
 from .records import Collected, Digest, Event, EventKind, Lease, MemoEntry, RunRecord, RunStatus
 
@@ -42,6 +42,26 @@ class ModelBackend(Protocol):
 
     async def aclose(self) -> None:
         """Stop what the backend started. Idempotent."""
+        ...
+
+
+class CallScheduler(Protocol):
+    """Puts the calls of a backend in order, and can be told more of those under way.
+
+    A backend that has one has it as `scheduler`. Calls are named by the key of
+    their hints; one that is not under way, or not yet, is no error.
+    """
+
+    async def update(self, changes: Sequence[HintsChange]) -> None:
+        """Change hints of calls. A change may overtake its call."""
+        ...
+
+    async def cancel(self, *, run: str) -> int:
+        """End the calls of a run; how many there were."""
+        ...
+
+    async def served(self, keys: Sequence[str]) -> Sequence[CallRecord]:
+        """What was noted of calls, as far as it is still known; several of a call that was sent again."""
         ...
 
 

@@ -56,6 +56,8 @@ class EventKind(StrEnum):
     """A person was asked; `detail` has the question and the JSON Schema of its answer."""
     ANSWERED = "answered"
     """In a mailbox: somebody answers a question; `value` is the answer."""
+    SCHEDULED = "scheduled"
+    """What the engine's scheduler noted of model calls that have ended; `detail` has it by path."""
     RELEASED = "released"
     """Somebody has said that a write in doubt may be started again."""
     CANCELLED = "cancelled"
@@ -127,6 +129,8 @@ class Event:
     """Position in the journal, from 1; 0 until the store has numbered it."""
 
 
+CALLS = "calls"
+"""In the detail of `SCHEDULED`: by path, what was noted of each request of a call, as in `CallRecord`."""
 CHANGED = "changed"
 """In an event's detail: digest of the arguments and result as the callee left them (see `restoring`)."""
 HALFWAY = "halfway"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Sized
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -11,12 +11,15 @@ from typing import Any
 import anyio
 
 from agentvm_compiler.ir import Node, base
+from agentvm_compiler.passes.stages import SiteProfile
 
 from .errors import is_failure
 from .frames import LITERAL_SLOTS, Frame, Owner
 from .ordered import AT_ONCE, OrderedGroup
+from .siblings import Siblings
 from .slots import Slot
 
+TAKEN, NOT_TAKEN = SiteProfile(taken=1.0), SiteProfile(taken=0.0)
 WINDOW = 1024
 """Iterations of one loop or map that may be under way at a time."""
 
@@ -25,6 +28,7 @@ async def branch(frame: Frame, index: int, node: Node) -> None:
     condition, *captures = (frame.env[each] for each in node.operands)
     taken = condition.value is None if node.attrs.get("on") == "exit" else condition.value
     region = node.regions[0 if taken else 1]
+    frame.unfold(node, TAKEN if taken else NOT_TAKEN)
     frame.seen(node).taken.append(1 if taken else 0)
     # Sites are unique in a program, so a branch needs no place of its own in a path.
     inner = frame.inner(region, captures, Owner(frame, index), frame.path)
@@ -89,6 +93,8 @@ async def loop(frame: Frame, index: int, node: Node) -> None:
     may_leave = region.results[0] != "$none"
     chained = frame.session.plans.chained(node)
     items = None if iterable.value is None else iter(iterable.value)
+    if not may_leave and isinstance(iterable.value, Sized):
+        frame.unfold(node, SiteProfile(times=len(iterable.value)))
     left: tuple[Any, Slot] = (None, LITERAL_SLOTS["$none"])
     frames: dict[int, Frame] = {}
     room = anyio.Semaphore(WINDOW)
@@ -155,6 +161,8 @@ async def fan_out(frame: Frame, index: int, node: Node) -> None:
     values, failure = _taken(items.value)
     results: list[Slot] = []  # of the frames, which go when they have ended
     frame.seen(node).times.append(len(values))
+    frame.unfold(node, SiteProfile(times=len(values)))
+    siblings = Siblings(len(values), frame.siblings)
     room, path = anyio.Semaphore(WINDOW, fast_acquire=True), frame.path_of(node)
     async with anyio.create_task_group() as tasks:
         group = OrderedGroup(tasks)
@@ -166,11 +174,11 @@ async def fan_out(frame: Frame, index: int, node: Node) -> None:
                 [Slot(item), *captures],
                 Owner(frame, index, group, number),
                 f"{path}[{number}]",
-                siblings=frame.siblings * len(values),
+                siblings=siblings,
             )
             results.append(inner.results[0])
             await room.acquire()
-            group.start(number, partial(_release_after, room, inner.execute))
+            group.start(number, partial(_release_after, room, partial(_one_of, frame, siblings, inner)))
             del inner
         if failure is not None:
             group.fail(len(values), failure)
@@ -197,6 +205,16 @@ async def _handling(error: BaseException, handler: Awaitable[None]) -> None:
         if another is not error and another.__context__ is None:
             BaseException.__setattr__(another, "__context__", error)  # its class may refuse assignments
         raise
+
+
+async def _one_of(frame: Frame, siblings: Siblings, iteration: Frame) -> None:
+    """Execute one of the iterations that are joined by a map of a frame."""
+    try:
+        await iteration.execute()
+    finally:
+        siblings.ended()
+        if frame.session.updates is not None:
+            frame.session.updates.sibling_ended(frame)
 
 
 async def _release_after(room: anyio.Semaphore, work: Callable[[], Awaitable[None]]) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import anyio
 
+from agentvm_compiler.errors import AgentVMError
 from agentvm_compiler.passes.stages import Forecaster
 
 from .budgets import Account
@@ -34,6 +35,7 @@ from .rooms import CONCURRENCY, in_turn
 from .sharing import perform_shared, unshared
 from .skipping import Skip
 from .streams import Audience, Text
+from .updates import Updates
 from .work import WAITING, Outcome, Work
 
 
@@ -74,9 +76,16 @@ class Session(Recorder):
         self.human = human
         """Who answers questions here; without anybody the run is suspended for them."""
         self.account = Account(record, journal)
+        self.updates: Updates | None = None
+        """Tells the backend's scheduler, if it has one, of changes to calls under way."""
 
     rehearsing = False
     """Whether nothing is to be done but to find out what would be."""
+
+    def stop(self, error: AgentVMError) -> None:
+        super().stop(error)
+        if self.updates is not None:
+            self.updates.stopped()
 
     async def admit(self, work: Work) -> None:
         """In a rehearsal, asked before code that may have effects is run."""

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import ast
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from agentvm_compiler.ir import Kind, Node, Program, Region, base
@@ -24,6 +25,8 @@ from agentvm_compiler.wire import Stage
 
 from .parsed import assigned, call_of, options, statements
 
+UNFOLDED = 64
+"""Forecasts kept of programs of which more is known than the profile tells."""
 LONGEST = 64
 """Most stages of a forecast; what comes later decides nothing now."""
 
@@ -101,15 +104,42 @@ class Forecaster:
         self._profile = profile
         self._programs = programs
         self._known: dict[str, _Forecast] = {}
+        self._unfolded: OrderedDict[tuple[str, frozenset[tuple[str, SiteProfile]]], _Forecast] = OrderedDict()
 
-    def after(self, program: Program, site: str, done: Mapping[str, int]) -> tuple[Stage, ...]:
-        """The stages that wait for the node at a site; see `forecast`."""
-        if program.name not in self._known:
-            self._known[program.name] = _Forecast(program, self._profile, self._programs)
-        found = self._known[program.name].after(program.body, site, done)
+    def after(
+        self,
+        program: Program,
+        site: str,
+        done: Mapping[str, int],
+        unfolded: Mapping[str, SiteProfile] | None = None,
+    ) -> tuple[Stage, ...]:
+        """The stages that wait for the node at a site; see `forecast`.
+
+        Args:
+            unfolded: by site, what is known of branches, loops and maps that are under way.
+        """
+        found = self._forecast(program, unfolded or {}).after(program.body, site, done)
         if found is None:
             raise KeyError(site)
         return found
+
+    def _forecast(self, program: Program, unfolded: Mapping[str, SiteProfile]) -> _Forecast:
+        usual = self._known.get(program.name)
+        if usual is None:
+            usual = self._known[program.name] = _Forecast(program, self._profile, self._programs)
+        different = {site: known for site, known in unfolded.items() if usual.expects_other(site, known)}
+        if not different:
+            return usual
+        key = (program.name, frozenset(different.items()))
+        if key in self._unfolded:
+            self._unfolded.move_to_end(key)
+            return self._unfolded[key]
+        sites = {f"{usual.name}.{site}": known for site, known in different.items()}
+        profile = replace(self._profile, sites={**self._profile.sites, **sites})
+        self._unfolded[key] = made = _Forecast(program, profile, self._programs, usual=usual)
+        if len(self._unfolded) > UNFOLDED:
+            self._unfolded.popitem(last=False)
+        return made
 
 
 def summarised(stages: Sequence[Stage], most: int = 8) -> tuple[Stage, ...]:
@@ -156,19 +186,33 @@ class _Forecast:
         profile: Profile,
         programs: Programs,
         callers: frozenset[str] = frozenset(),
+        usual: _Forecast | None = None,
     ) -> None:
         self.name = program.name.rpartition(":")[2]
         self.profile = profile
         self.programs = programs
         self.callers = callers | {program.name}
+        self._usual = usual or self
+        """What is expected of later rounds of a loop, of which the present one tells nothing."""
         self._known: dict[str, tuple[Stage, ...]] = {}
         self._chains: dict[str, tuple[str, ...]] = {}
+        self._holders = {node.site: node for node in program.body.walk() if node.regions}
         self.defined = {
             node.results[0]: node for node in program.body.walk() if node.kind is Kind.PYTHON and node.results
         }
 
     def site(self, node: Node) -> SiteProfile:
         return self.profile.sites.get(f"{self.name}.{node.site}", SiteProfile())
+
+    def expects_other(self, site: str, known: SiteProfile) -> bool:
+        """Whether what is known of a node makes its forecast another one."""
+        node = self._holders.get(site)
+        if node is None:
+            return False
+        if known.taken is not None:
+            usual = _or(self.site(node).taken, self.profile.taken)
+            return (known.taken > 0.5) != (usual > 0.5) or usual == 0.5
+        return known.times is not None and round(known.times) != self._times(node)
 
     # -- regions -----------------------------------------------------------------------
 
@@ -193,7 +237,7 @@ class _Forecast:
                 if node.kind is not Kind.LOOP or not self._is_chain(node):
                     return inside
                 left = max(0, self._times(node) - 1 - done.get(node.site, 0))
-                return _then(inside, _repeated(self.region(region), left))
+                return _then(inside, _repeated(self._usual.region(region), left))
         return None
 
     def _laid_out(

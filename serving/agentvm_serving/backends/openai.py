@@ -96,6 +96,8 @@ class OpenAIBackend:
         self._transport = transport
         self._clients: PerLoop[Any] = PerLoop(self._connect)
         self._jitter = random.Random()
+        self.scheduler = Steering(self.client, Place(self.base_url, model), lambda: bool(self._dialect.hints))
+        """Tells our scheduler, if it serves there, of changes to requests that were sent before."""
 
     def identity(self, model: str | None) -> str:
         """`MODEL@BASE_URL`: an endpoint does not say which weights it serves."""
@@ -136,11 +138,6 @@ class OpenAIBackend:
                 logger.info("%s: attempt %d failed (%s); next in %.1f s", place, attempt, error, delay)
                 attempt += 1
                 await anyio.sleep(delay)
-
-    @property
-    def scheduler(self) -> Steering:
-        """Tells our scheduler, if it serves there, of changes to requests that were sent before."""
-        return Steering(self.client, Place(self.base_url, self.model))
 
     def client(self) -> Any:
         """The client of the endpoint, in this event loop."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agentvm_compiler.errors import InputError
+from agentvm_compiler.wire import CallRecord, HintsChange
 
 from .failures import Place, explain, status_of
 from .http import client_module
@@ -14,15 +15,42 @@ from .http import client_module
 class Steering:
     """Changes requests that were sent before; an endpoint without our scheduler knows of none.
 
-    Requests are named by the `key` or `run` of their hints.
+    Requests are named by the `key` or `run` of their hints. `update` and `served` are for a program
+    that tells of many calls as it goes on (the runtime's port): an endpoint that turned out not to
+    have our scheduler is not asked by them again.
 
     Args:
         client: gives the endpoint's client; `None` while there is none.
+        place: for errors.
+        listens: whether the endpoint may have our scheduler at all.
     """
 
-    def __init__(self, client: Callable[[], Any], place: Place) -> None:
+    def __init__(
+        self, client: Callable[[], Any], place: Place, listens: Callable[[], bool] = lambda: True
+    ) -> None:
         self._client = client
         self._place = place
+        self._listens = listens
+        self._deaf = False
+        """Whether it answered that it knows of no such thing."""
+
+    async def update(self, changes: Sequence[HintsChange]) -> None:
+        """Change hints of many requests, each named by its key.
+
+        Raises:
+            InputError: the fields are none of hints, or have no such values.
+            BackendError: the endpoint cannot be reached.
+        """
+        if not self._deaf and self._listens():
+            told = [{"key": each.key, "hints": dict(each.fields)} for each in changes]
+            await self._ask("hints", {"changes": told})
+
+    async def served(self, keys: Sequence[str]) -> list[CallRecord]:
+        """What became of the requests with these keys, oldest first."""
+        if self._deaf or not self._listens():
+            return []
+        found = (await self._ask("requests", {"keys": list(keys)})).get("requests", [])
+        return [_record(each) for each in found]
 
     async def update_hints(self, fields: Mapping[str, Any], *, key: str = "", run: str = "") -> int:
         """Change hints of requests: a deadline that moved, siblings that are done.
@@ -56,9 +84,23 @@ class Steering:
             return dict(await client.post(f"/agentvm/{operation}", cast_to=object, body=body))
         except openai.BadRequestError as error:
             raise InputError(str(error)) from None
-        except (openai.NotFoundError, openai.PermissionDeniedError):
-            return {}
         except (openai.APIError, client_module().HTTPError) as error:
-            if status_of(error) in (405, 501):
+            if status_of(error) in (403, 404, 405, 501):
+                self._deaf = True
                 return {}
             raise explain(error, self._place) from error
+
+
+def _record(told: Mapping[str, Any]) -> CallRecord:
+    return CallRecord(
+        key=told["key"],
+        queued_at=told["arrival"],
+        started_at=told["first_scheduled_at"],
+        finished_at=told["finished_at"],
+        held_seconds=told["held_seconds"],
+        preempted_at=tuple(told["preempted_at"]),
+        updates=told["updates"],
+        expected_tokens=told["expected_tokens"],
+        outcome=told["outcome"],
+        why=told["why"],
+    )

@@ -76,6 +76,10 @@ class VllmBackend:
         self._endpoint: OpenAIBackend | None = None
         self._failure: BackendError | None = None
         self._starting: PerLoop[anyio.Lock] = PerLoop(anyio.Lock)
+        self.scheduler = Steering(
+            lambda: self._endpoint and self._endpoint.client(), Place("the engine", self.model)
+        )
+        """Tells the engine's scheduler of changes to calls that were made before."""
 
     def identity(self, model: str | None) -> str:
         """The model's folder name, a fingerprint of its weights, and the dtype; starts nothing."""
@@ -97,11 +101,6 @@ class VllmBackend:
     def engine(self) -> EngineProcess | None:
         """The engine's process, once started."""
         return self._engine
-
-    @property
-    def scheduler(self) -> Steering:
-        """Tells the engine's scheduler of changes to calls that were made before."""
-        return Steering(lambda: self._endpoint and self._endpoint.client(), Place("the engine", self.model))
 
     async def start(self) -> None:
         """Start the engine and wait until it serves. Idempotent; starts a dead one again.

@@ -45,6 +45,8 @@ class Tracker:
         self.steps = StepTimes()
         self.patterns = Patterns()
         self._attained: OrderedDict[str, int] = OrderedDict()
+        self._names: dict[tuple[str, str], dict[str, None]] = {}
+        """By key and by run of the callers', vLLM's names of requests, in the order they came."""
         self._early: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
         self._stood: dict[str, Any] = {}
         self._held = 0
@@ -78,15 +80,30 @@ class Tracker:
             view.change(changed(view.hints, early))
         if view.hints is not None and forecastable(view.hints):
             view.change(self.patterns.arrived(view.hints, name, view.prompt_tokens, view.arrival))
+        self._index(name, view)
         return view
 
     def chosen(self, key: str, run: str) -> list[str]:
         """Names of the requests with that key, or of that run, of the caller's."""
-        return [
-            name
-            for name, view in self.views.items()
-            if view.hints is not None and ((key and view.hints.key == key) or (run and view.hints.run == run))
-        ]
+        places = [place for place in (("key", key), ("run", run)) if place[1]]
+        return list(dict.fromkeys(name for place in places for name in self._names.get(place, ())))
+
+    def change(self, name: str, hints: Hints) -> None:
+        """Give a request other hints."""
+        view = self.views[name]
+        self._unindex(name, view)
+        view.change(hints)
+        self._index(name, view)
+
+    def _index(self, name: str, view: RequestView) -> None:
+        for place in _places(view):
+            self._names.setdefault(place, {})[name] = None
+
+    def _unindex(self, name: str, view: RequestView) -> None:
+        for place in _places(view):
+            del self._names[place][name]
+            if not self._names[place]:
+                del self._names[place]
 
     def keep_early(self, key: str, fields: Mapping[str, Any]) -> None:
         """Keep a change for a request that is not here yet: its prompt may still be read."""
@@ -107,6 +124,7 @@ class Tracker:
             now: Unix seconds.
         """
         view = self.views.pop(name)
+        self._unindex(name, view)
         self._stood.pop(name, None)
         if by_itself:
             self.lengths.finished(view.site, produced, view.limit, view.prompt_tokens)
@@ -167,6 +185,13 @@ class Tracker:
             return None
         step = self.steps.seconds(Batch(decodes=1, context=view.prompt_tokens))
         return replace(self.engine(now), step=step)
+
+
+def _places(view: RequestView) -> list[tuple[str, str]]:
+    """Under what a request is found."""
+    if view.hints is None:
+        return []
+    return [each for each in (("key", view.hints.key), ("run", view.hints.run)) if each[1]]
 
 
 def batch_of(requests: Mapping[str, Any], scheduled: Mapping[str, int]) -> Batch:

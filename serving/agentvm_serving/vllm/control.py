@@ -9,8 +9,9 @@ carries to the engine's process and runs there between two steps:
 | route | body | answer |
 | --- | --- | --- |
 | `POST /v1/agentvm/hints` | `{"key" or "run": ..., "hints": {field: value}}` | `{"updated": n}` |
+| | or `{"changes": [{"key" or "run": ..., "hints": ...}, ...]}` | |
 | `POST /v1/agentvm/cancel` | `{"key" or "run": ...}` | `{"cancelled": n}` |
-| `POST /v1/agentvm/requests` | `{"key": ...}` | `{"requests": [record, ...]}` |
+| `POST /v1/agentvm/requests` | `{"key": ...}` or `{"keys": [...]}` | `{"requests": [record, ...]}` |
 """
 
 from __future__ import annotations
@@ -43,26 +44,42 @@ def _agentvm_control(self, operation, body):  # type: ignore[no-untyped-def]  # 
 def perform(scheduler: Any, operation: str, body: Any) -> dict[str, Any]:
     """Do what a client asks; what is wrong with it comes back under `error`."""
     try:
-        which = {name: _text(body, name) for name in ("key", "run")}
-        if not any(which.values()):
-            raise InputError('say which requests are meant: "key" or "run"')
         if operation == "cancel":
-            return {"cancelled": scheduler.cancel(**which)}
+            return {"cancelled": scheduler.cancel(**_which(body))}
         if operation == "requests":
-            return {"requests": scheduler.records(which["key"])}
-        hints = body.get("hints")
-        if not isinstance(hints, Mapping):
-            raise InputError('say what to change: "hints": {field: value}')
-        return {"updated": scheduler.update_hints(**which, fields=hints)}
+            return {"requests": scheduler.records(*(_list(body, "keys") or [_which(body)["key"]]))}
+        changes = [
+            _change(each) for each in _list(body, "changes") or [body]
+        ]  # all are read before one is made
+        return {"updated": sum(scheduler.update_hints(**each) for each in changes)}
     except InputError as error:
         return {"error": str(error)}
 
 
-def _text(body: Any, name: str) -> str:
-    value = body.get(name, "") if isinstance(body, Mapping) else ""
-    if not isinstance(value, str):
-        raise InputError(f"{name!r} is a string")
-    return value
+def _change(body: Any) -> dict[str, Any]:
+    which = _which(body)
+    hints = body.get("hints")
+    if not isinstance(hints, Mapping):
+        raise InputError('say what to change: "hints": {field: value}')
+    return {**which, "fields": hints}
+
+
+def _which(body: Any) -> dict[str, str]:
+    which = {name: body.get(name, "") if isinstance(body, Mapping) else "" for name in ("key", "run")}
+    for name, value in which.items():
+        if not isinstance(value, str):
+            raise InputError(f"{name!r} is a string")
+    if not any(which.values()):
+        raise InputError('say which requests are meant: "key" or "run"')
+    return which
+
+
+def _list(body: Any, name: str) -> list[Any]:
+    """A list in the body, all of strings if it is `keys`; empty where there is none."""
+    found = body.get(name, []) if isinstance(body, Mapping) else []
+    if not isinstance(found, list) or (name == "keys" and not all(isinstance(each, str) for each in found)):
+        raise InputError(f"{name!r} is a list" + (" of strings" if name == "keys" else ""))
+    return found
 
 
 class Control:

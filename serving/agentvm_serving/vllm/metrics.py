@@ -67,20 +67,13 @@ class Metrics:
 
     def ended(self, record: Record, good: Goodput) -> None:
         """Count an ended request."""
-        self.requests.labels(record.slo, outcome(record)).inc()
+        self.requests.labels(record.slo, record.outcome).inc()
         self.tokens.labels(record.slo).inc(record.output_tokens)
         self.goodput.labels(record.slo).inc(good.tokens)
         if record.finished_at is not None and record.deadline is not None:
             self.slack.observe(record.deadline - record.finished_at)
         if record.in_time is not None and record.output_tokens and record.status != "FINISHED_ABORTED":
             self.length_error.observe(abs(record.expected_tokens / record.output_tokens - 1))
-
-
-def outcome(record: Record) -> str:
-    """How a request ended, in a word."""
-    if record.status == "FINISHED_ABORTED":
-        return "refused" if record.refused else "aborted"
-    return {True: "met", False: "missed", None: "no_objective"}[record.in_time]
 
 
 @cache

@@ -34,7 +34,10 @@ class Observer:
         self.counts = Counts()
         self._events = EventLog.from_environment()
         self._metrics: Metrics | None = metrics() if measure else None
-        self._unscheduled: set[str] = set()
+        self._unscheduled: dict[str, float] = {}
+        """Those that never ran; how long had been held back in all when they came."""
+        self._held = 0.0
+        self._held_since: float | None = None
         self._paced: dict[str, tuple[Any, Record]] = {}
         self._steps = 0
 
@@ -55,7 +58,7 @@ class Observer:
             name, view.arrival, view.hints, view.prompt_tokens, expected
         )
         self._pace(request, record)
-        self._unscheduled.add(name)
+        self._unscheduled[name] = self._held
         self.counts.added += 1
         self.counts.with_hints += view.hints is not None
         self._log("added", name)
@@ -78,11 +81,17 @@ class Observer:
         if self._metrics is not None:
             self._metrics.updates.inc()
 
+    def holding(self, holds: bool, now: float) -> None:
+        """Whether, from now on, nobody that waits is started though there is a slot."""
+        if self._held_since is not None:
+            self._held += now - self._held_since
+        self._held_since = now if holds else None
+
     def scheduled(self, output: Any, now: float, seconds: float) -> bool:
         """A step was planned, which took so long. Whether requests were admitted."""
         for name in sorted(getattr(output, "preempted_req_ids", None) or ()):
             if name in self.records.open:
-                self.records.open[name].preemptions += 1
+                self.records.open[name].preempted_at.append(now)
                 self._log("preempted", name)
                 if self._metrics is not None:
                     self._metrics.preempted.inc()
@@ -123,10 +132,10 @@ class Observer:
         self.counts.finished += 1
         self._log("finished", name, status=status, output_tokens=record.output_tokens)
         self.tracker.forget(name, request.num_output_tokens, by_itself=status in ENDED_BY_ITSELF, now=now)
-        self._unscheduled.discard(name)
+        if (since := self._unscheduled.pop(name, None)) is not None:
+            record.held_seconds = self._held - since
         self._paced.pop(name, None)
-        del self.records.open[name]
-        self.records.ended.append(record)
+        self.records.close(record)
         if self._metrics is not None:
             self._metrics.ended(record, good)
 
@@ -142,9 +151,9 @@ class Observer:
             self._paced.pop(record.request, None)
 
     def _begun(self, name: str, now: float) -> None:
-        self._unscheduled.remove(name)
         self.counts.first_scheduled += 1
         record = self.records.open[name]
+        record.held_seconds = self._held - self._unscheduled.pop(name)
         record.first_scheduled_at = now
         self._log("first_scheduled", name)
         if self._metrics is not None:

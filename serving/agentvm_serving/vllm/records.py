@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,13 +28,16 @@ SHOWN: Final = (
     "status",
     "why",
     "refused",
+    "held_seconds",
     "preemptions",
+    "preempted_at",
     "updates",
     "prompt_tokens",
     "expected_tokens",
     "output_tokens",
     "good_tokens",
     "in_time",
+    "outcome",
 )
 """What a client sees of a record."""
 
@@ -58,7 +62,9 @@ class Record:
     """Why it was ended, or served best effort against its wish; empty if neither."""
     refused: bool = False
     """Whether the scheduler ended it."""
-    preemptions: int = 0
+    held_seconds: float = 0.0
+    """Of the wait for its start, the time in which it was held back though there was a slot."""
+    preempted_at: list[float] = field(default_factory=list)
     updates: int = 0
     """How often its hints were changed."""
     output_tokens: int = 0
@@ -83,6 +89,20 @@ class Record:
     def deadline(self) -> float | None:
         """When it should be done."""
         return deadline_of(self.hints, self.arrival) if self.slo == "deadline" else None
+
+    @property
+    def preemptions(self) -> int:
+        """How often it had to give up its memory."""
+        return len(self.preempted_at)
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, in a word; empty until then."""
+        if not self.status:
+            return ""
+        if self.status == "FINISHED_ABORTED":
+            return "refused" if self.refused else "aborted"
+        return {True: "met", False: "missed", None: "no_objective"}[self.in_time]
 
     def produced(self, tokens: int, now: float) -> None:
         """Note that so many output tokens are out."""
@@ -122,8 +142,25 @@ class Records:
     def __init__(self) -> None:
         self.open: dict[str, Record] = {}
         """By vLLM's name."""
-        self.ended: deque[Record] = deque(maxlen=KEPT)
+        self.ended: deque[Record] = deque()
+        self._keys: Counter[str] = Counter()
+        """Of those that ended."""
 
-    def of(self, key: str) -> list[Record]:
-        """Records of the requests with that key of the caller's, oldest first. O(all)."""
-        return [each for group in (self.ended, self.open.values()) for each in group if each.key == key]
+    def close(self, record: Record) -> None:
+        """Its request has ended."""
+        del self.open[record.request]
+        self.ended.append(record)
+        self._keys[record.key] += 1
+        if len(self.ended) > KEPT:
+            gone = self.ended.popleft().key
+            self._keys[gone] -= 1
+            if not self._keys[gone]:
+                del self._keys[gone]
+
+    def has_ended(self, key: str) -> bool:
+        """Whether there is a record of a request with that key that has ended."""
+        return key in self._keys
+
+    def of(self, keys: Collection[str]) -> list[Record]:
+        """Records of the requests with those keys of the caller's, oldest first. O(all)."""
+        return [each for group in (self.ended, self.open.values()) for each in group if each.key in keys]

@@ -57,12 +57,20 @@ class PolicyMixin(OrderMixin):
         began = time.perf_counter()
         if self._queues and self._order() and self.rejects:
             self._reject_hopeless()
-        self._step_began = self.clock()
-        with self._levers.step(self._most_tokens(), self._desk.most_running(len(self.running))):
+        self._step_began = now = self.clock()
+        most = self._desk.most_running(len(self.running))
+        self._observer.holding(self._holds_back(most), now)
+        with self._levers.step(self._most_tokens(), most):
             output = super().schedule(*args, **kwargs)
         if self._observer.scheduled(output, self._step_began, time.perf_counter() - began):
             self._desk.sorted = False
         return output
+
+    def _holds_back(self, most: int | None) -> bool:
+        """Whether somebody waits who would have a slot if more were to run than so many."""
+        if most is None or most >= self._tracker.slots:
+            return False
+        return sum(map(len, self._queues)) > max(0, most - len(self.running))
 
     def update_from_output(self, output: Any, *args: Any, **kwargs: Any) -> Any:
         """Learn how long the step took, then let vLLM take its tokens."""
@@ -99,7 +107,7 @@ class PolicyMixin(OrderMixin):
     # what clients may ask of it while requests wait or run -----------------
 
     def update_hints(self, fields: Mapping[str, Any], key: str = "", run: str = "") -> int:
-        """Change hints of the requests with that key, or of that run; how many there are.
+        """Change hints of the requests with that key, or of that run; how many there are. O(log N) each.
 
         A change for a key that is not here is kept for the request, which may be on its way.
 
@@ -110,7 +118,7 @@ class PolicyMixin(OrderMixin):
         names = self._tracker.chosen(key, run)
         for name in names:
             self._change(self.requests[name], fields)
-        if key and not names and not self._observer.records.of(key):
+        if key and not names and not self._observer.records.has_ended(key):
             self._tracker.keep_early(key, fields)
         return len(names)
 
@@ -119,9 +127,9 @@ class PolicyMixin(OrderMixin):
         requests = [self.requests[name] for name in self._tracker.chosen(key, run)]
         return sum(self._refuse(request, "cancelled") for request in requests)
 
-    def records(self, key: str) -> list[Mapping[str, Any]]:
-        """What became of the requests with that key, oldest first."""
-        return [each.as_json() for each in self._observer.records.of(key)]
+    def records(self, *keys: str) -> list[Mapping[str, Any]]:
+        """What became of the requests with those keys, oldest first."""
+        return [each.as_json() for each in self._observer.records.of(frozenset(keys))]
 
     def _reject_hopeless(self) -> None:
         """Reject what has become hopeless while it waited. O(W)."""
@@ -146,7 +154,7 @@ class PolicyMixin(OrderMixin):
         if queue is not None:
             queue.remove_request(request)
         record.hints = changed(record.hints, fields)
-        view.change(record.hints)
+        self._tracker.change(name, record.hints)
         self._observer.updated(request)
         why = self._judge(name, view)
         self._desk.plan([view])

@@ -14,7 +14,7 @@ from agentvm import BackendError, DeadlineExceeded, InputError, RunFailed, Uncer
 from agentvm.cli.exits import Exit, code_of, code_of_status, internal
 from agentvm.cli.live import line, table, worth_a_line
 from agentvm.cli.report import deadline, document, shown, summary
-from agentvm.cli.show import nodes_of
+from agentvm.cli.show import engine_text, nodes_of
 from agentvm.views.jsonable import error_text, jsonable
 from agentvm_runtime.records import Digest, Event, EventKind, RunRecord, RunStatus, Source
 
@@ -215,6 +215,29 @@ def test_nodes_before_the_last_take_over_were_reused():
     ]
     assert (nodes[2]["offset"], nodes[2]["seconds"], nodes[2]["slack"]) == (1.0, 2.0, 1.5)
     assert nodes[2]["tokens"] == {"input": 1, "output": 2}
+
+
+def test_nodes_tell_what_the_engine_did_with_their_calls():
+    """By path, however late it was noted; in words for people."""
+    noted = {
+        "queued_at": 101.0,
+        "started_at": 103.5,
+        "held_seconds": 2.0,
+        "preempted_at": [104.0, 105.0],
+        "outcome": "missed",
+        "why": "",
+    }
+    refused = {"queued_at": 106.0, "finished_at": 106.0, "outcome": "refused", "why": "too late"}
+    events = [
+        event(EventKind.DONE, path="a"),
+        event(EventKind.DONE, path="b"),
+        event(EventKind.SCHEDULED, path="", detail={"calls": {"a": [noted, refused]}}),
+    ]
+    nodes = nodes_of(events, 100.0)
+    assert [each["requests"] for each in nodes] == [[noted, refused], []]
+    said = "queued 2.5s, held 2.0s, preempted 2x, missed, queued 0ms, refused, too late"
+    assert engine_text(nodes[0]["requests"]) == said
+    assert not worth_a_line(events[2])
 
 
 def test_exit_codes_follow_the_status():

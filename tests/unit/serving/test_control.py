@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("openai")
 
 from agentvm_compiler.errors import BackendError, InputError
-from agentvm_compiler.wire import Hints, Message, ModelCall
+from agentvm_compiler.wire import CallRecord, Hints, HintsChange, Message, ModelCall
 from agentvm_serving.backends.http import client_module
 from agentvm_serving.backends.openai import OpenAIBackend
 from agentvm_serving.vllm.control import PREFIX, Control, _agentvm_control
@@ -30,8 +30,11 @@ class Scheduler:
     def cancel(self, key: str, run: str) -> int:
         return 2 if run == "r" else 0
 
-    def records(self, key: str) -> list[dict[str, Any]]:
-        return [{"key": key, "why": "it cannot be in time", "refused": True}]
+    def records(self, *keys: str) -> list[dict[str, Any]]:
+        times = {"arrival": 1.0, "first_scheduled_at": 2.0, "finished_at": 3.0, "preempted_at": [2.5]}
+        counts = {"held_seconds": 0.5, "updates": 1, "expected_tokens": 9, "outcome": "refused"}
+        told = {"why": "it cannot be in time", "refused": True, **times, **counts}
+        return [{"key": each, **told} for each in keys]
 
 
 class Cores:
@@ -79,6 +82,23 @@ async def test_changes_reach_every_engine(backend, schedulers):
     assert await backend.scheduler.cancel(run="r") == 4
 
 
+async def test_many_changes_go_in_one_message(backend, schedulers):
+    """Each is named by its key."""
+    await backend.scheduler.update([HintsChange("a", {"siblings": 2}), HintsChange("b", {"deadline": None})])
+    assert schedulers[0].asked == [({"siblings": 2}, "a", ""), ({"deadline": None}, "b", "")]
+    with pytest.raises(InputError, match="'changes' is a list"):
+        await backend.scheduler._ask("hints", {"changes": "all"})
+
+
+async def test_records_of_many_calls_come_in_one_answer(backend):
+    """As plain values, from every engine."""
+    records = await backend.scheduler.served(["a", "b"])
+    assert [each.key for each in records] == ["a", "b"] * 2
+    assert records[0] == CallRecord("a", 1.0, 2.0, 3.0, 0.5, (2.5,), 1, 9, "refused", "it cannot be in time")
+    with pytest.raises(InputError, match="'keys' is a list of strings"):
+        await backend.scheduler._ask("requests", {"keys": [1]})
+
+
 async def test_what_is_wrong_comes_back_with_the_reason(backend):
     """As an error of the caller's."""
     with pytest.raises(InputError, match="say which requests are meant"):
@@ -110,6 +130,25 @@ async def test_an_endpoint_without_our_scheduler_knows_of_no_requests():
     backend = OpenAIBackend("http://fake/v1", "m", hints=True, transport=lambda: transport)
     assert await backend.scheduler.update_hints({"deadline": 5.0}, key="k") == 0
     assert await backend.scheduler.records("k") == []
+
+
+async def test_a_program_does_not_go_on_telling_who_does_not_listen():
+    """An endpoint that knows of no such thing is told of one change; one that takes no hints, of none."""
+    http = client_module()
+    asked: list[str] = []
+
+    def refuse(request: Any) -> Any:
+        asked.append(request.url.path)
+        return http.Response(404, json={"error": {"message": "no route"}})
+
+    transport = http.MockTransport(refuse)
+    for hints, expected in ((True, [PREFIX + "hints"]), (False, [])):
+        asked.clear()
+        backend = OpenAIBackend("http://fake/v1", "m", hints=hints, transport=lambda: transport)
+        for _ in range(3):
+            await backend.scheduler.update([HintsChange("a", {"siblings": 2})])
+            assert await backend.scheduler.served(["a"]) == []
+        assert asked == expected
 
 
 async def test_requests_are_named_in_the_body():

@@ -530,6 +530,47 @@ def test_records_tell_what_became_of_a_request(engine):
     assert (record["preemptions"], record["status"]) == (1, "FINISHED_LENGTH_CAPPED")
     assert (record["first_scheduled_at"], record["finished_at"]) == (EPOCH + 101, EPOCH + 101)
     assert (record["output_tokens"], record["good_tokens"], record["in_time"]) == (20, 20, True)
+    assert (record["preempted_at"], record["held_seconds"], record["outcome"]) == ([EPOCH + 101], 0.0, "met")
+
+
+def test_records_tell_how_long_a_request_was_held_back(engine):
+    """Waiting for a slot is not it; waiting though there is one is."""
+
+    class OneByOne:
+        every = 1
+
+        def plan(self, views, engine):
+            for view in views:
+                view.rank = (0 if view.ordinal == 0 else WAITS, 0.0, view.ordinal)
+
+    one = engine(max_num_seqs=4)
+    one.scheduler._desk.policy = OneByOne()
+    one.add("a", tokens=3, hints=due(900.0, key="a"))
+    one.add("b", tokens=3, hints=due(900.0, key="b"))
+    for moment in range(101, 106):
+        one.scheduler.clock = lambda now=EPOCH + moment: now
+        one.step()
+    held = [each["held_seconds"] for each in one.scheduler.records("a", "b")]
+    assert held == [0.0, 3.0]
+    full = engine(max_num_seqs=1)
+    full.add("a", tokens=3, hints=due(900.0, key="a"))
+    full.add("b", tokens=3, hints=due(901.0, key="b"))
+    full.run()
+    assert full.scheduler.records("b")[0]["held_seconds"] == 0.0
+
+
+def test_many_requests_can_be_changed_between_two_steps(engine):
+    """Found by key without looking at the others; one that has ended keeps no change."""
+    one = engine()
+    for number in range(20):
+        one.add(f"n{number}", hints=due(900.0 + number, key=f"k{number}"), tokens=2)
+    changes = [{"key": f"k{number}", "hints": {"deadline": EPOCH + 500 - number}} for number in range(20)]
+    assert perform(one.scheduler, "hints", {"changes": changes}) == {"updated": 20}
+    assert one.run() == [f"n{number}" for number in reversed(range(20))]
+    assert perform(one.scheduler, "hints", {"changes": changes}) == {"updated": 0}
+    assert len(one.scheduler.records(*(f"k{number}" for number in range(20)))) == 20
+    one.add("again", hints=due(900.0, key="k1"))
+    assert one.scheduler.records("k1")[-1]["deadline"] == EPOCH + 900
 
 
 @pytest.mark.parametrize("policy", sorted(POLICIES))

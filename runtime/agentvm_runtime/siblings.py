@@ -1,0 +1,25 @@
+"""Siblings: calls that some later node waits for together, and how many of them are still to come."""
+
+from __future__ import annotations
+
+
+class Siblings:
+    """The iterations of a map that have not ended, those of maps around it included.
+
+    They share their fate: what they are for goes on when the last one has ended.
+    """
+
+    __slots__ = ("_around", "_left")
+
+    def __init__(self, count: int, around: Siblings | None = None) -> None:
+        self._left = count
+        self._around = around
+
+    @property
+    def count(self) -> int:
+        """How many there are, at least one."""
+        return self._left * (1 if self._around is None else self._around.count)
+
+    def ended(self) -> None:
+        """One of them has."""
+        self._left = max(1, self._left - 1)
