@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         UncertainWrite,
         UnstorableValue,
     )
+    from agentvm_runtime.secret import Secret
     from agentvm_runtime.structured import StructuredOutputError
 
     from .sdk import agent, current, now, random, tool
@@ -61,6 +62,7 @@ __all__ = [
     "RunFailed",
     "RunLeased",
     "RunSuspended",
+    "Secret",
     "StoreError",
     "StoreVersionError",
     "StructuredOutputError",
@@ -105,6 +107,7 @@ _MODULES = {
         "UncertainWrite",
         "UnstorableValue",
     ),
+    "agentvm_runtime.secret": ("Secret",),
     "agentvm_runtime.structured": ("StructuredOutputError",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

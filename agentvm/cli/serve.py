@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from agentvm.server.settings import Settings
     from agentvm_compiler.calls import Agent
     from agentvm_runtime.ports import ModelBackend
+    from agentvm_serving.backends.vllm import VllmBackend
 
 TOKEN_VARIABLE = "AGENTVM_TOKEN"
 SHORTEST_TOKEN = 16
@@ -59,6 +62,15 @@ def serve(
     ] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's private key.")] = None,
     llm: Llm = None,
+    policy: Annotated[
+        str | None, typer.Option(metavar="NAME", help="How the engine orders requests (docs/scheduling.md).")
+    ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="OPTIONS", help="More options of the engine, in one text, as `vllm serve` takes them."
+        ),
+    ] = "",
     store: StoreUrl = None,
     durability: Durability = None,
 ) -> None:
@@ -68,6 +80,7 @@ def serve(
     """
     from agentvm.durations import seconds
     from agentvm.server.settings import Settings
+    from agentvm_runtime.secret import Redacting
 
     found = agents_named(agents or [])
     settings = Settings(
@@ -76,8 +89,11 @@ def serve(
         allowed_hosts=tuple(each.lower() for each in allowed_host or ()),
         concurrency=concurrency,
         max_body=max_body,
+        starts_engine=True,
     )
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Redacting())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=[handler])
     for noisy in ("httpx", "httpx2", "aiosqlite", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     tls = (certificate, key) if certificate is not None else None
@@ -86,7 +102,31 @@ def serve(
     def told(url: str) -> None:
         _announce(url, found, settings)
 
-    asyncio.run(run_server(found, settings, port, grace_seconds, tls, llm, store, durability, told))
+    backend = _backend(llm, policy, shlex.split(engine))
+    asyncio.run(run_server(found, settings, port, grace_seconds, tls, backend, store, durability, told))
+
+
+def _backend(llm: str | None, policy: str | None, options: list[str]) -> str | VllmBackend:
+    """The model's spec, or its engine where more is said of it. Raises ConfigError."""
+    from agentvm.config import default_llm
+    from agentvm_compiler.errors import ConfigError
+
+    spec = llm or default_llm()
+    if policy is None and not options:
+        return spec
+    kind, _, model = spec.partition(":")
+    if kind != "vllm":
+        raise ConfigError(f"--policy and --engine are for an engine of ours: --llm vllm:MODEL, not {spec}.")
+    from agentvm.models import resolve
+    from agentvm_serving.backends.vllm import VllmBackend
+    from agentvm_serving.policy import DEFAULT_POLICY
+
+    return VllmBackend(
+        model,
+        resolve_model=lambda name: str(resolve(name)),
+        policy=policy or DEFAULT_POLICY,
+        arguments=options,
+    )
 
 
 def agents_named(targets: list[str]) -> list[Agent]:
@@ -135,18 +175,25 @@ async def run_server(
     port: int,
     grace: float,
     tls: tuple[Path, Path | None] | None,
-    llm: str | ModelBackend | None,
+    llm: str | ModelBackend,
     store: str | None,
     durability: str | None,
     told: Callable[[str], None],
 ) -> None:
-    """Serve until a signal; `told` is called with the URL once requests are answered."""
-    from agentvm.config import default_llm, default_store
+    """Serve until a signal; `told` is called with the URL once requests are answered.
+
+    A backend that is given is closed at the end.
+    """
+    from agentvm.config import default_store
     from agentvm.server.app import create_app
     from agentvm.server.listening import listen
     from agentvm.vm import AgentVM
 
-    async with AgentVM(store=store or default_store(), llm=llm or default_llm(), durability=durability) as vm:
+    async with AsyncExitStack() as stack:
+        if not isinstance(llm, str):
+            stack.push_async_callback(llm.aclose)
+        machine = AgentVM(store=store or default_store(), llm=llm, durability=durability)
+        vm = await stack.enter_async_context(machine)
         app = create_app(vm, agents, settings)
         await listen(app, settings, port, grace, tls, told)
     print("Stopped. Runs that were under way go on with the next start.", file=sys.stderr, flush=True)

@@ -51,7 +51,7 @@ def create_app(vm: AgentVM, agents: Sequence[Agent] = (), settings: Settings | N
     problems.install(app)
     app.include_router(agents_api(house))
     app.include_router(page_api(house, responses=PROBLEMS))
-    app.include_router(service_api(house))
+    app.include_router(service_api(house, responses=PROBLEMS))
     for path, method in ROUTES.items():
         app.router.routes.append(Route(path, house.model or no_model, methods=[method]))
     mount(app)

@@ -51,6 +51,17 @@ _STATES = {
 }
 
 
+EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["run", "journal", "progress", "end", "closing"]},
+        "id": {"type": "string", "description": "Of `journal`: its place, for `Last-Event-ID`."},
+        "data": {"type": "string", "description": "JSON."},
+    },
+}
+"""JSON Schema of one event of a stream, for the API's description."""
+
+
 class JournalEvent(BaseModel):
     """What the data of a `journal` event is."""
 

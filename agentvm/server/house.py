@@ -49,7 +49,10 @@ class House:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Drive runs, and start the engine, while inside."""
-        async with nullcontext() if self.model is None else self.model.running(), self.runner.running():
+        async with (
+            nullcontext() if self.model is None else self.model.running(self.settings.starts_engine),
+            self.runner.running(),
+        ):
             yield
 
     def model_state(self) -> Model:

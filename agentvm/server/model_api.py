@@ -58,6 +58,8 @@ class ModelApi:
     def __init__(self, backend: VllmBackend) -> None:
         self._backend = backend
         self._failure: AgentVMError | None = None
+        self._awaited = False
+        """Whether the server is not ready without the engine."""
         self._client: Any = None
         self._of: object = None
         """The engine that the client reaches."""
@@ -67,13 +69,17 @@ class ModelApi:
         engine = self._backend.engine
         if engine is not None and engine.alive and not self._backend.starting:
             return "ready"
-        return "failed" if self._failure is not None else "starting"
+        if self._failure is not None:
+            return "failed"
+        return "starting" if self._awaited or self._backend.starting else "none"
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Start the engine beside whatever is done inside."""
+    async def running(self, at_once: bool) -> AsyncIterator[None]:
+        """Serve while inside; `at_once` starts the engine beside that, not with the first request."""
+        self._awaited = at_once
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._start)
+            if at_once:
+                tasks.start_soon(self._start)
             try:
                 yield
             finally:

@@ -289,9 +289,8 @@ def _seconds(value: Any) -> Any:
 LONGEST = 10 * 365 * 86_400.0
 """Seconds that anything here may be told to take."""
 Time = Annotated[
-    float | None,
+    Annotated[float, Field(le=LONGEST)] | None,
     BeforeValidator(_seconds, json_schema_input_type=str | float | None),
-    Field(le=LONGEST),
 ]
 
 
@@ -360,7 +359,7 @@ class Accepted(BaseModel):
 
 
 Model = Literal["ready", "starting", "failed", "none"]
-"""Of the model API: `none` if this server has none."""
+"""Of the model API: `none` if this server has none, or has not been asked for it yet."""
 
 
 class Health(BaseModel):

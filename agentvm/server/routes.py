@@ -18,7 +18,7 @@ from agentvm_runtime.revision import NAMES
 from . import models
 from .comparing import diff_of
 from .details import detail_of, program_of
-from .events import Watch, stream
+from .events import EVENT, Watch, stream
 from .graph import graph_of
 from .problems import Refused
 from .reading import wanted_status
@@ -30,13 +30,19 @@ if TYPE_CHECKING:
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": models.Problem, "description": text}
     for status, text in {
+        400: "The request is malformed.",
         401: "No token, or a wrong one.",
         403: "From a web page that is not this server's.",
         404: "No such run, node or agent.",
         409: "The run stands otherwise, or another process drives it.",
+        405: "There is no such operation.",
+        408: "The body did not come in time.",
         413: "The body is too large.",
         415: "The body is no JSON.",
+        421: "The server is not called so.",
         422: "The input does not fit.",
+        502: "The model could not answer.",
+        504: "It took too long.",
         503: "Too many requests, or the store cannot be used.",
     }.items()
 }
@@ -132,7 +138,7 @@ def _reads(api: APIRouter, house: House) -> None:
         "/runs/{run}/events",
         tags=["runs"],
         response_class=EventSourceResponse,
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        responses={200: {"content": {"text/event-stream": {"schema": EVENT}}}},
     )
     async def run_events(
         run: Id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 from fastapi import APIRouter, Request, Response
@@ -35,8 +35,9 @@ class Session(BaseModel):
     signed_in: bool
 
 
-def service_api(house: House) -> APIRouter:
-    api = APIRouter(tags=["service"])
+def service_api(house: House, **options: Any) -> APIRouter:
+    """The routes; `options` are those of the router."""
+    api = APIRouter(tags=["service"], **options)
     token = house.settings.token
 
     @api.get("/healthz")

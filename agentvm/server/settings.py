@@ -18,6 +18,8 @@ class Settings:
     """Bearer token that requests must have; None lets anybody in who reaches the socket."""
     allowed_hosts: tuple[str, ...] = ()
     """Names, without port, by which the server may be called besides those of loopback."""
+    starts_engine: bool = False
+    """Whether an engine of the machine's own is started with the server, not by the first request."""
     concurrency: int = 256
     """Runs driven at once; others wait in the store."""
     max_requests: int = 1_000

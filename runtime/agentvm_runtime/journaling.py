@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from agentvm_compiler.ir import UNBOUND
@@ -24,6 +25,7 @@ from .ports import Commit, Store
 from .progress import Progress
 from .records import AT, CHANGED, HALFWAY, Digest, Event, EventKind, MemoEntry, RunRecord
 from .restoring import hold, redo
+from .secret import HELD, redacted
 from .skipping import Skip, value_of
 from .slots import Slot
 from .streams import Audience
@@ -151,6 +153,8 @@ class Journal(Halting):
     ) -> Commit:
         if self.anything_halted:
             self.check(event.path)
+        if HELD and event.detail:
+            event = replace(event, detail=redacted(event.detail))
         try:
             commit = self.store.append(self.record.id, event, values, memo, holder=self.holder)
         except StoreError as error:

@@ -18,6 +18,7 @@ from .ports import Commit
 from .reasons import CHANGED_KEY, MISS, WHY
 from .records import CHANGED, HALFWAY, Digest, Event, EventKind, MemoEntry, Source
 from .restoring import Before, before, change, held_by
+from .secret import redact
 from .sharing import unshared
 from .values import digest, encode
 from .work import Outcome, Work
@@ -198,7 +199,7 @@ def encoded_error(error: BaseException) -> bytes:
     try:
         return encode(error)
     except UnstorableValue:
-        return encode(RuntimeError(f"{type(error).__name__}: {error}"))
+        return encode(RuntimeError(redact(f"{type(error).__name__}: {error}")))
 
 
 def _is_storable(error: BaseException) -> bool:

@@ -13,6 +13,8 @@ import uuid
 import zoneinfo
 from typing import Any
 
+from agentvm_runtime.secret import Secret
+
 from .kinds import Kind, exact, family
 
 _FACTORIES = (list, dict, set, int, str, float, bool, tuple, bytes, bytearray, frozenset, complex)
@@ -193,6 +195,8 @@ def _register_families() -> None:
     )
 
 
+# By its name only: see `agentvm_runtime.secret`.
+exact(Secret, "secret", lambda secret: (secret.name,), lambda name: Secret(name=name), atomic=True)
 _register_scalars()
 _register_containers()
 _register_families()

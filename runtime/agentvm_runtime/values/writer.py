@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agentvm_runtime.errors import UnstorableValue
+from agentvm_runtime.secret import HELD, found_in
 
 from . import names
 from .kinds import Kind, kind_of
@@ -279,4 +280,10 @@ def encode(value: object, *, name: str = "value") -> bytes:
         raise UnstorableValue(f"{name}{refused.path}: {refused.reason}") from None
     except RecursionError:
         raise UnstorableValue(f"{name}: it is nested too deeply to be stored; flatten it") from None
-    return writer.end()
+    data = writer.end()
+    if HELD and (secret := found_in(data)) is not None:
+        raise UnstorableValue(
+            f"{name} holds the value of the secret {secret!r}, which is never stored: "
+            "reveal it only in tools, and return what does not contain it"
+        )
+    return data

@@ -9,6 +9,9 @@ SCHEDULER_CLS = "agentvm_serving.vllm.scheduler.create"
 CONTROL = "agentvm_serving.vllm.control.Control"
 """What to give vLLM as `--middleware`, so that requests can be changed while they wait or run."""
 
+OBJECTIVES = "agentvm_serving.vllm.asking.Objectives"
+"""The same, so that clients may ask for deadlines by headers."""
+
 SERVER_MODULE = "agentvm_serving.vllm.server"
 """Run as `python -m` to serve a model."""
 

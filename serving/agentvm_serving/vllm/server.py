@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import CONTROL, SCHEDULER_CLS, environment, watchdog
+from . import CONTROL, OBJECTIVES, SCHEDULER_CLS, environment, watchdog
 
 OWNER_FLAG = "--end-with-owner"
 
@@ -33,6 +33,9 @@ def defaults(model: str, given: list[str]) -> list[str]:
     wanted: dict[str, str | None] = {
         "--scheduler-cls": SCHEDULER_CLS,
         "--disable-uvicorn-access-log": None,
+        # The form most open models write calls of tools in; another model's is given as an option.
+        "--enable-auto-tool-choice": None,
+        "--tool-call-parser": "hermes",
         # A small model under guided decoding may emit blanks for ever where the grammar allows them.
         "--structured-outputs-config": json.dumps({"backend": "xgrammar", "disable_any_whitespace": True}),
     }
@@ -42,10 +45,10 @@ def defaults(model: str, given: list[str]) -> list[str]:
     if environment.cpu_build():
         # In bfloat16 the greedy answers of small models differ from the reference's.
         wanted |= {"--dtype": "float32", "--enforce-eager": None, "--max-num-seqs": "16"}
-    # Beside the user's own, if there are any: it adds routes and changes none.
-    control = [] if CONTROL in given else ["--middleware", CONTROL]
+    # Beside the user's own, if there are any.
+    added = [part for each in (OBJECTIVES, CONTROL) if each not in given for part in ("--middleware", each)]
     names = {option.partition("=")[0].replace("_", "-") for option in given if option.startswith("--")}
-    return control + [
+    return added + [
         part
         for name, value in wanted.items()
         if name not in names and f"--no-{name[2:]}" not in names

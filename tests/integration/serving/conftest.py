@@ -1,12 +1,13 @@
-"""One real engine for all tests of a module: it takes most of a minute to start."""
+"""One real engine for all tests that can share it: it takes most of a minute to start."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from agentvm_serving.backends.vllm import VllmBackend
@@ -25,24 +26,27 @@ class Events:
         return [event for event in events if event["key"] in keys]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def events(tmp_path_factory: pytest.TempPathFactory) -> Events:
-    """The scheduler's log of the module's engine."""
+    """The scheduler's log of the engine."""
     return Events(tmp_path_factory.mktemp("engine") / "events.jsonl")
 
 
-@pytest.fixture(scope="module")
-async def engine(model_folder: Path, events: Events) -> AsyncIterator[VllmBackend]:
-    """A started engine that serves four requests at a time, and 256 tokens in a step."""
+@pytest.fixture(scope="session")
+def engine(model_folder: Path, events: Events) -> Iterator[VllmBackend]:
+    """A started engine that serves four requests at a time, and 256 tokens in a step.
+
+    It belongs to no event loop, so that the modules that use it may each have their own.
+    """
     backend = VllmBackend(
         str(model_folder),
         arguments=["--max-num-seqs", "4", "--max-num-batched-tokens", "256"],
         variables={LOG_VARIABLE: str(events.path)},
         log_folder=events.path.parent,
     )
-    await backend.start()
+    anyio.run(backend.start)
     yield backend
-    await backend.aclose()
+    anyio.run(backend.aclose)
 
 
 @pytest.fixture(scope="module")
