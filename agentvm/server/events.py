@@ -96,7 +96,10 @@ async def stream(watch: Watch, record: RunRecord, after: int) -> AsyncIterator[S
     with Bells(watch.vm, record.id) as bells:
         while True:
             bell = bells.current()
-            now = await watch.reader.run(await watch.reader.record(record.id))
+            # Where it stands is read first: what it stood at the end of is then in the journal.
+            if bell is None:
+                record = await watch.reader.record(record.id)
+            now = await watch.reader.run(record, 0)
             journal = await watch.vm.store.events_after(record.id, after)
             for each in journal:
                 after = each.seq

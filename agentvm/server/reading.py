@@ -11,7 +11,7 @@ from agentvm.views.tree import difference
 from agentvm.views.values import Values, clean, values_of
 from agentvm_runtime.control import questions
 from agentvm_runtime.history import History
-from agentvm_runtime.records import RunRecord, RunStatus, Source
+from agentvm_runtime.records import EventKind, RunRecord, RunStatus, Source
 from agentvm_runtime.retention import OVER
 
 from . import models
@@ -37,6 +37,9 @@ class Reader:
 
     async def record(self, run_id: str) -> RunRecord:
         """Raises Refused if there is no such run."""
+        handle = self._vm.driven(run_id)
+        if handle is not None:
+            return handle.record
         found = await self._store.get_run(run_id)
         if found is None:
             raise not_found("run", run_id, "GET /v1/runs lists those there are.")
@@ -63,33 +66,43 @@ class Reader:
         more = len(found) > limit
         return models.RunPage(runs=found[:limit], next=found[limit - 1].id if more else None)
 
-    async def run(self, record: RunRecord) -> models.Run:
-        """A run as lists show it."""
+    async def run(self, record: RunRecord, events: int | None = None) -> models.Run:
+        """A run as lists show it.
+
+        Args:
+            events: the length of its journal, where that is known.
+        """
         handle = self._vm.driven(record.id)
         record = record if handle is None else handle.record
+        # What this process drives holds its lease; asking the store for it would take its time.
+        status = str(record.status) if handle is not None else await status_of(self._store, record)
+        if events is None:
+            events = await self._store.last_seq(record.id)
         return models.Run.model_validate(
             {
                 "id": record.id,
                 "agent": record.agent,
-                "status": await status_of(self._store, record),
+                "status": status,
                 "created_at": record.created_at,
                 "finished_at": record.finished_at if over(record) else None,
                 "deadline_at": record.deadline_at,
                 "deadline_met": _met(record),
                 "parent": record.parent,
                 "difference": difference(record),
-                "events": await self._store.last_seq(record.id),
+                "events": events,
                 "progress": None if handle is None else progress_of(handle),
             }
         )
 
     async def detail(self, run_id: str) -> models.RunDetail:
         record = await self.record(run_id)
-        run = await self.run(record)
         journal = await self._store.events(record.id)
-        nodes = await nodes_of(self._store, record)
+        record = await self.record(run_id)  # not older than the journal
+        run = await self.run(record, len(journal))
+        nodes = await nodes_of(self._store, record, journal=journal)
         values = await values_of(self._store, [record.inputs, record.result, record.error])
-        asked = await questions(self._store, record)
+        asks = any(each.kind is EventKind.ASKED for each in journal)
+        asked = await questions(self._store, record) if asks else []
         doubts = History(journal).in_doubt() if run.status != "running" else []
         return models.RunDetail(
             **run.model_dump(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -44,14 +44,18 @@ _BEGUN = {EventKind.INTENT: "started", EventKind.ASKED: "waiting"}
 
 
 async def nodes_of(
-    store: Store, record: RunRecord, running: Mapping[str, float] | None = None
+    store: Store,
+    record: RunRecord,
+    running: Mapping[str, float] | None = None,
+    journal: Sequence[Event] | None = None,
 ) -> dict[str, NodeView]:
     """What is known of each path, inherited ones first, in the order in which they came.
 
     Args:
         running: calls that are under way in this process, with the moments they began.
+        journal: the run's, where it has been read.
     """
-    journal = remembered(await store.events(record.id))
+    journal = remembered(await store.events(record.id) if journal is None else journal)
     found = await _inherited(store, record, journal)
     found |= _own(journal, record.id)
     for path, since in (running or {}).items():

@@ -61,7 +61,8 @@ class Values:
 
 async def values_of(store: Store, names: Iterable[Digest | None]) -> Values:
     """These values, read at once."""
-    return Values(await store.values(list({each: None for each in names if each is not None})))
+    wanted = list({each: None for each in names if each is not None})
+    return Values(await store.values(wanted) if wanted else {})
 
 
 def clean(text: str) -> str:

@@ -254,7 +254,15 @@ class SqlStore(ABC):
     # -- the journal -------------------------------------------------------------------
 
     async def last_seq(self, run_id: str) -> int:
-        return await self._one(sql.LAST_SEQ, {"run_id": run_id}, lambda row: int(row[0])) or 0
+        await self._settled(run_id)
+        wanted = {"run_id": run_id}
+        return await self._glance(lambda reader: int((reader.row(sql.LAST_SEQ, wanted) or (0,))[0] or 0))
+
+    async def _settled(self, run_id: str) -> None:
+        """Return when a run's events are written; what other runs have on its way need not be."""
+        last = self._last.get(run_id)
+        if last is not None:
+            await last.settled()
 
     def append(
         self,
@@ -309,16 +317,12 @@ class SqlStore(ABC):
                 raise TakesLong
             return work(reader)
 
-        last = self._last.get(run_id)
-        if last is not None:  # what other runs have on its way need not be written for this
-            await last.settled()
+        await self._settled(run_id)
         return await self._glance(few, work)
 
     async def events_after(self, run_id: str, seq: int) -> list[Event]:
         wanted = {"run_id": run_id, "seq": seq}
-        last = self._last.get(run_id)
-        if last is not None:
-            await last.settled()
+        await self._settled(run_id)
         return await self._read(
             lambda reader: [rows.event_of(row) for row in reader.rows(sql.GET_EVENTS_AFTER, wanted)],
             behind_writes=False,

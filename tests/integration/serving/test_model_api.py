@@ -248,6 +248,8 @@ async def test_vllms_own_benchmark_drives_it(served: Served, tmp_path: Path) -> 
 async def test_the_engines_metrics_are_among_the_servers(served: Served) -> None:
     """One place to scrape."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with served.client() as asking:
+        await asking.completions.create(model=served.model, prompt="One, two,", max_tokens=3)
     async with openai.DefaultAsyncHttpxClient() as client:
         text = (await client.get(f"{served.url}/metrics", headers=headers)).text
         health = (await client.get(f"{served.url}/readyz")).json()
