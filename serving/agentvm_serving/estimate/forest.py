@@ -23,7 +23,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from agentvm_compiler.errors import ConfigError
 
-from .lengths import ENOUGH, Distribution, Lengths
+from .lengths import ENOUGH, Distribution, Lengths, _Known
 
 logger = logging.getLogger("vllm.agentvm")
 
@@ -90,6 +90,10 @@ class ForestLengths(Lengths):
             self._new += 1
         if self._new >= self._every:
             self._call()
+
+    def _known_of(self, site: str, tokens: int, limit: int | None, prompt: int) -> _Known:
+        # The prompt counts here, and predictions come in between.
+        return self._find(site, tokens, limit, prompt)
 
     def _speaks(self, site: str, tokens: int, limit: int | None, prompt: int) -> Distribution | None:
         found = self._predicted(kind_of(site, limit, prompt))

@@ -17,12 +17,14 @@ from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 WINDOW: Final = 256
 """Finished requests kept for a site."""
 ENOUGH: Final = 8
 """Longer ones that are needed for a site to speak for itself."""
+ANSWERS: Final = 10_000
+"""Answers kept between the ends of two requests."""
 SITES: Final = 4096
 """Sites kept; the one that finished a request longest ago is forgotten first."""
 
@@ -87,6 +89,16 @@ class Sample(Distribution):
             del self._sorted[bisect_right(self._sorted, oldest) - 1]
 
 
+class _Known(NamedTuple):
+    """What is known of a request by its place and its tokens so far."""
+
+    length: Length
+    speaks: Distribution | None
+    """What speaks for it; `None` if nothing does."""
+    longer: int
+    """How many lengths there are longer than it is."""
+
+
 class Lengths:
     """Estimates lengths by site, and learns from every request that finishes.
 
@@ -100,9 +112,12 @@ class Lengths:
         self._prior = prior
         self._sites: dict[str, Sample] = {}
         self._all = Sample()
+        self._answers: dict[tuple[str, int, int | None], _Known] = {}
+        """Since the last request finished: those that wait ask the same again and again."""
 
     def finished(self, site: str, tokens: int, limit: int | None = None, prompt: int = 0) -> None:
         """Learn the length of a request that came to its end by itself."""
+        self._answers.clear()
         self._all.add(tokens)
         if site:
             self._sites[site] = sample = self._sites.pop(site, None) or Sample()
@@ -112,15 +127,7 @@ class Lengths:
 
     def of(self, site: str, tokens: int = 0, limit: int | None = None, prompt: int = 0) -> Length:
         """Estimate the length of a request that has so many tokens and may have `limit`. O(log WINDOW)."""
-        found = self._speaks(site, tokens, limit, prompt)
-        if found is not None:
-            expected, upper = found.quantile(0.5, tokens), found.quantile(self._upper, tokens)
-        else:
-            half = self._half(tokens)
-            expected, upper = tokens + half, tokens + round(-math.log2(1 - self._upper) * half)
-        most = math.inf if limit is None else limit
-        upper = max(tokens + 1, int(min(upper, most)))
-        return Length(max(tokens + 1, min(expected, upper)), upper)
+        return self._known_of(site, tokens, limit, prompt).length
 
     def chance(self, site: str, tokens: int, within: int, limit: int | None = None, prompt: int = 0) -> float:
         """Probability that a request that has so many tokens ends with at most `within`. O(log WINDOW)."""
@@ -128,10 +135,32 @@ class Lengths:
             return 0.0
         if limit is not None and within >= limit:
             return 1.0
-        found = self._speaks(site, tokens, limit, prompt)
-        if found is None:
+        known = self._known_of(site, tokens, limit, prompt)
+        if known.speaks is None:
             return float(1 - 0.5 ** ((within - tokens) / self._half(tokens)))
-        return 1 - found.beyond(within) / found.beyond(tokens)
+        return 1 - known.speaks.beyond(within) / known.longer
+
+    def _known_of(self, site: str, tokens: int, limit: int | None, prompt: int) -> _Known:
+        key = site, tokens, limit
+        known = self._answers.get(key)
+        if known is None:
+            if len(self._answers) >= ANSWERS:
+                self._answers.clear()
+            known = self._answers[key] = self._find(site, tokens, limit, prompt)
+        return known
+
+    def _find(self, site: str, tokens: int, limit: int | None, prompt: int) -> _Known:
+        found = self._speaks(site, tokens, limit, prompt)
+        longer = 0
+        if found is not None:
+            expected, upper = found.quantile(0.5, tokens), found.quantile(self._upper, tokens)
+            longer = found.beyond(tokens)
+        else:
+            half = self._half(tokens)
+            expected, upper = tokens + half, tokens + round(-math.log2(1 - self._upper) * half)
+        most = math.inf if limit is None else limit
+        upper = max(tokens + 1, int(min(upper, most)))
+        return _Known(Length(max(tokens + 1, min(expected, upper)), upper), found, longer)
 
     def _speaks(self, site: str, tokens: int, limit: int | None, prompt: int) -> Distribution | None:
         """What speaks for a request: its site, or all requests, or nothing."""

@@ -8,6 +8,7 @@ A running engine's own steps say what the terms are there and now.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -87,28 +88,45 @@ class StepTimes:
         per_context: float = 0.002,
     ) -> None:
         self._prior = (base, per_prefill, per_decode, per_context)
-        size = len(self._prior)
-        self._weights = [0.02 * typical**2 for typical in TYPICAL]
-        self._square = [[self._weights[i] if i == j else 0.0 for j in range(size)] for i in range(size)]
-        self._target = [weight * prior for weight, prior in zip(self._weights, self._prior, strict=True)]
+        self._weights = tuple(0.02 * typical**2 for typical in TYPICAL)
+        one, two, three, four = self._weights
+        # The normal equations, of which the left side is symmetric: its upper triangle, row by row.
+        self._square = (one, 0.0, 0.0, 0.0, two, 0.0, 0.0, three, 0.0, four)
+        self._target = tuple(weight * prior for weight, prior in zip(self._weights, self._prior, strict=True))
         self._solved: tuple[float, ...] | None = None
 
     def measured(self, batch: Batch, seconds: float) -> None:
         """Learn from one step."""
-        features = _features(batch)
-        for i, feature in enumerate(features):
-            row = self._square[i]
-            for j, other in enumerate(features):
-                row[j] = DECAY * row[j] + feature * other
-            kept = (1 - DECAY) * self._weights[i]  # the prior does not fade
-            row[i] += kept
-            self._target[i] = DECAY * self._target[i] + feature * seconds * 1000 + kept * self._prior[i]
+        # Written out, since it is done with nearly every step.
+        p, d, c = float(batch.prefill), float(batch.decodes), float(batch.context)
+        one, two, three, four = [(1 - DECAY) * weight for weight in self._weights]  # the prior does not fade
+        s = self._square
+        self._square = (
+            DECAY * s[0] + 1.0 + one,
+            DECAY * s[1] + p,
+            DECAY * s[2] + d,
+            DECAY * s[3] + c,
+            DECAY * s[4] + p * p + two,
+            DECAY * s[5] + p * d,
+            DECAY * s[6] + p * c,
+            DECAY * s[7] + d * d + three,
+            DECAY * s[8] + d * c,
+            DECAY * s[9] + c * c + four,
+        )
+        t, prior = self._target, self._prior
+        self._target = (
+            DECAY * t[0] + seconds * 1000 + one * prior[0],
+            DECAY * t[1] + p * seconds * 1000 + two * prior[1],
+            DECAY * t[2] + d * seconds * 1000 + three * prior[2],
+            DECAY * t[3] + c * seconds * 1000 + four * prior[3],
+        )
         self._solved = None
 
     def seconds(self, batch: Batch) -> float:
         """Expected duration of a step, seconds; at least a tenth of a millisecond."""
-        terms = zip(self._coefficients(), _features(batch), strict=True)
-        return max(1e-4, sum(each * feature for each, feature in terms) / 1000)
+        base, prefill, decode, context = self._coefficients()
+        found = base + prefill * batch.prefill + decode * batch.decodes + context * batch.context
+        return max(1e-4, found / 1000)
 
     @property
     def per_prefill(self) -> float:
@@ -124,49 +142,41 @@ class StepTimes:
         """
         fixed, _, per_decode, per_context = self._coefficients()
         # Means of decoding requests and of their context stand in the constant's row.
-        _, _, decodes, context = self._square[0]
+        decodes, context = self._square[2:4]
         each = per_decode + (per_context * context / decodes if decodes else 0.0)
         return fixed * (1 - WORTH) / WORTH / each if each > 0 else math.inf
 
     def _coefficients(self) -> tuple[float, ...]:
         if self._solved is None:
-            self._solved = _least_squares(self._square, self._target)
+            a, b, c, d, e, f, g, h, i, j = self._square
+            square = ((a, b, c, d), (b, e, f, g), (c, f, h, i), (d, g, i, j))
+            self._solved = _least_squares(square, self._target)
         return self._solved
 
 
-def _features(batch: Batch) -> tuple[float, ...]:
-    return 1.0, float(batch.prefill), float(batch.decodes), float(batch.context)
-
-
-def _least_squares(square: list[list[float]], target: list[float]) -> tuple[float, ...]:
+def _least_squares(square: Sequence[Sequence[float]], target: Sequence[float]) -> tuple[float, ...]:
     """The solution of the normal equations without what would be below zero, the most negative first.
 
     No step is shorter for what is added to it; to cut such a term off alone would
-    leave what balances it in the others.
+    leave what balances it in the others. By the sweep operator (Goodnight, 1979), which
+    takes a term out as it put it in.
     """
-    found = [0.0] * len(target)
-    terms = list(range(len(target)))
-    while terms:
-        solved = _solve([[square[i][j] for j in terms] for i in terms], [target[i] for i in terms])
-        if min(solved) >= 0:
-            for i, value in zip(terms, solved, strict=True):
-                found[i] = value
-            break
-        terms.pop(solved.index(min(solved)))
-    return tuple(found)
+    rows = [[*row, right] for row, right in zip(square, target, strict=True)]
+    terms = list(range(len(rows)))
+    for term in terms:
+        _sweep(rows, term)
+    while terms and min(found := [rows[term][-1] for term in terms]) < 0:
+        _sweep(rows, terms.pop(found.index(min(found))))
+    return tuple(rows[i][-1] if i in terms else 0.0 for i in range(len(rows)))
 
 
-def _solve(square: list[list[float]], target: list[float]) -> list[float]:
-    """Solve a symmetric positive definite system by Gauss elimination."""
-    size = len(target)
-    rows = [[*row, right * 1.0] for row, right in zip(square, target, strict=True)]
-    for i in range(size):
-        pivot = rows[i][i]
-        for k in range(i + 1, size):
-            factor = rows[k][i] / pivot
-            rows[k] = [a - factor * b for a, b in zip(rows[k], rows[i], strict=True)]
-    solution = [0.0] * size
-    for i in reversed(range(size)):
-        known = sum(rows[i][j] * solution[j] for j in range(i + 1, size))
-        solution[i] = (rows[i][size] - known) / rows[i][i]
-    return solution
+def _sweep(rows: list[list[float]], k: int) -> None:
+    """Solve for a term, or, if it is solved for already, no longer: its own inverse but for signs."""
+    pivot = rows[k][k]
+    above = rows[k] = [each / pivot for each in rows[k]]
+    for i, row in enumerate(rows):
+        if i != k:
+            factor = row[k]
+            rows[i] = [each - factor * other for each, other in zip(row, above, strict=True)]
+            rows[i][k] = -factor / pivot
+    above[k] = 1 / pivot

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from agentvm_compiler.wire import Hints
@@ -165,10 +164,13 @@ class Tracker:
         """The engine with as many requests decoding as it can, or as there are."""
         slots = self.places
         decoding = min(slots, len(self.views))
+        return self._engine(now, slots, Batch(decodes=decoding, context=self._held))
+
+    def _engine(self, now: float, slots: int, batch: Batch) -> EngineView:
         return EngineView(
             now=now,
             slots=slots,
-            step=self.steps.seconds(Batch(decodes=decoding, context=self._held)),
+            step=self.steps.seconds(batch),
             per_prefill=self.steps.per_prefill,
             kv_tokens=self.kv_tokens,
             lengths=self.lengths,
@@ -183,8 +185,7 @@ class Tracker:
         """The engine with one request and nothing else; `None` until its pace is known."""
         if self._measured < KNOWN:
             return None
-        step = self.steps.seconds(Batch(decodes=1, context=view.prompt_tokens))
-        return replace(self.engine(now), step=step)
+        return self._engine(now, self.places, Batch(decodes=1, context=view.prompt_tokens))
 
 
 def _places(view: RequestView) -> list[tuple[str, str]]:

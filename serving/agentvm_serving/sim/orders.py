@@ -6,7 +6,7 @@ import math
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from operator import attrgetter
 from typing import Protocol
 
 from agentvm_serving.estimate.steps import Batch
@@ -146,6 +146,10 @@ def _key(request: Request) -> Key:
     return int(request.asked.due * 1000), request.asked.at, request.request_id
 
 
+_RANK = attrgetter("view.rank")
+"""What `Desk.rank` finds, in a fraction of the time."""
+
+
 class ByPolicy:
     """A policy's order.
 
@@ -159,7 +163,7 @@ class ByPolicy:
         self._clock = clock
         self._tracker = tracker
         self._desk = Desk(policy, tracker, lambda: EPOCH + clock())
-        self._queue = RankedQueue(self._desk.rank)
+        self._queue = RankedQueue(_RANK)
         self._desk.queues = [self._queue]
 
     @property
@@ -171,7 +175,7 @@ class ByPolicy:
 
     def arrived(self, request: Request) -> None:
         asked = request.asked
-        view = self._tracker.introduce(
+        view = request.view = self._tracker.introduce(
             asked.name,
             EPOCH + asked.at,
             asked.hints,
@@ -196,7 +200,7 @@ class ByPolicy:
         return admitted
 
     def begin(self, running: list[Request], fits: Callable[[int], bool]) -> Sequence[Request]:
-        if self._desk.order(running, lambda: running.sort(key=self._desk.rank)):
+        if self._desk.order(running, lambda: running.sort(key=_RANK)):
             return self._desk.giving_way(running, fits)
         return ()
 
@@ -214,8 +218,8 @@ class ByPolicy:
         for number, end in enumerate(ends):
             if self._desk.measures(requests):
                 made = batch
-                if number:
-                    made = replace(batch, context=batch.context + number * batch.decodes)
+                if number:  # only decoding goes on for several steps
+                    made = Batch(decodes=batch.decodes, context=batch.context + number * batch.decodes)
                 # By the clock that a real engine's scheduler has.
                 self._tracker.measured(made, EPOCH + end - (EPOCH + (ends[number - 1] if number else began)))
 

@@ -200,8 +200,8 @@ class Replica:
     def _wanted(self, steps: int) -> int:
         """New blocks that those that decode need for so many steps."""
         rounds, rest = divmod(steps, BLOCK)
-        made, phases = self.steps.made, self._phases
-        return rounds * self._decoding + sum(phases[(made + n) % BLOCK] for n in range(rest))
+        first = self.steps.made % BLOCK
+        return rounds * self._decoding + sum((self._phases * 2)[first : first + rest])
 
     def _fitting(self, steps: int) -> int:
         """How many of so many steps there are blocks for."""

@@ -6,6 +6,8 @@ follows from the number of steps made.
 
 from __future__ import annotations
 
+from agentvm_serving.policy import RequestView
+
 from .clients import Asked
 from .engine import BLOCK
 from .memory import Holding
@@ -40,6 +42,7 @@ class Request:
         "since",
         "steps",
         "times",
+        "view",
     )
 
     def __init__(self, asked: Asked, steps: Steps, holding: Holding) -> None:
@@ -63,6 +66,8 @@ class Request:
         self.began: float | None = None
         """When it was first scheduled, virtual seconds."""
         self.preemptions = 0
+        self.view: RequestView | None = None
+        """What the policy knows of it; `None` under vLLM's own orders."""
         self.times: list[float] = []
         """When its tokens came, before it began to decode last."""
 
