@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 DECAY: Final = 0.995
 """Weight that a step keeps with each later one: about the newest two hundred count."""
@@ -26,8 +26,7 @@ WORTH: Final = 0.2
 """Elasticity of an engine's rate under which more requests at once only make each of them slower."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """What one step works on."""
 
     prefill: int = 0

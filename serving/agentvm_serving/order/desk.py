@@ -144,12 +144,15 @@ class Desk:
 
     def most_running(self, running: int) -> int | None:
         """Most requests to have running, if some that wait should not start now."""
-        waiting = sum(map(len, self.queues))
+        waiting = may_start = 0
+        for queue in self.queues:
+            waiting += len(queue)
+            may_start += queue.below(WAITS)
         if not waiting:
             return None
-        may_start = sum(queue.below(WAITS) for queue in self.queues)
-        limits = [self._places, running + may_start if may_start < waiting else None]
-        return min((each for each in limits if each is not None), default=None)
+        if may_start == waiting:
+            return self._places
+        return running + may_start if self._places is None else min(self._places, running + may_start)
 
     def most_tokens(self, running: int, paced: Collection[RequestView]) -> int | None:
         """Most tokens of a step, if the pace of running requests is to bound it.

@@ -26,11 +26,12 @@ def feed_overdue(views: Collection[RequestView], engine: EngineView) -> bool:
 
     Call it after the policy's plan. Tiers below zero are a policy's own guard, and count.
     """
-    room = max(1, int(SHARE * engine.slots)) - sum(view.rank[0] < 0 for view in views)
+    limit = engine.now - PATIENCE
+    seen = [view for view in views if view.deadline < limit or view.rank[0] < 0]
+    overdue = [view for view in seen if view.rank[0] >= 0]
+    room = max(1, int(SHARE * engine.slots)) - (len(seen) - len(overdue))
     if room <= 0:
         return False
-    limit = engine.now - PATIENCE
-    overdue = [view for view in views if view.deadline < limit and view.rank[0] >= 0]
     for view in heapq.nsmallest(room, overdue, key=lambda view: (view.deadline, view.ordinal)):
         view.rank = (OVERDUE, view.deadline, view.ordinal)
     return bool(overdue)

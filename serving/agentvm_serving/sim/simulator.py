@@ -112,7 +112,7 @@ class _Simulation:
     def run(self) -> Simulated:
         clients, replicas = self.clients, self.replicas
         while True:
-            now = min(clients.next_at, *(each.end for each in replicas), math.inf)
+            now = min([clients.next_at, *[each.end for each in replicas]])
             if now == math.inf:
                 break
             touched = [each for each in replicas if each.end <= now]

@@ -130,7 +130,14 @@ class Observer:
         record.produced(request.num_output_tokens, now)
         good = record.ended(status, now)
         self.counts.finished += 1
-        self._log("finished", name, status=status, output_tokens=record.output_tokens)
+        self._log(
+            "finished",
+            name,
+            status=status,
+            slo=record.slo,
+            prompt_tokens=record.prompt_tokens,
+            output_tokens=record.output_tokens,
+        )
         self.tracker.forget(name, request.num_output_tokens, by_itself=status in ENDED_BY_ITSELF, now=now)
         if (since := self._unscheduled.pop(name, None)) is not None:
             record.held_seconds = self._held - since

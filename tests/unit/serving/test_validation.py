@@ -1,0 +1,76 @@
+"""The simulator against recorded runs, and fitting it to runs of one's own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agentvm_serving.sim.engine import Engine
+from agentvm_serving.sim.profiles import Options, profiles
+from benchmarks.validation import gpu
+from benchmarks.validation_runs import Run, Served, compared, fitted, off, read_run, scaled, served_again
+
+TRACES = Path(os.environ.get("AGENTVM_TRACES") or "traces")
+"""A folder with recorded runs of real engines; see `benchmarks/validation.py`."""
+ENGINE = replace(profiles()["cpu135m"].engine(Options()), max_num_seqs=8)
+TRUE = (1.3, 0.8, 1.6)
+"""Factors of an engine that is made up."""
+
+
+@pytest.mark.skipif(
+    not (TRACES / "step_time_models.json").exists(), reason="AGENTVM_TRACES names no folder of recorded runs"
+)
+def test_recorded_runs_of_gpus_are_predicted():
+    """Mean time per token and latency to 10 %."""
+    for row in gpu(TRACES):
+        assert abs(row["errors"]["tpot"]) <= 0.1, row
+        assert abs(row["errors"]["latency"]) <= 0.1, row
+
+
+def run(seed: int, policy: str = "edf", engine: Engine = ENGINE) -> Run:
+    """A run of the engine that is made up."""
+    requests = [
+        Served(0.4 * n, 30 + (37 * n * seed) % 300, 5 + (23 * n * seed) % 60, 0.0, within=4.0 + n % 5)
+        for n in range(30)
+    ]
+    made = Run(f"{policy}-{seed}", policy, requests)
+    return replace(made, requests=served_again(made, scaled(engine, TRUE)))
+
+
+def test_an_engine_that_was_fitted_to_runs_predicts_others():
+    """Also under another policy. (Which factor stands for what, two runs alone do not tell.)"""
+    runs = [run(1), run(2)]
+    engine = scaled(ENGINE, fitted(runs, ENGINE))
+    assert off(runs, engine) < 0.02 * off(runs, ENGINE)
+    for other in (run(3), run(5, "fcfs")):
+        found = compared(other, engine)
+        for name in ("latency", "ttft", "tpot"):
+            assert abs(found[name]) < 0.05
+        assert found["in time, predicted"] == pytest.approx(found["in time, real"], abs=0.1)
+
+
+def test_runs_are_read_from_tables_and_from_event_logs(tmp_path):
+    """Both give the same requests, in order of arrival."""
+    table, log = tmp_path / "a.csv", tmp_path / "a.jsonl"
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["arrival_s", "input_tokens", "output_tokens", "last_token_s", "within_s"])
+        writer.writerows([[2.0, 7, 3, 5.0, 9.0], [0.0, 8, 2, 4.0, 6.0]])
+    events = [
+        {"event": "finished", "at": 105.0, "arrival": 102.0, "deadline": 111.0, "prompt_tokens": 7},
+        {"event": "added", "at": 100.0, "arrival": 100.0},
+        {"event": "finished", "at": 104.0, "arrival": 100.0, "deadline": 106.0, "prompt_tokens": 8},
+    ]
+    lengths = iter([3, 2])
+    for each in events:
+        if each["event"] == "finished":
+            each |= {"slo": "deadline", "output_tokens": next(lengths)}
+    log.write_text("\n".join(map(json.dumps, events)))
+    one, other = read_run(f"edf={table}"), read_run(f"jit={log}")
+    assert list(one.requests) == list(other.requests)
+    assert (one.policy, other.policy, one.requests[0].within) == ("edf", "jit", 6.0)
