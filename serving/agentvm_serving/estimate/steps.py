@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import mul
 from typing import Final, NamedTuple
 
 DECAY: Final = 0.995
@@ -147,35 +148,41 @@ class StepTimes:
 
     def _coefficients(self) -> tuple[float, ...]:
         if self._solved is None:
-            a, b, c, d, e, f, g, h, i, j = self._square
-            square = ((a, b, c, d), (b, e, f, g), (c, f, h, i), (d, g, i, j))
-            self._solved = _least_squares(square, self._target)
+            self._solved = _least_squares(self._square, self._target)
         return self._solved
 
 
-def _least_squares(square: Sequence[Sequence[float]], target: Sequence[float]) -> tuple[float, ...]:
+def _least_squares(square: Sequence[float], target: Sequence[float]) -> tuple[float, ...]:
     """The solution of the normal equations without what would be below zero, the most negative first.
 
     No step is shorter for what is added to it; to cut such a term off alone would
-    leave what balances it in the others. By the sweep operator (Goodnight, 1979), which
-    takes a term out as it put it in.
+    leave what balances it in the others. What a term takes along when it goes stands in the inverse.
     """
-    rows = [[*row, right] for row, right in zip(square, target, strict=True)]
-    terms = list(range(len(rows)))
-    for term in terms:
-        _sweep(rows, term)
-    while terms and min(found := [rows[term][-1] for term in terms]) < 0:
-        _sweep(rows, terms.pop(found.index(min(found))))
-    return tuple(rows[i][-1] if i in terms else 0.0 for i in range(len(rows)))
+    inverse = _inverse(square)
+    solved = [sum(map(mul, row, target)) for row in inverse]
+    terms = list(range(len(solved)))
+    while terms:
+        worst = min(terms, key=solved.__getitem__)
+        if solved[worst] >= 0:
+            break
+        terms.remove(worst)
+        gone, too_much = inverse[worst], solved[worst]
+        for term in terms:
+            share = inverse[term][worst] / gone[worst]
+            solved[term] -= share * too_much
+            inverse[term] = [each - share * other for each, other in zip(inverse[term], gone, strict=True)]
+    return tuple(each if term in terms else 0.0 for term, each in enumerate(solved))
 
 
-def _sweep(rows: list[list[float]], k: int) -> None:
-    """Solve for a term, or, if it is solved for already, no longer: its own inverse but for signs."""
-    pivot = rows[k][k]
-    above = rows[k] = [each / pivot for each in rows[k]]
-    for i, row in enumerate(rows):
-        if i != k:
-            factor = row[k]
-            rows[i] = [each - factor * other for each, other in zip(row, above, strict=True)]
-            rows[i][k] = -factor / pivot
-    above[k] = 1 / pivot
+def _inverse(square: Sequence[float]) -> list[list[float]]:
+    """Of a symmetric positive definite matrix of four rows, given its upper triangle; by blocks of two."""
+    a, b, c, d, e, f, g, h, i, j = square
+    size = a * e - b * b
+    p, q, r = e / size, -b / size, a / size
+    t, u, v, w = p * c + q * f, p * d + q * g, q * c + r * f, q * d + r * g
+    x, y, z = h - c * t - f * v, i - c * u - f * w, j - d * u - g * w
+    size = x * z - y * y
+    k, m, n = z / size, -y / size, x / size
+    ac, ad, bc, bd = -t * k - u * m, -t * m - u * n, -v * k - w * m, -v * m - w * n
+    aa, ab, bb = p - ac * t - ad * u, q - ac * v - ad * w, r - bc * v - bd * w
+    return [[aa, ab, ac, ad], [ab, bb, bc, bd], [ac, bc, k, m], [ad, bd, m, n]]
