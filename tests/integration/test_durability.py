@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import threading
@@ -15,6 +16,7 @@ from agentvm import AgentVM, agent, llm, tool
 from agentvm.testing import ScriptedLLM
 from agentvm_compiler.errors import ConfigError
 from agentvm_runtime.errors import StoreError
+from agentvm_runtime.store import group
 from agentvm_runtime.store.sqlite import SqliteTransaction
 
 MODES = ["strict", "group", "exit"]
@@ -172,6 +174,30 @@ async def test_exit_writes_nothing_before_the_end(disk: Observer) -> None:
         await vm.run(chain, "tea")
     assert seen == [0] * 8
     assert len(disk.events()) == 8
+
+
+async def test_what_is_held_is_written_as_soon_as_a_run_waits(
+    disk: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In `group`, results that nobody waits for need no clock to become durable."""
+    monkeypatch.setattr(group, "LINGER", 3600.0)
+    commit, loop, written = SqliteTransaction.commit, asyncio.get_running_loop(), asyncio.Event()
+
+    def committed(self: SqliteTransaction) -> None:
+        commit(self)
+        if len(disk.events()) == 6:
+            loop.call_soon_threadsafe(written.set)
+
+    async def answer(call: object) -> str:
+        prompt: str = call.prompt  # type: ignore[attr-defined]
+        if prompt == "Next: 6":
+            await anyio.sleep_forever()
+        return str(1 + int(prompt.rpartition(" ")[2]))
+
+    monkeypatch.setattr(SqliteTransaction, "commit", committed)
+    async with AgentVM(store=disk.url, llm=ScriptedLLM(answer)) as vm:
+        await vm.start(chain, "0")
+        await written.wait()
 
 
 @pytest.fixture

@@ -244,6 +244,20 @@ class GroupWriter:
             self.release()
         elif held == 1:
             self._queue.put(_Signal.SOON)
+            with contextlib.suppress(RuntimeError):  # in a thread of a tool's: it is written in a moment
+                loop = asyncio.get_running_loop()
+                loop.call_soon(self._look, loop, pending)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, last: Pending) -> None:
+        """Write what is held if no result has come since the event loop's last turn: its tasks all wait."""
+        with self.lock:
+            if not self._held:
+                return
+            newest = self._held[-1]
+            if newest is last:
+                self.release()
+                return
+        loop.call_soon(self._look, loop, newest)
 
     def submit_aside(self, work: Work) -> Pending:
         """Queue a work whose order does not matter: it does not make results be written."""
