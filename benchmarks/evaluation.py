@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -48,8 +49,10 @@ class Study:
     command: str = "bench serving"
 
 
-def compared(engine: str, loads: str, policies: str, *more: str, seeds: str = SEEDS) -> list[str]:
-    said = ["--engine", engine, "--loads", loads, "--items", ITEMS, "--policies", policies]
+def compared(
+    engine: str, loads: str, policies: str, *more: str, seeds: str = SEEDS, items: str = ITEMS
+) -> list[str]:
+    said = ["--engine", engine, "--loads", loads, "--items", items, "--policies", policies]
     return [*said, "--seeds", seeds, *more]
 
 
@@ -116,11 +119,11 @@ def comparison(rows: Sequence[Row]) -> Iterable[str]:
         yield ""
 
 
-def gains(rows: Sequence[Row]) -> Iterable[str]:
-    """Of `jit` over each other policy, pairs of runs of one workload."""
-    found = list(claims(rows, "jit"))
+def gains(rows: Sequence[Row], subject: str = "jit") -> Iterable[str]:
+    """Of one policy over each other one, pairs of runs of one workload."""
+    found = list(claims(rows, subject))
     loads = sorted({claim.load for claim in found})
-    yield f"| `jit` over | {' | '.join(f'load {load:g}' for load in loads)} |"
+    yield f"| `{subject}` over | {' | '.join(f'load {load:g}' for load in loads)} |"
     yield f"| --- |{' --- |' * len(loads)}"
     for over in dict.fromkeys(claim.over for claim in found):
         cells = []
@@ -128,6 +131,19 @@ def gains(rows: Sequence[Row]) -> Iterable[str]:
             (ratio,) = next(each for each in found if (each.load, each.over) == (load, over)).ratios.values()
             cells.append(f"{ratio.mean:.2f} ± {ratio.half:.2f}")
         yield f"| `{over}` | {' | '.join(cells)} |"
+    yield ""
+
+
+def inside(rows: Sequence[Row]) -> Iterable[str]:
+    """How full the engine was."""
+    yield "| policy | decoding, at most | on average | before their first token, at most | on average |"
+    yield "| --- | --- | --- | --- | --- |"
+    for row in rows:
+        running, waiting = ([sample[place] for sample in row.timeline] for place in (1, 2))
+        cells = (
+            f"{most:.0f} | {mean:.0f}" for most, mean in ((max(x), fmean(x)) for x in (running, waiting))
+        )
+        yield f"| `{row.policy}` | {' | '.join(cells)} |"
     yield ""
 
 
@@ -219,26 +235,30 @@ PROGRAMS = RESULTS / "workloads" / "programs-{seed}.jsonl.gz"
 MIX = "chat=1,deadline=1,program:research=1"
 FEW = "fcfs,edf,sjf,plas,slos_serve,tempo,jit,jit_dense,oracle"
 STUDIES = {
-    "a100": Study(compared(A100, "1.0,1.2,1.5", ALL), (comparison, gains)),
+    "a100": Study(
+        compared(A100, "1.0,1.2,1.5", ALL), (comparison, gains, partial(gains, subject="jit_dense"))
+    ),
+    "inside": Study(compared(A100, "1.2", "fcfs,slos_serve,jit", "--timeline", seeds="1"), (inside,)),
+    "slots": Study(compared(f"{A100}&seqs=32", "1.3", FEW, seeds="1,2,3"), (comparison,)),
     "hints": Study(
         compared(
             A100, "1.2", "jit,jit_dense", "--workload", str(PROGRAMS), "--forecast", FORECASTS, seeds="1,2,3"
         ),
         (told,),
     ),
-    "h100": Study(compared(H100, "1.2", FEW, seeds="1,2,3"), (comparison, gains)),
+    "h100": Study(compared(H100, "1.2", FEW, seeds="1,2,3", items="3000"), (comparison, gains)),
     "a100-azure": Study(
         compared(A100, "1.2", FEW, "--arrivals", f"trace:{AZURE}", seeds="1,2,3"), (comparison, gains)
     ),
     "sensitivity": Study(
-        compared(A100, "1.2", "fcfs,edf,sjf,slos_serve,jit", "--sensitivity", seeds="1,2,3"), (survival,)
+        compared(A100, "1.2", "edf,sjf,slos_serve,jit", "--sensitivity", seeds="1,2,3"), (survival,)
     ),
     "plan": Study(
         [
             "--engines",
             A100,
             "--policies",
-            "fcfs,edf,slos_serve,jit,jit_dense",
+            "fcfs,slos_serve,jit,jit_dense",
             "--items",
             ITEMS,
             "--seeds",

@@ -30,6 +30,8 @@ from .items import Call, Item, Part
 from .kinds import Kind
 from .scales import SMALL, Scale
 
+MOST_GAP: Final = 60.0
+"""Seconds at which what is between two turns is cut."""
 BLOCK: Final = 512
 """Tokens of one of Mooncake's blocks."""
 
@@ -171,7 +173,8 @@ def _traced(row: Mapping[str, Any], name: str) -> Traced:
         return Traced(tuple(stages))
     if "turns" in row:
         turns = row["turns"]
-        gaps = tuple(float(turn[3] or 0.0) for turn in turns[1:])  # unknown ones are null
+        # Unknown ones are null; what is longer than any tool takes is a person's time, and not the program's.
+        gaps = tuple(min(MOST_GAP, float(turn[3] or 0.0)) for turn in turns[1:])
         calls = (_call(turn[0], turn[2]) for turn in turns)
         named = tuple((replace(call, prefix=((name, call.input_tokens),)),) for call in calls)
         return Traced(named, gaps=gaps, session=True)

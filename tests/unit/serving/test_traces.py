@@ -17,7 +17,7 @@ MOONCAKE = '{"t_ms":0,"in":2000,"out":500,"hash_runs":[[0,1],[14,3]]}\n{"t_ms":1
 PROGRAMS = '{"id":6,"stages":[[[605,86]],[[153,524],[155,99]]]}\n'
 SESSIONS = (
     '{"id":"t","turns":[[711,711,169,0.0,7.3,"u"],[727,15,296,12.0,9.1,"t"],'
-    '[730,16,9,2.0,9.1,"t"],[740,10,9,null,9.1,"t"]]}\n'
+    '[730,16,9,2000.0,9.1,"t"],[740,10,9,null,9.1,"t"]]}\n'
 )
 
 
@@ -43,7 +43,7 @@ def test_programs_and_sessions_are_read(tmp_path):
     (session,) = read_trace(tmp_path / "s.jsonl")
     assert session == Traced(
         tuple((Call(n, out, (("s0", n),)),) for n, out in [(711, 169), (727, 296), (730, 9), (740, 9)]),
-        gaps=(12.0, 2.0, 0.0),
+        gaps=(12.0, 60.0, 0.0),
         session=True,
     )
 
