@@ -82,7 +82,9 @@ def virtual(text: str) -> Spec:
     replicas = 1
     if many and name not in known:
         name, replicas = many[1], int(many[2])
-    if name not in known or not replicas:
+    if not replicas:
+        raise ConfigError(f"{text!r} has no engine: give at least one, such as {name}x1")
+    if name not in known:
         raise ConfigError(f"no profile is called {name!r}. Choose one of: {', '.join(known)}")
     given = {"replicas": replicas, **_options(query)}
     engine = known[name].engine(Options(**{each: given[each] for each in _varied(given)}))

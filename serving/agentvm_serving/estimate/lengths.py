@@ -93,6 +93,7 @@ class _Known(NamedTuple):
     """What is known of a request by its place and its tokens so far."""
 
     length: Length
+    """If nothing limits it."""
     speaks: Distribution | None
     """What speaks for it; `None` if nothing does."""
     longer: int
@@ -112,7 +113,7 @@ class Lengths:
         self._prior = prior
         self._sites: dict[str, Sample] = {}
         self._all = Sample()
-        self._answers: dict[tuple[str, int, int | None], _Known] = {}
+        self._answers: dict[tuple[str, int], _Known] = {}
         """Since the last request finished: those that wait ask the same again and again."""
 
     def finished(self, site: str, tokens: int, limit: int | None = None, prompt: int = 0) -> None:
@@ -127,7 +128,11 @@ class Lengths:
 
     def of(self, site: str, tokens: int = 0, limit: int | None = None, prompt: int = 0) -> Length:
         """Estimate the length of a request that has so many tokens and may have `limit`. O(log WINDOW)."""
-        return self._known_of(site, tokens, limit, prompt).length
+        length = self._known_of(site, tokens, limit, prompt).length
+        if limit is None or length.upper <= limit:
+            return length
+        upper = max(tokens + 1, limit)
+        return Length(min(length.expected, upper), upper)
 
     def chance(self, site: str, tokens: int, within: int, limit: int | None = None, prompt: int = 0) -> float:
         """Probability that a request that has so many tokens ends with at most `within`. O(log WINDOW)."""
@@ -141,7 +146,7 @@ class Lengths:
         return 1 - known.speaks.beyond(within) / known.longer
 
     def _known_of(self, site: str, tokens: int, limit: int | None, prompt: int) -> _Known:
-        key = site, tokens, limit
+        key = site, tokens  # the limit is what differs from request to request
         known = self._answers.get(key)
         if known is None:
             if len(self._answers) >= ANSWERS:
@@ -158,8 +163,7 @@ class Lengths:
         else:
             half = self._half(tokens)
             expected, upper = tokens + half, tokens + round(-math.log2(1 - self._upper) * half)
-        most = math.inf if limit is None else limit
-        upper = max(tokens + 1, int(min(upper, most)))
+        upper = max(tokens + 1, upper)
         return _Known(Length(max(tokens + 1, min(expected, upper)), upper), found, longer)
 
     def _speaks(self, site: str, tokens: int, limit: int | None, prompt: int) -> Distribution | None:
