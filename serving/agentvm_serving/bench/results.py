@@ -55,7 +55,9 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
 
 def as_plain(row: Row) -> dict[str, Any]:
     """A row as plain values; what it does not tell is left out."""
-    return {name: _rounded(value) for name, value in asdict(row).items() if value not in (None, [], {})}
+    found = {name: _rounded(value) for name, value in asdict(row).items() if value not in (None, [], {})}
+    # To the last digit: who goes on from the row serves the same workload, and not nearly the same.
+    return {**found, "load": row.load, "rate": row.rate}
 
 
 def _flat(row: Row) -> dict[str, Any]:

@@ -126,6 +126,10 @@ def test_a_benchmark_goes_on_where_it_was_interrupted(source, made, tmp_path):
     write_json([rows[5], rows[0]], tmp_path / "r.json")
     kept = read_json(tmp_path / "r.json")
     assert [each.token_goodput for each in kept] == [rows[5].token_goodput, rows[0].token_goodput]
+    exact = [replace(rows[0], load=0.1 + 0.2, rate=1 / 3, throughput=1 / 3)]
+    write_json(exact, tmp_path / "exact.json")
+    (found,) = read_json(tmp_path / "exact.json")
+    assert (found.load, found.rate, found.throughput) == (0.1 + 0.2, 1 / 3, 0.33333)
     missing = compared(comparison, kept)
     assert len(missing) == 6 and {*map(jobs.key_of, missing), *map(jobs.key_of, kept)} == set(
         map(jobs.key_of, rows)
