@@ -6,7 +6,7 @@
 The server is a process of its own, on a new SQLite store; the model is a
 scripted one that answers at once, so what is measured is the API, the runtime
 and the store. Clients start a run, follow its events to the end and read the
-result, each over connections of its own. With `--soak` finished runs are removed
+result, each over a connection each. With `--soak` finished runs are removed
 (`agentvm gc`'s way), as whoever serves for long does.
 """
 
@@ -23,8 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
-
-import httpx
+from urllib.parse import urlsplit
 
 AGENT = '''\
 """Twenty nodes: a chain of model calls and tools, with a fan-out in the middle."""
@@ -99,35 +98,42 @@ class Server:
 
 
 class Client:
-    """Starts runs and follows them; notes how long each kind of request took to answer."""
+    """Starts runs and follows them; notes how long each kind of request took until its answer began.
 
-    def __init__(self, url: str, clients: int) -> None:
-        limits = httpx.Limits(max_connections=2 * clients, max_keepalive_connections=2 * clients)
-        self.http = httpx.AsyncClient(base_url=url, limits=limits, timeout=600)
+    It speaks HTTP/1.0 over plain sockets: a client library takes more of the processor than the server.
+    """
+
+    def __init__(self, url: str) -> None:
+        place = urlsplit(url)
+        self._host, self._port = str(place.hostname), place.port
         self.times: dict[str, list[float]] = {"start": [], "events": [], "result": []}
         self.lost: list[str] = []
 
+    async def ask(self, kind: str, method: str, path: str, body: Any = None) -> tuple[int, str]:
+        """Status and body of an answer."""
+        data = b"" if body is None else json.dumps(body).encode()
+        head = f"{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n"
+        began = time.perf_counter()
+        reader, writer = await asyncio.open_connection(self._host, self._port)
+        writer.write(head.encode() + b"Content-Type: application/json\r\n\r\n" + data)
+        answered = await reader.readuntil(b"\r\n\r\n")
+        if kind:
+            self.times[kind].append(time.perf_counter() - began)
+        text = (await reader.read(-1)).decode()
+        writer.close()
+        return int(answered.split()[1]), text
+
     async def run(self, number: int) -> None:
         """One run, from its start to its result."""
-        began = time.perf_counter()
         body = {"agent": "twenty", "inputs": {"topic": f"topic {number}"}}
-        answer = await self.http.post("/v1/runs", json=body)
-        self.times["start"].append(time.perf_counter() - began)
-        if answer.status_code != 201:
-            self.lost.append(f"start: {answer.status_code} {answer.text[:100]}")
+        status, text = await self.ask("start", "POST", "/v1/runs", body)
+        if status != 201:
+            self.lost.append(f"start: {status} {text[:100]}")
             return
-        run = answer.json()["run"]["id"]
-        began, first, numbers = time.perf_counter(), True, []
-        async with self.http.stream("GET", f"/v1/runs/{run}/events") as events:
-            async for line in events.aiter_lines():
-                if first:
-                    self.times["events"].append(time.perf_counter() - began)
-                    first = False
-                if line.startswith("id: "):
-                    numbers.append(int(line[4:]))
-        began = time.perf_counter()
-        found = (await self.http.get(f"/v1/runs/{run}")).json()
-        self.times["result"].append(time.perf_counter() - began)
+        run = json.loads(text)["run"]["id"]
+        _, text = await self.ask("events", "GET", f"/v1/runs/{run}/events")
+        numbers = [int(line[4:]) for line in text.splitlines() if line.startswith("id: ")]
+        found = json.loads((await self.ask("result", "GET", f"/v1/runs/{run}"))[1])
         whole = numbers == list(range(1, len(numbers) + 1)) and len(numbers) == found["events"]
         if found["status"] != "completed" or found["nodes"] < NODES or not whole:
             self.lost.append(f"{run}: {found['status']}, {found['nodes']} nodes, {len(numbers)} events")
@@ -149,14 +155,14 @@ async def load(runs: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="agentvm-load-") as folder:
         server = Server(Path(folder))
         try:
-            client = Client(server.url, runs)
+            client = Client(server.url)
             await burst(client, 5)  # imports, compiles, and fills caches
             client.times = {name: [] for name in client.times}
             before = server.cpu_seconds
+            mine = time.process_time()
             seconds = await burst(client, runs)
-            used = server.cpu_seconds - before
-            scraped = (await client.http.get("/metrics")).text
-            await client.http.aclose()
+            used, mine = server.cpu_seconds - before, time.process_time() - mine
+            _, scraped = await client.ask("", "GET", "/metrics")
         finally:
             server.stop()
     everything = [each for times in client.times.values() for each in times]
@@ -166,6 +172,8 @@ async def load(runs: int) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "runs_per_second": round(runs / seconds, 1),
         "server_cpu_ms_per_run": round(1000 * used / runs, 2),
+        "client_cpu_ms_per_run": round(1000 * mine / runs, 2),
+        "load_average": os.getloadavg()[0],
         "api_ms": {
             name: {"p50": round(percentile(times, 0.5), 1), "p99": round(percentile(times, 0.99), 1)}
             for name, times in {**client.times, "all": everything}.items()
@@ -182,7 +190,7 @@ async def soak(runs: int, seconds: float) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="agentvm-soak-") as folder:
         server = Server(Path(folder))
-        client = Client(server.url, runs)
+        client = Client(server.url)
         store = open_store(server.store)
         await store.open()
         try:
@@ -196,7 +204,6 @@ async def soak(runs: int, seconds: float) -> dict[str, Any]:
                 rows.append({**row, "megabytes": round(server.megabytes, 1), "files": server.files})
         finally:
             await store.aclose()
-            await client.http.aclose()
             server.stop()
     half = rows[len(rows) // 2 :] or rows
     return {
