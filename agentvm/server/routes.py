@@ -152,8 +152,12 @@ def _reads(api: APIRouter, house: House) -> None:
         record = await reader.record(run)
         number = int(last_event_id) if last_event_id is not None and _is_number(last_event_id) else after
         watch = Watch(vm, reader, house.settings, house.runner.closing)
+        settings = house.settings
         return EventSourceResponse(
-            house.counted(stream(watch, record, number)), ping=house.settings.heartbeat, sep="\n"
+            house.counted(stream(watch, record, number)),
+            ping=settings.heartbeat,
+            sep="\n",
+            send_timeout=settings.request_timeout,  # a client that reads nothing holds no place for ever
         )
 
 
