@@ -38,7 +38,7 @@ class Form:
     joined: frozenset[str]
     """What is taken apart, or added to something."""
     written: frozenset[str]
-    """What is written into a text."""
+    """What is written into a text, or added to one or to a number."""
     read: frozenset[str]
     """What is put in, or a part of that."""
 
@@ -115,7 +115,7 @@ def _names(parts: Sequence[ast.expr]) -> set[str]:
 
 
 def _is_simple(part: ast.expr, written: set[str]) -> bool:
-    """Whether an expression runs no code of a user's; notes the names written into texts."""
+    """Whether an expression runs no code of a user's; notes what must be texts or numbers for that."""
     match part:
         case ast.Constant() | ast.Name() | ast.UnaryOp(ast.USub(), ast.Constant()):
             return True
@@ -126,6 +126,9 @@ def _is_simple(part: ast.expr, written: set[str]) -> bool:
             return len(named) == len(keys) and all(_is_simple(each, written) for each in named + values)
         case ast.JoinedStr(pieces):
             return all(_is_simple(each, written) for each in pieces)
+        case ast.BinOp(left, ast.Add() | ast.Mult(), right):
+            written |= _names([part])  # of texts and numbers, for which it always means the same
+            return _is_simple(left, written) and _is_simple(right, written)
         case ast.FormattedValue(ast.Name(name), format_spec=None):
             written.add(name)
             return True

@@ -112,6 +112,8 @@ class Odd(list[int]):
         ("a += b", {"a": BIG, "b": [1]}),
         ("a += f'{b}: {c!r}'", {"a": "x" * 2000, "b": 1, "c": "y"}),
         ("a.extend([b, c])", {"a": BIG, "b": 1, "c": 2}),
+        ("a.append(b + '!' * 3)", {"a": BIG, "b": "x"}),
+        ("a += b + '\\n'", {"a": "x" * 2000, "b": "y"}),
         ("a = a + [{'role': b}]", {"a": BIG, "b": "user"}),
     ],
 )
@@ -137,6 +139,8 @@ def test_what_is_a_fold(code: str, values: dict[str, Any]):
         ("a.append(f'{b}')", {"a": BIG, "b": object()}),  # its text may hold an address
         ("a.append(f'{b:{c}}')", {"a": BIG, "b": 1, "c": 3}),
         ("a.sort()", {"a": BIG}),
+        ("a.append(b + c)", {"a": BIG, "b": Odd(), "c": [1]}),  # whatever its `+` does
+        ("a.append(b + [1])", {"a": BIG, "b": [1]}),
         ("a.append(*b)", {"a": BIG, "b": [1]}),
         ("a.append([*b])", {"a": BIG, "b": {"x", "y"}}),
         ("a[b] += c", {"a": BIG, "b": 1, "c": 2}),
