@@ -77,7 +77,12 @@ _CACHE = "_agentvm_compiled"
 _PLAIN = "_agentvm_plain"
 SKIP_VARIABLE = "AGENTVM_SKIP_PASSES"
 """Environment variable: names of passes to leave out, with commas between."""
-_compiling: set[int] = set()
+_under_way: set[int] = set()
+"""Agents that are being compiled."""
+_made: dict[int, Compiled] = {}
+"""What was compiled with the agent that was asked for, and holds if what was assumed does."""
+_assumed: dict[int, Effect] = {}
+"""What the effect of an agent was taken to be while it was under way, as it calls itself in some way."""
 
 
 def compile_agent(agent: Agent) -> Compiled:
@@ -90,17 +95,45 @@ def compile_agent(agent: Agent) -> Compiled:
     if cached is not None:
         return cached
     with compiling():
-        return agent.__dict__.get(_CACHE) or _compiled(agent)  # another thread may have been quicker
+        if _under_way:
+            return _made.get(id(agent)) or _compiled(agent)
+        return agent.__dict__.get(_CACHE) or _settled(agent)  # another thread may have been quicker
+
+
+def _settled(agent: Agent) -> Compiled:
+    """Compile an agent and all that it calls.
+
+    Agents that call each other in a circle have the least effects that agree with each other: each is
+    taken to be pure until what it calls says otherwise, and all are compiled again with what was found.
+    """
+    _assumed.clear()
+    try:
+        while True:
+            compiled = _compiled(agent)
+            found = {each: _made[each].effect for each in _assumed}
+            if all(found[each].rank <= _assumed[each].rank for each in _assumed):
+                break
+            _assumed.update((each, joined((_assumed[each], found[each]))) for each in found)
+            _made.clear()
+        for each in _made.values():
+            adopt(each)
+        return compiled
+    finally:
+        _made.clear()
 
 
 def _compiled(agent: Agent) -> Compiled:
-    _compiling.add(id(agent))
+    _under_way.add(id(agent))
     try:
-        compiled = _compile(agent)
+        compiled = _made[id(agent)] = _compile(agent)
     finally:
-        _compiling.discard(id(agent))
-    adopt(compiled)
+        _under_way.discard(id(agent))
     return compiled
+
+
+def is_under_way(agent: Agent) -> bool:
+    """Whether the agent is being compiled: what asks is called by it."""
+    return id(agent) in _under_way
 
 
 def called_from_traced(agent: Agent) -> Compiled:
@@ -160,17 +193,15 @@ def lowered(agent: Agent) -> tuple[Module, dict[str, Constant]]:
     if compiled.source is None:
         return Module((compiled.program,)), {}
     with compiling():
-        _compiling.add(id(agent))
-        try:
-            scope, _, program = _lowered(agent, compiled.source)
-        finally:
-            _compiling.discard(id(agent))
+        scope, _, program = _lowered(agent, compiled.source)
         return Module((program,)), _constants(scope)
 
 
 def _effect_of(agent: Agent) -> Effect:
-    """The effect of a called agent; of one that is being compiled (recursion), the worst."""
-    return Effect.WRITE if id(agent) in _compiling else compile_agent(agent).effect
+    """The effect of a called agent; of one that is under way, what it is taken to be."""
+    if is_under_way(agent):
+        return _assumed.setdefault(id(agent), Effect.PURE)
+    return compile_agent(agent).effect
 
 
 def _opaque(agent: Agent, reason: str, *, shares: bool = False) -> Compiled:

@@ -27,6 +27,8 @@ POINTS = 6
 class Lost:
     """The commit of something that a dying process wrote too late."""
 
+    at_once = False
+
     async def wait(self) -> None:
         await anyio.sleep_forever()
 
@@ -39,6 +41,8 @@ class Lost:
 
 class Ignored:
     """The commit of a dead process' status: nobody hears of it."""
+
+    at_once = True
 
     async def wait(self) -> None: ...
 

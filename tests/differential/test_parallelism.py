@@ -183,6 +183,25 @@ async def with_handler(words: list[str]) -> list[str]:
     return [page, title, *found]
 
 
+@agent
+async def circle(topic: str, depth: int = 2) -> list[str]:
+    """Calls itself by way of another agent; neither writes."""
+    page = await fetch(topic)
+    note = await llm(f"note {page}")
+    if depth == 0:
+        return [note]
+    found = [await around(each, depth - 1) for each in (topic, f"{topic}!")]
+    return [note, *[line for lines in found for line in lines]]
+
+
+@agent
+async def around(topic: str, depth: int) -> list[str]:
+    try:
+        return await circle(topic, depth)
+    except LookupError:
+        return []
+
+
 WORDS = ["a", "bb", "c", "dd"]
 PROGRAMS: list[Any] = [
     # agent, arguments, most calls in flight, longest chain of calls
@@ -201,6 +220,7 @@ PROGRAMS: list[Any] = [
     (votes, ("rain",), 6, 1),
     (carried, (WORDS,), 4, 5),
     (with_handler, (WORDS,), 5, 1),
+    (circle, ("rain",), 4, 3),
 ]
 
 

@@ -57,14 +57,23 @@ def researcher(call: Any) -> Any:
     return f"<{call.prompt[:40]}>"
 
 
-def test_deep_research_answers_as_python_does() -> None:
-    """Compiled, with recursion between agents, and as plain asyncio."""
+def test_deep_research_asks_side_by_side_and_answers_as_python_does() -> None:
+    """The questions of one level are looked into at once."""
     module = example("deep_research")
     with plain(llm=ScriptedLLM(researcher)):
         expected = asyncio.run(module.investigate("Why red?"))
-    assert (
-        agentvm.run(module.investigate, "Why red?", llm=ScriptedLLM(researcher), store="memory") == expected
-    )
+    waiting: list[str] = []
+    both = asyncio.Event()
+
+    async def answer(call: Any) -> Any:
+        if call.path.count("look_into") == 2:
+            waiting.append(call.prompt)
+            if len(waiting) == 2:
+                both.set()
+            await both.wait()
+        return researcher(call)
+
+    assert agentvm.run(module.investigate, "Why red?", llm=ScriptedLLM(answer), store="memory") == expected
 
 
 def test_the_coding_agent_repairs_until_the_tests_pass() -> None:

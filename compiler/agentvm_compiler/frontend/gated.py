@@ -48,10 +48,22 @@ def lower_gated(lowering: Lowering, statement: ast.AsyncWith, block: Block) -> E
 
 
 def _has_gates(agent: Agent) -> bool:
-    from agentvm_compiler.compile import compile_agent
+    """Whether it, or an agent that it may call, holds a place; for one that is under way, it may."""
+    from agentvm_compiler.compile import compile_agent, is_under_way
 
-    programs = compile_agent(agent).module.programs
-    return any("gates" in node.attrs for each in programs for node in each.body.walk())
+    seen: dict[int, Agent] = {}
+    pending = [agent]
+    while pending:
+        each = pending.pop()
+        if is_under_way(each):
+            return True
+        if id(each) not in seen:
+            seen[id(each)] = each
+            compiled = compile_agent(each)
+            if any("gates" in node.attrs for node in compiled.program.body.walk()):
+                return True
+            pending += compiled.callees
+    return False
 
 
 def _held(lowering: Lowering, gate: ast.Name, statement: ast.AsyncWith, block: Block) -> str:
