@@ -125,3 +125,34 @@ def test_the_engine_tells_its_goodput_by_its_metrics() -> None:
 def test_an_engine_without_the_scheduler_tells_none() -> None:
     """Stock metrics say nothing of goodput."""
     assert engine_of("") is engine_of("vllm:num_requests_running 2.0\n") is None
+
+
+def luminance(colour: str) -> float:
+    """By WCAG 2."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [each / 12.92 if each <= 0.03928 else ((each + 0.055) / 1.055) ** 2.4 for each in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_words_can_be_read_in_both_themes() -> None:
+    """Each colour of words has a contrast of 4.5 to every ground it stands on (WCAG 2, AA)."""
+    colours = ASSETS.parent / "web" / "src" / "style" / "colours.css"
+    if not colours.exists():
+        pytest.skip("the sources of the page are not installed")
+    themes = re.findall(r"\{([^{}]*--ground[^{}]*)\}", colours.read_text())
+    assert len(themes) == 3  # light; dark, by the system and by choice
+    states = ("pending", "running", "waiting", "done", "reused", "given", "failed", "doubt")
+    for theme in themes:
+        named = dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]{6})", theme))
+        pairs = [
+            (word, ground) for word in ("ink", "soft", "accent") for ground in ("ground", "surface", "sunken")
+        ]
+        pairs += [(each, ground) for each in states for ground in ("surface", f"{each}-soft")]
+        pairs += [("accent-ink", "accent"), ("ink", "mark-a"), ("ink", "mark-b"), ("soft", "accent-soft")]
+        weak = [each for each in pairs if contrast(named[each[0]], named[each[1]]) < 4.5]
+        assert weak == []

@@ -61,7 +61,11 @@ export class Live {
     const before = this.detail.value?.status;
     this.detail.value = detail;
     this.error.value = null;
-    if (before && before !== detail.status) this.said.value = `The run is ${detail.status.replace("_", " ")}.`;
+    if (before && before !== detail.status) {
+      this.said.value = `The run is ${detail.status.replace("_", " ")}.`;
+      // What a fork had no use for it has not inherited, which is known at its end.
+      if (detail.parent && ENDED.has(detail.status)) this.soon(this.again());
+    }
     if (detail.progress) this.journal.setActive(detail.progress.running);
     else if (detail.status !== "running") this.journal.rest();
   }

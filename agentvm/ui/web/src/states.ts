@@ -38,6 +38,6 @@ export const RUNS: Record<RunStatus, { word: string; state: NodeState; glyph?: s
   deadline_missed: { word: "deadline missed", state: "failed" },
 };
 
-export const ENDED = new Set<RunStatus>(["completed", "failed", "cancelled"]);
+export const ENDED = new Set<RunStatus>(["completed", "failed", "cancelled", "deadline_missed"]);
 /** Statuses in which nobody drives the run, and in which it may go on. */
 export const RESUMABLE = new Set<RunStatus>(["interrupted", "failed", "deadline_missed"]);

@@ -6,7 +6,7 @@ import { count, duration, moment, plural } from "../format";
 import type { Live } from "../live";
 import { href } from "../router";
 import { nodeAt } from "../graph/place";
-import { ENDED, STATES, type NodeState } from "../states";
+import { ENDED, RUNS, STATES, type NodeState } from "../states";
 import type { Json, NodeDetail, RunDetail, Tree } from "../types";
 import { ForkDialog } from "./fork";
 import { QuestionCard } from "./question";
@@ -181,7 +181,7 @@ function Branch({ tree, here }: { tree: Tree; here: string }) {
   return (
     <li>
       <div class={`tree-row ${tree.run === here ? "here" : ""}`}>
-        <Glyph state={tree.status === "completed" ? "done" : tree.status === "running" ? "running" : tree.status === "failed" ? "failed" : "pending"} />
+        <Glyph state={RUNS[tree.status].state} glyph={RUNS[tree.status].glyph} />
         {tree.run === here ? <span aria-current="true">{tree.run}</span> : <a href={href(["runs", tree.run])}>{tree.run}</a>}
         <span class="muted tree-what">{tree.difference || "original"}</span>
         {tree.run !== here && <a class="link" href={href(["diff", here, tree.run])} aria-label={`Compare with ${tree.run}`}>compare</a>}
