@@ -4,7 +4,8 @@ Programs of several kinds and sizes are generated, compiled and thrown away, eac
 time with other names and texts, so that no cache helps. Shown are medians of the
 processor time, which the machine's other work hardly touches. `ratio` is to
 Python's own time in the same run; `linear` is how much the time per line is of
-that of the smallest program of its kind: not above 1 is linear.
+that of the smallest program of its kind: not above 1 is linear. A program is made of
+whole blocks, so it has some more statements than its size: one of all kinds has 148 for 100.
 
 Targets: a 100-statement agent in 20 ms, a module of 1,000 lines in 1 s.
 """
@@ -165,8 +166,11 @@ def agent_source(kind: str, statements: int) -> str:
 
 def _statements(block: str, helpers: str) -> int:
     """How many statements there are in a block and its helpers."""
-    wrapped = f"async def f():\n{block}{helpers}".replace("@", "1")
-    return sum(isinstance(each, ast.stmt) for each in ast.walk(ast.parse(wrapped))) - 1
+    return _count(f"async def f():\n{block}{helpers}".replace("@", "1")) - 1
+
+
+def _count(source: str) -> int:
+    return sum(isinstance(each, ast.stmt) for each in ast.walk(ast.parse(source)))
 
 
 def module_source(lines: int) -> str:
@@ -208,10 +212,11 @@ def builtin_compile(source: str) -> None:
 
 def measured(kind: str, size: int, folder: Path, runs: int) -> dict[str, Any]:
     """The medians of one kind and size."""
-    lines, ours, pythons = 0, [], []
+    lines, statements, ours, pythons = 0, 0, [], []
     for _ in range(runs):
-        source = module_source(size) if kind == "module" else HEAD + agent_source(kind, size)
-        lines = source.count("\n")
+        written = module_source(size) if kind == "module" else agent_source(kind, size)
+        source = written if kind == "module" else HEAD + written
+        lines, statements = source.count("\n"), _count(written)
         module = loaded(source, folder)
         gc.collect()
         pythons.append(_milliseconds(builtin_compile, source))
@@ -222,6 +227,7 @@ def measured(kind: str, size: int, folder: Path, runs: int) -> dict[str, Any]:
     return {
         "kind": kind,
         "size": size,
+        "statements": statements,
         "lines": lines,
         "ms": round(statistics.median(ours), 2),
         "python_ms": round(statistics.median(pythons), 2),
@@ -271,10 +277,11 @@ def main() -> None:
         if chosen.json:
             print(json.dumps(list(found), indent=2))
             return
-        print(f"{'':9}{'size':>6}{'lines':>7}{'ms':>9}{'python ms':>11}{'ratio':>7}{'linear':>8}")
+        heads = f"{'ms':>9}{'python ms':>11}{'ratio':>7}{'linear':>8}"
+        print(f"{'':9}{'size':>6}{'statements':>12}{'lines':>7}{heads}")
         for row in found:
             print(
-                f"{row['kind']:9}{row['size']:>6}{row['lines']:>7}{row['ms']:>9.1f}"
+                f"{row['kind']:9}{row['size']:>6}{row['statements']:>12}{row['lines']:>7}{row['ms']:>9.1f}"
                 f"{row['python_ms']:>11.2f}{row['ratio']:>7.1f}{row['linear']:>8.2f}",
                 flush=True,
             )

@@ -14,14 +14,21 @@ from .ir import CALLS, LITERALS, Kind, Module, Node, Program, Region
 _REGION_COUNT = {Kind.BRANCH: 2, Kind.LOOP: 1, Kind.MAP: 1}
 
 
-def verify(module: Module, stage: str = "input") -> Module:
+Sound = dict[int, Region]
+"""Regions without problems, by identity. Each is complete in itself, so it stays without, wherever it is."""
+
+
+def verify(module: Module, stage: str = "input", sound: Sound | None = None) -> Module:
     """Return the module unchanged.
+
+    Args:
+        sound: what was verified before, of an earlier version of the module; what is now is added.
 
     Raises:
         InternalError: naming the stage, the node and what is wrong with it.
     """
     for program in module.programs:
-        found = next(_program_problems(program), None)
+        found = next(_program_problems(program, {} if sound is None else sound), None)
         if found is not None:
             raise InternalError(
                 f"The compiler produced malformed IR for {program.name} after {stage}: {found}. "
@@ -33,20 +40,32 @@ def verify(module: Module, stage: str = "input") -> Module:
 def problems(module: Module) -> Iterator[str]:
     """All that is wrong with a module that was not made here, such as one read from a file."""
     for program in module.programs:
-        yield from _program_problems(program)
+        yield from _program_problems(program, {})
 
 
-def _program_problems(program: Program) -> Iterator[str]:
+def _program_problems(program: Program, sound: Sound) -> Iterator[str]:
     sites = [node.site for node in program.body.walk()]
     for site in {each for each in sites if sites.count(each) > 1} if len(set(sites)) < len(sites) else ():
         yield f"site {site} stands twice"
     if len(program.body.results) != 1:
         yield f"the program has {len(program.body.results)} results instead of one"
-    yield from _region_problems(program.body, program.name)
+    yield from _unsound(program.body, program.name, sound)
 
 
-def _region_problems(region: Region, where: str) -> Iterator[str]:
-    known = set(LITERALS) | set(region.params)
+def _unsound(region: Region, where: str, sound: Sound) -> Iterator[str]:
+    """The problems of a region, unless it is known that there are none."""
+    if id(region) in sound:
+        return
+    has_problems = False
+    for problem in _region_problems(region, where, sound):
+        has_problems = True
+        yield problem
+    if not has_problems:
+        sound[id(region)] = region  # so that nothing else has its identity
+
+
+def _region_problems(region: Region, where: str, sound: Sound) -> Iterator[str]:
+    known = {*LITERALS, *region.params}
     if len(set(region.params)) < len(region.params):
         yield f"{where}: a parameter stands twice"
     before: set[str] = set()
@@ -66,7 +85,7 @@ def _region_problems(region: Region, where: str) -> Iterator[str]:
             if result in known:
                 yield f"{node.site} defines {result} again"
         if node.kind is not Kind.PYTHON or node.regions:
-            yield from _node_problems(node)
+            yield from _node_problems(node, sound)
         known.update(node.results)
         before.add(node.site)
     for result in region.results:
@@ -74,9 +93,9 @@ def _region_problems(region: Region, where: str) -> Iterator[str]:
             yield f"{where} yields {result}, which is not defined"
 
 
-def _node_problems(node: Node) -> Iterator[str]:
+def _node_problems(node: Node, sound: Sound) -> Iterator[str]:
     if node.kind is Kind.TRY:
-        yield from _try_problems(node)
+        yield from _try_problems(node, sound)
         return
     if len(node.regions) != _REGION_COUNT.get(node.kind, 0):
         yield f"{node.site} has {len(node.regions)} regions"
@@ -89,10 +108,10 @@ def _node_problems(node: Node) -> Iterator[str]:
             yield f"{node.site} has a region with {len(region.params)} parameters for {expected} values"
         if len(region.results) != len(node.results):
             yield f"{node.site} has a region with {len(region.results)} results for {len(node.results)}"
-        yield from _region_problems(region, node.site)
+        yield from _unsound(region, node.site, sound)
 
 
-def _try_problems(node: Node) -> Iterator[str]:
+def _try_problems(node: Node, sound: Sound) -> Iterator[str]:
     if not node.regions:
         yield f"{node.site} has no body"
         return
@@ -108,4 +127,4 @@ def _try_problems(node: Node) -> Iterator[str]:
         wanted = 2 + kept if node.attrs.get("final") and not number else len(node.results)
         if len(region.results) != wanted:
             yield f"{node.site} has a region with {len(region.results)} results for {wanted}"
-        yield from _region_problems(region, node.site)
+        yield from _unsound(region, node.site, sound)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentvm_compiler.calls import Effect, joined
 from agentvm_compiler.ir import LITERALS, Node, Region, base
@@ -31,8 +30,7 @@ class Names:
 _ABSENT: Any = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(NamedTuple):
     """That control may leave a block, and how to tell."""
 
     exit: str

@@ -425,7 +425,7 @@ def _matched(fn: Any, node: ast.Call) -> list[tuple[frozenset[str], ast.expr]]:
     names = code.co_varnames[: code.co_argcount]
     every = frozenset({*code.co_varnames, "*"})
     matched = []
-    exact = not any(isinstance(each, ast.Starred) for each in node.args)
+    exact = ast.Starred not in map(type, node.args)
     for index, each in enumerate(node.args):
         known_place = exact and index < len(names)
         matched.append((frozenset({names[index], "*"}) if known_place else every, each))

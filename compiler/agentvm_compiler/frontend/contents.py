@@ -226,7 +226,7 @@ class Contents:
         """What a method of a builtin container adds."""
         of = self._types.of
         kinds = [of(each) for each in call.args]
-        if any(isinstance(each, ast.Starred) for each in call.args):
+        if ast.Starred in map(type, call.args):
             kinds = [Any for _ in kinds]
         if method in _ONE and kinds:
             yield kinds[0], kinds[0]

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ast
 import collections
+import functools
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Union, get_args, get_origin
@@ -77,7 +78,6 @@ class Families:
                 self._reached_from.setdefault(each, []).append(name)
         self._groups = self._grouped(self._reached_from)
         """The groups of names that share a part, by name: many parts are shared by the same names."""
-        self._visibility = Visibility(analysis.scope)
         changed = set().union(*(analysis.itself(each.target) for each in analysis.mutations))
         self._changed = changed
         self._changeable = self._grouped(changed & self._reached_from.keys())
@@ -86,6 +86,10 @@ class Families:
         apart = [(analysis.reach(one) & analysis.reach(two)) & changed for one, two, _ in analysis.apart]
         self._parted = set().union(*apart)
         """What may be changed and is shared across a call: by an argument and the result."""
+
+    @functools.cached_property
+    def _visibility(self) -> Visibility:
+        return Visibility(self._analysis.scope)
 
     def _grouped(self, parts: Iterable[Obj]) -> dict[str, list[tuple[str, ...]]]:
         groups = dict.fromkeys(tuple(self._reached_from[each]) for each in parts)
@@ -165,7 +169,7 @@ class Families:
         asked = set(names)
         found: set[str] = set()
         covered: set[tuple[str, ...]] = set()
-        pending = [each for name in asked for each in groups.get(name, ())]
+        pending = [each for name in asked if name in groups for each in groups[name]]
         while pending:
             group = pending.pop()
             if group in covered:

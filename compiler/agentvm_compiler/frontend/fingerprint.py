@@ -15,7 +15,7 @@ import inspect
 import json.encoder
 import sys
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from agentvm_compiler.calls import Agent, Tool
@@ -23,7 +23,7 @@ from agentvm_compiler.ir import content_hash, text_hash
 
 from .scope import UNKNOWN, Scope, scope_of
 from .source import file_of, is_users, source_of
-from .tree import Facts, FunctionTree, walk
+from .tree import Facts, FunctionTree, statements_in, walk
 from .writing import written
 
 _quoted = json.encoder.encode_basestring
@@ -175,12 +175,20 @@ def _methods(cls: type) -> tuple[types.FunctionType, ...]:
 
 def without_docstrings(tree: FunctionTree) -> FunctionTree:
     """The tree without the docstrings of its functions; itself if it has none."""
-    documented = [node for node in walk(tree) if isinstance(node, FunctionTree) and _is_documented(node)]
+    documented = [node for node in _functions_in(tree) if _is_documented(node)]
     made = copy.copy(tree) if documented == [tree] else copy.deepcopy(tree) if documented else tree
     for node in walk(made) if documented else ():
         if isinstance(node, FunctionTree) and _is_documented(node):
             node.body = node.body[1:] or [ast.Pass()]
     return made
+
+
+def _functions_in(node: ast.AST) -> Iterator[FunctionTree]:
+    """The functions that a statement defines, itself included."""
+    if isinstance(node, FunctionTree):
+        yield node
+    for each in statements_in(node):
+        yield from _functions_in(each)
 
 
 def _is_documented(function: FunctionTree) -> bool:

@@ -60,7 +60,9 @@ def _whole_call(lowering: Lowering, expression: ast.expr, block: Block, into: st
     options = choices(call, lowering.scope)
     callee = hoisting.chosen(call) if options else call.func
     ready = hoisting.arguments(call)
-    ready.func = callee
+    if ready.func is not callee:
+        ready = copied(ready)
+        ready.func = callee
     name = into or lowering.temporary()
     if options:
         lowering.choice(ready, options, name, block)
@@ -173,26 +175,29 @@ class Hoisting:
     def arguments(self, call: ast.Call, *, early: bool = False) -> ast.Call:
         """The call with its arguments hoisted, and evaluated before it if evaluating them has effects.
 
+        If there is nothing to be done, it is the call itself.
+
         Args:
             early: evaluate them before it in any case.
         """
         self._note_rebound(call)
         early = early or (self.lowering.pieces.named and self.lowering.pieces.of(call).has(ast.NamedExpr))
-        made = copied(call)
-        made.args = list(call.args)
-        made.keywords = [copied(each) for each in call.keywords]
-        places = [(call, "args", index) for index in range(len(made.args))]
-        pieces = [self.lowering.pieces.of(each) for each in [*made.args, *made.keywords]]
-        eager = early or any(each.effect is not Effect.PURE or each.mutated for each in pieces)
-        last = max(
-            (n for n, each in enumerate([*made.args, *made.keywords]) if suspends(each, self.scope)),
-            default=-1,
-        )
+        parts = [*call.args, *call.keywords]
+        pieces = [self.lowering.pieces.of(each) for each in parts]
+        eager = early or any(each.mutated or each.effect is not Effect.PURE for each in pieces)
+        awaiting = [number for number, each in enumerate(parts) if suspends(each, self.scope)]
+        if not eager and not awaiting:
+            return call
+        last = awaiting[-1] if awaiting else -1
         self._check_changed_by_later([*call.args, *(each.value for each in call.keywords)])
-        for index in range(len(places)):
-            made.args[index] = self._argument(made.args[index], eager or index < last, index <= last)
-        for index, keyword in enumerate(made.keywords, len(places)):
-            keyword.value = self._argument(keyword.value, eager or index < last, index <= last)
+        made = copied(call)
+        made.args = [
+            self._argument(each, eager or number < last, number <= last)
+            for number, each in enumerate(call.args)
+        ]
+        made.keywords = [copied(each) for each in call.keywords]
+        for number, keyword in enumerate(made.keywords, len(made.args)):
+            keyword.value = self._argument(keyword.value, eager or number < last, number <= last)
         return made
 
     def _check_changed_by_later(self, arguments: list[ast.expr]) -> None:

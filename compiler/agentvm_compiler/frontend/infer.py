@@ -20,7 +20,7 @@ import itertools
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from agentvm_compiler.calls import Agent, Tool, llm
@@ -77,6 +77,10 @@ class Types:
         self._declares: dict[int, Type] = {}
         """What calls of the model, tools and agents give, by identity: types of names do not matter."""
         self._caught = dict(self._caught_names())
+        self._told: dict[int, tuple[set[str], list[tuple[ast.expr, Type]]]] = {}
+        """What nodes bind, by identity, with the names that this follows from."""
+        self._asked: set[str] = set()
+        """The names whose types were asked for."""
         self._settled = False
         self._found: dict[int, Type] = {}
         """Types of the nodes of the tree, by identity, once those of names are settled."""
@@ -90,20 +94,33 @@ class Types:
         """Go over all bindings until nothing changes: each type then follows from the others."""
         self._settled = False
         self._found.clear()
+        self._told.clear()
         self.names, before = {}, None
+        changed: Set[str] = frozenset()
         for _ in range(ROUNDS):
-            before, self.names = self.names, self._round()
-            if self.names == before:
+            before, self.names = self.names, self._round(changed)
+            old = before.get
+            changed = {name for name, new in self.names.items() if old(name) is not new and old(name) != new}
+            if not changed:
                 break
         if self.names != before:  # what is not settled is unknown, and so is all that may follow from it
             self.names = dict(self._declared)
         self.names = {name: Any if kind is UNSEEN else kind for name, kind in self.names.items()}
         self._settled = True
 
-    def _round(self) -> dict[str, Type]:
+    def _round(self, changed: Set[str]) -> dict[str, Type]:
+        """The types of names by those of the round before.
+
+        Args:
+            changed: names whose types were others in the round before that.
+        """
         found: dict[str, list[Type]] = {name: [kind] for name, kind in self._declared.items()}
         for node in self._binding:
-            for target, kind in self._bindings(node):
+            told = self._told.get(id(node))
+            if told is None or not changed.isdisjoint(told[0]):
+                self._asked = set()
+                told = self._told[id(node)] = self._asked, self._bindings(node)
+            for target, kind in told[1]:
                 self._bind(found, target, kind)
         types_of_names = {name: join(kinds) for name, kinds in found.items()}
         types_of_names.update({name: self.contents.held(name) for name in self.contents.private})
@@ -244,6 +261,7 @@ class Types:
         if id(name) in self._caught:
             return self._caught[id(name)]
         if name.id in self.scope.shadowed:
+            self._asked.add(name.id)
             return self.names.get(name.id, Any if self._settled else UNSEEN)
         return self._global(name.id)
 
@@ -395,7 +413,7 @@ class Types:
             return self._declared_by(expression, annotations_of(callee.fn).get("return", Any))
         if callee is UNKNOWN and (options := choices(expression, self.scope)):
             return join(annotations_of(getattr(each, "fn", each)).get("return", Any) for each in options)
-        if any(isinstance(each, ast.Starred) for each in expression.args):
+        if ast.Starred in map(type, expression.args):
             kinds: list[Type] = []  # nothing is known of how many there are
         else:
             kinds = [self.of(each) for each in expression.args]

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from agentvm_compiler.calls import Agent, Effect, Tool
 
-from .callees import agent_of, is_async_call, is_gather
+from .callees import agent_of, effect_calls, is_async_call, is_gather
 from .decide import Unsupported
 from .fitting import check_bound
 from .scope import Scope, scope_of
@@ -39,11 +39,20 @@ _KEEPING = (ast.Call, ast.Assign, ast.AnnAssign, ast.ListComp, ast.List)
 def without_kept(source: Source, effect_of: EffectOf) -> Scope:
     """The scope of the source with kept coroutines as calls; of itself if none can be rewritten."""
     scope = scope_of(source)
-    if not any(_keeps(node, scope) for node in source.index.every(*_KEEPING, nested=False)):
+    if not _is_kept(scope) or not any(
+        _keeps(node, scope) for node in source.index.every(*_KEEPING, nested=False)
+    ):
         return scope
     tree = copy.deepcopy(source.tree)
     _Rewriting(tree, replace(source, tree=tree), effect_of).run()
     return Scope(replace(source, tree=ast.fix_missing_locations(tree)))
+
+
+def _is_kept(scope: Scope) -> bool:
+    """Whether any coroutine of ours is not awaited at once."""
+    parents = scope.tree.parents
+    found = effect_calls(scope.tree.root, scope)
+    return any(not isinstance(parents[id(each)], ast.Await) and is_async_call(each, scope) for each in found)
 
 
 def _keeps(node: ast.AST, scope: Scope) -> bool:

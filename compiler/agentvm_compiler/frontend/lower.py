@@ -16,8 +16,7 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentvm_compiler.calls import Agent, Effect, Tool, joined, llm
 from agentvm_compiler.human import is_human
@@ -46,8 +45,7 @@ EffectOf = Callable[[Agent], Effect]
 """The effect of a whole agent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What became of a statement, for `--explain`."""
 
     line: int
@@ -247,7 +245,7 @@ class Lowering:
         piece = piece or self.pieces.of(statement)
         exits = bool(piece.special) and may_exit(statement)
         assigned = dict.fromkeys(piece.stored)
-        mutated = [each for each in sorted({*piece.mutated}) if self._is_held(each, block)]
+        mutated = [each for each in sorted(set(piece.mutated)) if self._is_held(each, block)]
         stored = {**assigned, **dict.fromkeys(mutated)}
         needed = dict.fromkeys([*piece.loaded, *mutated])
         sure = _is_definite(statement, piece)
@@ -330,12 +328,15 @@ class Lowering:
 
     def _operands(self, names: Iterable[str], block: Block) -> tuple[tuple[str, ...], dict[str, object]]:
         """What code that reads these names is given; as an attribute, those local names not bound."""
-        found = {name: block.read(name) for name in names}
-        bound = tuple(value for value in found.values() if value is not None and value not in LITERALS)
-        unbound = [
-            name for name, value in found.items() if value in ("$unbound", None) and name in self.scope.locals
-        ]
-        return tuple(dict.fromkeys(bound)), {"unbound": unbound} if unbound else {}
+        bound: dict[str, None] = {}
+        unbound = []
+        for name in names:
+            value = block.read(name)
+            if value is not None and value not in LITERALS:
+                bound[value] = None
+            elif (value is None or value == "$unbound") and name in self.scope.locals:
+                unbound.append(name)
+        return tuple(bound), {"unbound": unbound} if unbound else {}
 
     def add(
         self,
@@ -389,7 +390,11 @@ class Lowering:
 
     def effect_of_call(self, node: ast.AST) -> Effect:
         assert isinstance(node, ast.Call)
-        callee = self.scope.resolve(node.func)
+        return self._effect_of(self.scope.resolve(node.func))
+
+    def _effect_of(self, callee: object) -> Effect:
+        if callee is llm:
+            return Effect.PURE
         if isinstance(callee, Tool):
             return callee.effect
         if callee is UNKNOWN:
@@ -438,7 +443,7 @@ class Lowering:
             self.callees.append(callee)
             self.parts.add(name)
         parts = (*call.args, *call.keywords)
-        needed = dict.fromkeys(name for each in parts for name in self.pieces.of(each).loaded)
+        needed = dict.fromkeys([name for each in parts for name in self.pieces.of(each).loaded])
         operands, unbound = self._operands(needed, block)
         gates = [value for each in self.gates if (value := block.read(each))]
         result = block.write(name)
@@ -449,7 +454,7 @@ class Lowering:
             tuple(dict.fromkeys([*operands, *gates])),
             (result,),
             call,
-            effect=self.effect_of_call(call),
+            effect=self._effect_of(callee),
             attrs={
                 "callee": "agentvm:llm" if callee is llm else callee.ref,
                 **({"gates": gates} if gates else {}),

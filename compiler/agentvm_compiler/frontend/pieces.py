@@ -47,7 +47,8 @@ class Piece:
     @property
     def loaded(self) -> list[str]:
         """Names read anywhere in it, nested functions included, by depth."""
-        return [name for _, name in sorted(self.reads, key=itemgetter(0))]
+        reads = sorted(self.reads, key=itemgetter(0)) if len(self.reads) > 1 else self.reads
+        return [name for _, name in reads]
 
     @property
     def effect(self) -> Effect:

@@ -96,7 +96,8 @@ def walk(node: ast.AST) -> list[ast.AST]:
     """The node and all inside it, by depth, without contexts and operators."""
     found = [node]
     for each in found:
-        found += children(each)
+        if _FIELDS[type(each)]:
+            found += children(each)
     return found
 
 
@@ -377,16 +378,17 @@ class Outermost:
 
 def bound_by(node: ast.AST) -> Iterable[str]:
     """Names that this very node binds."""
-    if isinstance(node, ast.Name):
-        return () if isinstance(node.ctx, ast.Load) else (node.id,)
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return (node.name,)
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return [(each.asname or each.name.partition(".")[0]) for each in node.names]
-    if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
-        return (node.name,) if node.name else ()
-    if isinstance(node, ast.MatchMapping):
-        return (node.rest,) if node.rest else ()
+    match node:
+        case ast.Name():
+            return () if isinstance(node.ctx, ast.Load) else (node.id,)
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return (node.name,)
+        case ast.Import() | ast.ImportFrom():
+            return [(each.asname or each.name.partition(".")[0]) for each in node.names]
+        case ast.ExceptHandler() | ast.MatchAs() | ast.MatchStar():
+            return (node.name,) if node.name else ()
+        case ast.MatchMapping():
+            return (node.rest,) if node.rest else ()
     return ()
 
 

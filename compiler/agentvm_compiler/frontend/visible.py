@@ -26,10 +26,12 @@ class Visibility:
         self._units = Outermost(tree, sorted(_units(tree.root, scope), key=tree.span))
         self._stores: dict[str, list[int]] = {name: [-1] for name in scope.params}
         self._loads: dict[str, list[int]] = {}
+        deleted = set()
         for number, node in tree.binding:
             for name in bound_by(node):
                 self._stores.setdefault(name, []).append(number)
-        deleted = {number for number, node in tree.binding if _is_deleted(node)}
+            if type(node) is ast.Name and type(node.ctx) is ast.Del:
+                deleted.add(number)
         for number, (_, name) in tree.reads.numbered():
             if number not in deleted:
                 self._loads.setdefault(name, []).append(number)
@@ -54,10 +56,6 @@ def _units(statement: ast.AST, scope: Scope) -> Iterator[ast.AST]:
             yield each
         else:
             yield from _units(each, scope)
-
-
-def _is_deleted(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del)
 
 
 def _any_in(numbers: list[int], span: Span | None) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Set
 
 from agentvm_compiler.errors import InputError
 from agentvm_compiler.ir import Module
-from agentvm_compiler.verify import verify
+from agentvm_compiler.verify import Sound, verify
 
 from .common import common
 from .dead import dead
@@ -50,10 +50,11 @@ def steps(
     module: Module, skip: Set[str] = frozenset(), constants: Mapping[str, Constant] | None = None
 ) -> Iterator[tuple[str, Module]]:
     """The module as lowered and after each pass, verified each time."""
-    yield "lowering", verify(module, "lowering")
+    sound: Sound = {}
+    yield "lowering", verify(module, "lowering", sound)
     for name, each in pipeline(skip, constants):
         before, module = module, each(module)
-        yield name, module if module is before else verify(module, name)
+        yield name, module if module is before else verify(module, name, sound)
 
 
 def optimise(

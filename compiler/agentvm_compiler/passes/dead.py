@@ -36,6 +36,10 @@ _BINDING = (*CALLS, Kind.MAP)
 """Nodes whose results certainly have a value."""
 
 
+_MAYBE_TEXT = (ast.Constant, ast.Name, ast.JoinedStr)
+"""Expressions of which it may be certain that they are text."""
+
+
 class _Facts:
     """What is certain of values: that they are bound, that they are text."""
 
@@ -66,7 +70,7 @@ class _Facts:
                         known.add(result)
         elif (found := assigned(node)) is not None:
             self.bound.update(node.results)
-            if self.is_text(found[1], names_of(node)):
+            if isinstance(found[1], _MAYBE_TEXT) and self.is_text(found[1], names_of(node)):
                 self.text.update(node.results)
 
     def is_text(self, expression: ast.expr, names: Mapping[str, str]) -> bool:
@@ -118,8 +122,6 @@ def names_of(node: Node) -> dict[str, str]:
 
 def _seen_by(node: Node, names: Set[str]) -> Node:
     """The node with those of its `before` that are read."""
-    if "before" not in node.attrs:
-        return node
     attrs = dict(node.attrs)
     before = {name: value for name, value in attrs.pop("before").items() if name in names}
     return changed(node, attrs={**attrs, **({"before": before} if before else {})})
@@ -144,13 +146,15 @@ class _Sweep:
         nodes: list[Node] = []
         gone: set[str] = set()
         for node in reversed(region.nodes):
-            kept = self._node(node, live, seen)
+            kept = self._node(node, live, seen) if node.regions else node
             if live.isdisjoint(kept.results) and self.facts.is_idle(kept):
                 gone.add(kept.site)
                 continue
-            kept = _seen_by(kept, seen)
+            if "before" in kept.attrs:
+                kept = _seen_by(kept, seen)
+                live.update(kept.attrs.get("before", {}).values())
             nodes.append(kept)
-            live.update(kept.operands, kept.attrs.get("before", {}).values())
+            live.update(kept.operands)
         nodes.reverse()
         if gone:
             nodes = [changed(each, after=tuple(s for s in each.after if s not in gone)) for each in nodes]

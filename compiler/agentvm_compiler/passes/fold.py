@@ -46,7 +46,7 @@ class Fold:
         call = call_of(node)
         if call is None:
             return node
-        hidden = {*map(base, node.operands), *node.attrs.get("unbound", ())}
+        hidden = {*map(base, node.operands), *node.attrs.get("unbound", ())} if self.constants else ()
         constants = {name: value for name, value in self.constants.items() if name not in hidden}
         if not any(_may_fold(each, constants) for each in walk(call)):
             return node
@@ -84,13 +84,12 @@ def _is_final(kind: object) -> bool:
 
 
 def _may_fold(node: ast.AST, constants: Mapping[str, Constant]) -> bool:
-    match node:
-        case ast.Name(name):
-            return name in constants
-        case ast.FormattedValue(ast.Constant() | ast.JoinedStr()):
-            return True
-        case ast.BinOp(left, ast.Add(), right):
-            return _is_text(left) or _is_text(right)
+    if isinstance(node, ast.Name):
+        return node.id in constants
+    if isinstance(node, ast.FormattedValue):
+        return isinstance(node.value, ast.Constant | ast.JoinedStr)
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.Add) and (_is_text(node.left) or _is_text(node.right))
     return False
 
 
