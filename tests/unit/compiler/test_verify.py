@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agentvm_compiler.errors import InternalError
-from agentvm_compiler.ir import Kind, Module, Node, Program, Region
+from agentvm_compiler.ir import Kind, Module, Node, Program, Region, changed
 from agentvm_compiler.verify import verify
 
 
@@ -72,3 +72,19 @@ def test_malformed_ir_is_refused(problem: str):
         verify(MALFORMED[problem], "lowering")
     message = str(caught.value)
     assert "m:f after lowering" in message and problem in message and "report" in message
+
+
+def test_only_what_changed_is_verified_again():
+    """A sound region stays sound in a later version; one that was made anew is looked at."""
+    inner = Region(("a.0",), (), ("a.0",))
+    node = Node(Kind.MAP, "map#1", ("xs.0",), ("ys.0",), regions=(inner,))
+    first = Module((Program("m:f", ("xs",), Region(("xs.0",), (node,), ("ys.0",))),))
+    sound: dict[int, Region] = {}
+    verify(first, "lowering", sound)
+    assert {id(inner), id(first.main.body)} <= sound.keys()
+    broken = changed(node, regions=(Region(("a.0",), (), ("b.0",)),))
+    body = changed(first.main.body, nodes=(broken,))
+    again = Module((changed(first.main, body=body),))
+    for _ in range(2):
+        with pytest.raises(InternalError, match=r"after dead: map#1 yields b\.0"):
+            verify(again, "dead", sound)
