@@ -38,6 +38,9 @@ export interface Layout {
 const PAD = 14;
 const TITLE = 20;
 const GAP = 12;
+const RISE = 30;
+/** Above so many nodes in one region dagre takes seconds, and its recursion may exceed the stack. */
+const MANY = 300;
 
 interface Placed {
   width: number;
@@ -54,8 +57,9 @@ export function layout(panel: SizedPanel): Layout {
 
 function place(panel: SizedPanel): Placed {
   const boxes = new Map(panel.shapes.map((each) => [each.id, box(each)]));
+  if (panel.shapes.length > MANY) return inRows(panel, boxes);
   const graph = new Graph({ multigraph: false });
-  graph.setGraph({ rankdir: "TB", nodesep: 22, ranksep: 30, marginx: PAD, marginy: PAD, ranker: panel.shapes.length > 400 ? "longest-path" : "network-simplex" });
+  graph.setGraph({ rankdir: "TB", nodesep: 22, ranksep: 30, marginx: PAD, marginy: PAD });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const [id, each] of boxes) graph.setNode(id, { width: each.width, height: each.height });
   for (const each of panel.edges) graph.setEdge(each.from, each.to, { order: each.order, weight: each.order ? 1 : 2 });
@@ -74,6 +78,45 @@ function place(panel: SizedPanel): Placed {
       for (const each of graph.edges()) {
         const edge = graph.edge(each) as unknown as { points: { x: number; y: number }[]; order: boolean };
         into.lines.push({ points: edge.points.map((p) => [x + p.x, y + p.y]), order: edge.order });
+      }
+    },
+  };
+}
+
+/** Nodes in rows, each below all that it reads; they are given in an order in which what is read comes first. */
+function inRows(panel: SizedPanel, boxes: Map<string, Placed>): Placed {
+  const ranks = new Map(panel.shapes.map((each) => [each.id, 0]));
+  const into = new Map<string, string[]>();
+  for (const { from, to } of panel.edges) into.set(to, [...(into.get(to) ?? []), from]);
+  const rows: string[][] = [];
+  for (const { id } of panel.shapes) {
+    let rank = 0;
+    for (const from of into.get(id) ?? []) rank = Math.max(rank, ranks.get(from)! + 1);
+    ranks.set(id, rank);
+    (rows[rank] ??= []).push(id);
+  }
+  const widths = rows.map((row) => row.reduce((sum, id) => sum + boxes.get(id)!.width + GAP, -GAP));
+  const width = Math.max(...widths) + 2 * PAD;
+  const at = new Map<string, Rect>();
+  let y = PAD;
+  rows.forEach((row, n) => {
+    let x = (width - widths[n]!) / 2;
+    for (const id of row) {
+      const { width, height } = boxes.get(id)!;
+      at.set(id, { x, y, width, height });
+      x += width + GAP;
+    }
+    y += Math.max(...row.map((id) => boxes.get(id)!.height)) + RISE;
+  });
+  return {
+    width,
+    height: y - RISE + PAD,
+    put(left, top, into) {
+      for (const [id, rect] of at) boxes.get(id)!.put(left + rect.x, top + rect.y, into);
+      for (const { from, to, order } of panel.edges) {
+        const [a, b] = [at.get(from)!, at.get(to)!];
+        const points: [number, number][] = [[left + a.x + a.width / 2, top + a.y + a.height], [left + b.x + b.width / 2, top + b.y]];
+        into.lines.push({ points, order });
       }
     },
   };
