@@ -20,7 +20,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -75,6 +77,8 @@ class Server:
                 self.url = line.split()[-1]
             if line.startswith("agents:"):
                 break
+        # It says a line a run: a full pipe would hold it up.
+        threading.Thread(target=deque, args=(self.process.stderr, 0), daemon=True).start()
 
     @property
     def megabytes(self) -> float:
@@ -94,7 +98,7 @@ class Server:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.communicate(timeout=60)
+        self.process.wait(timeout=60)
 
 
 class Client:
