@@ -59,6 +59,12 @@ def code_of(error: Exception) -> str:
     return str(code or "")
 
 
+def type_of(error: Exception) -> str:
+    """What the API calls the kind of a failure, or nothing."""
+    body = getattr(error, "body", None)
+    return str((body.get("type") if isinstance(body, dict) else None) or "")
+
+
 def retry_after(error: Exception) -> float | None:
     """Seconds the server asks us to wait, if it does."""
     headers: Any = getattr(getattr(error, "response", None), "headers", None) or {}

@@ -19,8 +19,9 @@ import anyio
 
 from agentvm_compiler.wire import ModelCall, ModelResult, Timing
 from agentvm_serving.slo import to_extra_args
+from agentvm_serving.vllm.refusals import REFUSED
 
-from .failures import Place, explain, is_transient, refused, retry_after, status_of
+from .failures import Place, explain, is_transient, refused, retry_after, status_of, type_of
 from .http import PerLoop, client_module
 from .schema import answer_format
 from .steering import Steering
@@ -156,6 +157,8 @@ class OpenAIBackend:
     async def _attempt(
         self, call: ModelCall, model: str, dialect: Dialect, sent_at: float, progress: Progress | None
     ) -> ModelResult:
+        import openai
+
         wanted = answer_format(call.schema) if call.schema is not None else None
         answer = StreamedAnswer(progress)
         stream = await self._clients.get().chat.completions.create(
@@ -168,6 +171,10 @@ class OpenAIBackend:
         try:
             async for chunk in stream:
                 answer.take(chunk)
+        except openai.APIError as error:
+            if type_of(error) != REFUSED:
+                raise
+            answer.finish_reason = "abort"
         finally:
             # Shielded, or a cancelled call would leave its stream, and so the engine's slot, open.
             with anyio.move_on_after(5, shield=True):

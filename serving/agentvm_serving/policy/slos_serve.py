@@ -27,8 +27,8 @@ from .views import EngineView, RequestView
 
 ADMITTED, DECLINED = 0, 1
 """Tiers of the rank."""
-CONSIDERED: Final = 512
-"""Waiting requests that a plan looks at: the most urgent ones."""
+CONSIDERED: Final = 64
+"""Waiting requests that a plan looks at: the most urgent ones. The programme takes the square of it."""
 
 
 class _Ask(NamedTuple):

@@ -23,6 +23,8 @@ from typing import Any, Final, TypeAlias
 
 from agentvm_compiler.errors import InputError
 
+from .refusals import PATHS, telling
+
 PREFIX: Final = "/v1/agentvm/"
 OPERATIONS: Final = ("hints", "cancel", "requests")
 
@@ -83,7 +85,10 @@ def _list(body: Any, name: str) -> list[Any]:
 
 
 class Control:
-    """ASGI middleware that adds the routes to the application, inside its authentication."""
+    """ASGI middleware that adds the routes to the application, inside its authentication.
+
+    It also tells clients of streams of refusals, of which vLLM itself tells nothing (`refusals`).
+    """
 
     def __init__(self, app: Channel) -> None:
         self._app = app
@@ -93,7 +98,8 @@ class Control:
         if not self._added and "app" in scope:
             self._added = True
             _add_routes(scope["app"])
-        await self._app(scope, receive, send)
+        tells = scope["type"] == "http" and scope["path"].endswith(PATHS)
+        await self._app(scope, receive, telling(send) if tells else send)
 
 
 def _add_routes(app: Any) -> None:

@@ -15,6 +15,7 @@ from prometheus_client import Counter, Histogram
 
 from agentvm_serving.goodput import Goodput
 
+from .programs import Program, program_of
 from .records import Record
 
 SLACK: Final = (-60, -20, -10, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10, 20, 60)
@@ -28,7 +29,8 @@ class Metrics:
     def __init__(self) -> None:
         self.requests = Counter(
             "agentvm:requests",
-            "Ended requests by class and outcome: met, missed, no_objective, refused, aborted.",
+            "Ended requests by class and outcome: met, missed, no_objective, refused, aborted. "
+            "A program (compound) is one, and counts at its deadline.",
             ("slo", "outcome"),
         )
         self.tokens = Counter("agentvm:output_tokens", "Output tokens of ended requests by class.", ("slo",))
@@ -66,14 +68,20 @@ class Metrics:
         self.updates = Counter("agentvm:hint_updates", "Changes of hints of requests that were here.")
 
     def ended(self, record: Record, good: Goodput) -> None:
-        """Count an ended request."""
-        self.requests.labels(record.slo, record.outcome).inc()
-        self.tokens.labels(record.slo).inc(record.output_tokens)
-        self.goodput.labels(record.slo).inc(good.tokens)
+        """Count an ended request. One that is part of a program counts when that is decided."""
+        self.tokens.labels(record.counted_as).inc(record.output_tokens)
+        if program_of(record.hints) is None:
+            self.requests.labels(record.slo, record.outcome).inc()
+            self.goodput.labels(record.slo).inc(good.tokens)
         if record.finished_at is not None and record.deadline is not None:
             self.slack.observe(record.deadline - record.finished_at)
         if record.in_time is not None and record.output_tokens and record.status != "FINISHED_ABORTED":
             self.length_error.observe(abs(record.expected_tokens / record.output_tokens - 1))
+
+    def decided(self, program: Program) -> None:
+        """Count a program."""
+        self.requests.labels("compound", "met" if program.met else "missed").inc()
+        self.goodput.labels("compound").inc(program.tokens if program.met else 0)
 
 
 @cache

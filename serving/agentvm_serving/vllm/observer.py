@@ -14,6 +14,7 @@ from agentvm_serving.slo import from_extra_args, true_length_of
 
 from .journal import Counts, EventLog, unix_seconds
 from .metrics import Metrics, metrics
+from .programs import Programs, program_of
 from .records import ENDED_BY_ITSELF, Record, Records
 
 SAMPLED = 16
@@ -34,6 +35,7 @@ class Observer:
         self.counts = Counts()
         self._events = EventLog.from_environment()
         self._metrics: Metrics | None = metrics() if measure else None
+        self._programs = Programs()
         self._unscheduled: dict[str, float] = {}
         """Those that never ran; how long had been held back in all when they came."""
         self._held = 0.0
@@ -58,6 +60,8 @@ class Observer:
             name, view.arrival, view.hints, view.prompt_tokens, expected
         )
         self._pace(request, record)
+        if self._metrics is not None and (hints := program_of(view.hints)) is not None:
+            self._programs.began(hints, view.arrival)
         self._unscheduled[name] = self._held
         self.counts.added += 1
         self.counts.with_hints += view.hints is not None
@@ -97,6 +101,8 @@ class Observer:
                     self._metrics.preempted.inc()
         if self._metrics is not None:
             self._metrics.scheduling.observe(seconds)
+            for program in self._programs.decided(now):
+                self._metrics.decided(program)
         if self._unscheduled:
             for new in output.scheduled_new_reqs:  # a resumed request may appear here again
                 if new.req_id in self._unscheduled:
@@ -145,6 +151,9 @@ class Observer:
         self.records.close(record)
         if self._metrics is not None:
             self._metrics.ended(record, good)
+            if (hints := program_of(record.hints)) is not None:
+                by_itself = status in ENDED_BY_ITSELF
+                self._programs.ended(hints, request.num_output_tokens, by_itself, now)
 
     def close(self) -> None:
         """Close the event log. Idempotent."""

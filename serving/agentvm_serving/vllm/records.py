@@ -11,6 +11,8 @@ from agentvm_compiler.wire import Hints
 from agentvm_serving.goodput import Goodput, ServedCall, ServedRequest, goodput_of
 from agentvm_serving.slo import deadline_of, pace_of, ttft_of
 
+from .programs import program_of
+
 KEPT: Final = 1_000
 """Ended requests whose records are kept."""
 
@@ -84,6 +86,11 @@ class Record:
     def slo(self) -> str:
         """Its class."""
         return self.hints.slo if self.hints is not None else "best_effort"
+
+    @property
+    def counted_as(self) -> str:
+        """The class that it counts for: `compound` if it is a call of a program."""
+        return self.slo if program_of(self.hints) is None else "compound"
 
     @property
     def deadline(self) -> float | None:

@@ -15,6 +15,7 @@ from agentvm_compiler.wire import CallRecord, Hints, HintsChange, Message, Model
 from agentvm_serving.backends.http import client_module
 from agentvm_serving.backends.openai import OpenAIBackend
 from agentvm_serving.vllm.control import PREFIX, Control, _agentvm_control
+from agentvm_serving.vllm.refusals import REFUSED
 
 
 class Scheduler:
@@ -164,3 +165,49 @@ async def test_requests_are_named_in_the_body():
     backend = OpenAIBackend("http://fake/v1", "m", hints=True, transport=lambda: transport)
     assert await backend.scheduler.update_hints({"siblings": 2}, run="r") == 1
     assert seen == [("/v1/agentvm/hints", {"key": "", "run": "r", "hints": {"siblings": 2}})]
+
+
+def plain_stream(*parts: str) -> Any:
+    """The text that a plain client gets of a stream behind our middleware."""
+    starlette = pytest.importorskip("starlette.applications")
+    from starlette.responses import StreamingResponse
+    from starlette.routing import Route
+
+    async def chat(request: Any) -> Any:
+        return StreamingResponse(iter(parts), media_type="text/event-stream")
+
+    app = starlette.Starlette(routes=[Route("/v1/chat/completions", chat, methods=["POST"])])
+    app.add_middleware(Control)
+    return backend_of(app).client()
+
+
+CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+
+
+async def test_a_plain_client_is_told_that_its_stream_was_refused():
+    """An empty answer is no answer: its library raises an error of the request's own."""
+    import openai
+
+    stream = await plain_stream("data: [DONE]\n\n").chat.completions.create(**CHAT)
+    with pytest.raises(openai.APIError, match="ended the request before its first token") as caught:
+        async for _ in stream:
+            pass
+    assert caught.value.body["type"] == REFUSED
+
+
+async def test_a_stream_that_says_how_it_ended_is_left_alone():
+    """Though its text be about finish reasons."""
+    import openai
+
+    texts = ['{"finish_reason":"', ""]
+    chunks = [
+        {"id": "c", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": reason}]}
+        for text, reason in zip(texts, (None, "stop"), strict=True)
+    ]
+    told = [f"data: {json.dumps(each, separators=(',', ':'))}\n\n" for each in chunks]
+    stream = await plain_stream(*told, "data: [DONE]\n\n").chat.completions.create(**CHAT)
+    assert [each.choices[0].delta.content async for each in stream] == texts
+    cut = await plain_stream(told[0], "data: [DONE]\n\n").chat.completions.create(**CHAT)
+    with pytest.raises(openai.APIError, match="ended the request"):
+        async for _ in cut:
+            pass
