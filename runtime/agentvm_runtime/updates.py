@@ -116,6 +116,8 @@ class Updates:
         self._abandoned = False
         """Whether calls were under way when the run was stopped."""
         self._rest_until = 0.0
+        self._asking = anyio.Lock()
+        """Held while the scheduler is asked for records."""
 
     # what the run says ----------------------------------------------------------------
 
@@ -204,7 +206,7 @@ class Updates:
         """Note what is known of the last calls of a run that ends, if that is soon told."""
         if time.monotonic() >= self._rest_until:
             with anyio.move_on_after(LAST):
-                while self._ended:
+                while self._ended or self._asking.locked():
                     await self._note()
 
     def _gathered(self) -> list[HintsChange]:
@@ -224,11 +226,12 @@ class Updates:
 
     async def _note(self) -> None:
         """Journal what the scheduler has noted of some calls that have ended."""
-        keys = list(islice(self._ended, MOST))
-        if not keys:
-            return
-        paths = {key: self._ended.pop(key) for key in keys}
-        records = await self._try(self._scheduler.served, keys)
+        async with self._asking:
+            keys = list(islice(self._ended, MOST))
+            if not keys:
+                return
+            paths = {key: self._ended.pop(key) for key in keys}
+            records = await self._try(self._scheduler.served, keys)
         calls: dict[str, list[dict[str, Any]]] = {}
         for each in records or ():
             if each.key in paths:

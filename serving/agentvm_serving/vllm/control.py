@@ -16,6 +16,7 @@ carries to the engine's process and runs there between two steps:
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -130,6 +131,10 @@ async def _ask(client: Any, operation: str, body: Any) -> list[str]:
     core = client.engine_core
     if hasattr(core, "call_utility_all_async"):
         return list(await core.call_utility_all_async("agentvm_control", operation, json.dumps(body)))
+    if hasattr(core, "core_engines") and hasattr(core, "_call_utility_async"):  # 0.26: one answer of many
+        told = ("agentvm_control", operation, json.dumps(body))
+        each = (core._call_utility_async(*told, engine=engine) for engine in core.core_engines)
+        return list(await asyncio.gather(*each))
     return [await core.call_utility_async("agentvm_control", operation, json.dumps(body))]
 
 

@@ -15,8 +15,11 @@ from typing import Any
 import anyio
 import pytest
 
+from agentvm import AgentVM, agent, llm
 from agentvm_compiler.errors import BackendError, InputError
 from agentvm_compiler.wire import Hints, Message, ModelCall, Sampling
+from agentvm_runtime import updates
+from agentvm_runtime.records import CALLS, EventKind
 from agentvm_serving.backends.http import client_module
 
 pytestmark = pytest.mark.engine
@@ -230,6 +233,40 @@ async def test_clients_without_hints_are_served_in_order_of_arrival(engine, even
     begun = [event["request"] for event in events.of("") if event["event"] == "first_scheduled"]
     order = [name for request in begun for name in names if name.replace("/", "-") in request]
     assert order == names
+
+
+@agent
+async def two_questions(name: str) -> str:
+    first = await llm(f"Say {name}", temperature=0, max_tokens=4)
+    return await llm(f"Say {first} again", temperature=0, max_tokens=4)
+
+
+async def test_a_run_journals_what_the_engines_scheduler_noted(engine, monkeypatch):
+    """When each of its calls was queued and begun, and how it ended."""
+    monkeypatch.setattr(updates, "LAST", LIMIT)  # however slow the machine
+    async with AgentVM(store="memory", llm=Kept(engine)) as vm:
+        run = await vm.start(two_questions, "blue", deadline=900)
+        await run.result()
+        events = await vm.store.events(run.id)
+    noted: dict[str, list[dict[str, Any]]] = {}
+    for each in events:
+        if each.kind is EventKind.SCHEDULED:
+            noted |= each.detail[CALLS]
+    asked = [each.path for each in events if each.node == "llm"]
+    assert list(noted) == asked
+    for [record] in noted.values():
+        assert record["outcome"] == "met"
+        assert record["queued_at"] <= record["started_at"] <= record["finished_at"]
+
+
+class Kept:
+    """The engine, which a machine that ends leaves running."""
+
+    def __init__(self, engine: Any) -> None:
+        self.identity, self.complete, self.scheduler = engine.identity, engine.complete, engine.scheduler
+
+    async def aclose(self) -> None:
+        pass
 
 
 async def test_metrics_are_beside_the_engines_own(engine):

@@ -38,6 +38,17 @@ class Scheduler:
         return [{"key": each, **told} for each in keys]
 
 
+class OlderCores:
+    """The same in vLLM 0.26, whose own call for all engines keeps only the first answer."""
+
+    def __init__(self, *schedulers: Scheduler) -> None:
+        self.core_engines = [SimpleNamespace(scheduler=each) for each in schedulers]
+
+    async def _call_utility_async(self, method: str, *args: Any, engine: Any) -> str:
+        assert method == "agentvm_control"
+        return _agentvm_control(engine, *args)
+
+
 class Cores:
     """Two engines behind one client, as with data parallelism."""
 
@@ -60,8 +71,8 @@ def schedulers() -> list[Scheduler]:
     return [Scheduler(), Scheduler()]
 
 
-@pytest.fixture
-def backend(schedulers: list[Scheduler]) -> OpenAIBackend:
+@pytest.fixture(params=[Cores, OlderCores])
+def backend(schedulers: list[Scheduler], request: pytest.FixtureRequest) -> OpenAIBackend:
     """A server with our middleware; its chat completions are streams that end without a word."""
     starlette = pytest.importorskip("starlette.applications")
     from starlette.responses import PlainTextResponse
@@ -71,7 +82,7 @@ def backend(schedulers: list[Scheduler]) -> OpenAIBackend:
         return PlainTextResponse("data: [DONE]\n\n", media_type="text/event-stream")
 
     app = starlette.Starlette(routes=[Route("/v1/chat/completions", chat, methods=["POST"])])
-    app.state.engine_client = SimpleNamespace(engine_core=Cores(*schedulers))
+    app.state.engine_client = SimpleNamespace(engine_core=request.param(*schedulers))
     app.add_middleware(Control)
     return backend_of(app)
 
