@@ -18,6 +18,8 @@ from agentvm_serving.policy import EngineView, RequestView
 from agentvm_serving.slo import changed
 from agentvm_serving.vllm import LENGTHS_VARIABLE
 
+from .prefixes import Prefixes
+
 PROGRAMS: Final = 10_000
 """Programs whose attained service is remembered."""
 EARLY: Final = 1_000
@@ -50,6 +52,7 @@ class Tracker:
         self._stood: dict[str, Any] = {}
         self._held = 0
         self._ordinal = 0
+        self._prefixes = Prefixes()
         self._measured = 0
 
     def introduce(
@@ -67,7 +70,7 @@ class Tracker:
             arrival: Unix seconds.
         """
         view = self.views[name] = RequestView(
-            ordinal=self._ordinal,
+            ordinal=self._prefixes.ordinal(hints, arrival, self._ordinal),
             arrival=arrival,
             hints=hints,
             prompt_tokens=prompt_tokens,

@@ -10,7 +10,7 @@ from agentvm_compiler.wire import Hints
 from agentvm_serving.estimate.lengths import Length, LengthEstimator, Lengths
 from agentvm_serving.slo import deadline_of, pace_of
 
-Rank: TypeAlias = tuple[int, float, int]
+Rank: TypeAlias = tuple[int, float, float]
 """Tier, place in it, and the arrival's ordinal, which makes ranks unique and every order deterministic."""
 
 WAITS: Final = 1_000_000
@@ -21,8 +21,8 @@ WAITS: Final = 1_000_000
 class RequestView:
     """What is known of one request; the adapter keeps it up to date."""
 
-    ordinal: int
-    """How many requests came before it; unique."""
+    ordinal: float
+    """How many requests came before it; unique. Calls with a common prefix follow the first by fractions."""
     arrival: float
     """Unix seconds."""
     hints: Hints | None = None
