@@ -11,7 +11,7 @@ Rates here end with the requests that run now, by their expected lengths; those
 that the plan admits keep theirs, since the next plan knows better. A request
 that is due at its end must produce at the engine's own pace.
 
-O(N B) for the N most urgent requests and B slots.
+O(N log N) for N requests, and the square of `CONSIDERED` for the programme.
 """
 
 from __future__ import annotations
