@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from agentvm_runtime.secret import Secret
     from agentvm_runtime.structured import StructuredOutputError
 
+    from .handle import Run
     from .sdk import agent, current, now, random, tool
-    from .vm import AgentVM, Run, run
+    from .vm import AgentVM, run
 
 __version__ = "0.1.0"
 
@@ -81,7 +82,8 @@ __all__ = [
 
 _MODULES = {
     "agentvm.sdk": ("agent", "current", "now", "random", "tool"),
-    "agentvm.vm": ("AgentVM", "Run", "run"),
+    "agentvm.handle": ("Run",),
+    "agentvm.vm": ("AgentVM", "run"),
     "agentvm_compiler.calls": ("llm",),
     "agentvm_compiler.human": ("ask_human",),
     "agentvm_compiler.retry": ("Retry",),

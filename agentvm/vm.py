@@ -1,4 +1,4 @@
-"""`AgentVM`: runs agents, and finds, resumes and lists their runs.
+"""`AgentVM`: runs agents, and finds, resumes and lists their runs (`handle.Run`).
 
 It joins the layers: the compiler's programs, the runtime's executor, a store
 and a model backend. Runs live in the task group of the machine they were
@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.abc
@@ -26,26 +26,23 @@ from agentvm_compiler.calls import Agent
 from agentvm_compiler.compile import compile_agent
 from agentvm_compiler.errors import ConfigError, InputError, InternalError
 from agentvm_runtime import control
-from agentvm_runtime.budgets import BUDGET, Budget, Usage
+from agentvm_runtime.budgets import BUDGET, Budget
 from agentvm_runtime.control import OPEN, Settlement
 from agentvm_runtime.deadlines import ON_DEADLINE
 from agentvm_runtime.driver import LEASE_SECONDS, drive, ended_result, open_session, preview
 from agentvm_runtime.errors import RunCancelled, RunLeased, StoreError
 from agentvm_runtime.flights import Flights
-from agentvm_runtime.progress import Progress
 from agentvm_runtime.questions import Human, Question
 from agentvm_runtime.records import FORGETS, Digest, Event, EventKind, Lease, RunRecord, RunStatus
 from agentvm_runtime.rehearsal import Preview
 from agentvm_runtime.revision import MEMO, MODULE, code_of
 from agentvm_runtime.rooms import CONCURRENCY
-from agentvm_runtime.session import Session
-from agentvm_runtime.slots import Slot
-from agentvm_runtime.streams import Audience, Bell, Text
 from agentvm_runtime.takeovers import DEATHS, DIED, refuse_deadly
 from agentvm_runtime.values import digest, encode
 from agentvm_runtime.waiting import waits
 
 from .durations import Duration, optional_seconds
+from .handle import Run
 from .inputs import validate_inputs
 from .loading import find_agent, require_agent
 from .sdk import deadline_policy, positive
@@ -54,157 +51,13 @@ if TYPE_CHECKING:
     from agentvm_runtime.ports import ModelBackend, Store
 
 _ABSENT: Any = object()
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Nodes:
-    """Nodes of a run, as this process saw them."""
-
-    total: int
-    executed: int
-    reused: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Tokens of the model calls this process made."""
-
-    input: int
-    output: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """How a run ended and what it took."""
-
-    run: str
-    agent: str
-    status: RunStatus
-    result: Any
-    error: str | None
-    nodes: Nodes
-    tokens: Tokens
-    seconds: float
-    """From the run's creation to its end."""
-    deadline_met: bool | None
-    """None without a deadline."""
-
-
-class Run:
-    """A run in the hands of this process."""
-
-    def __init__(self, record: RunRecord, session: Session | None, reused: int = 0) -> None:
-        self._record = record
-        self._session = session
-        self._end = Slot()
-        self._progress = Progress(time.time(), record.deadline_at, reused=reused)
-
-    @property
-    def id(self) -> str:
-        return self._record.id
-
-    @property
-    def record(self) -> RunRecord:
-        """The run's row in the store, as this process knows it."""
-        return self._session.record if self._session is not None else self._record
-
-    @property
-    def progress(self) -> Progress:
-        """How far the run is; a live object."""
-        return self._session.progress if self._session is not None else self._progress
-
-    @property
-    def spent(self) -> Usage:
-        """Model calls of the run so far, and what they took, those of earlier processes included."""
-        return self._session.account.spent if self._session is not None else Usage()
-
-    async def result(self) -> Any:
-        """The agent's result.
-
-        Raises:
-            RunFailed: the agent raised; its exception is `__cause__`.
-            RunSuspended: it waits for an answer; see `AgentVM.answer`.
-            DeadlineExceeded, BudgetExceeded, RunCancelled, UncertainWrite: the run ended so.
-        """
-        value, error = await self._end.wait()
-        if error is not None:
-            raise error
-        return value
-
-    async def events(self) -> AsyncIterator[Event]:
-        """Journal events from now on, as they are appended, until the run ends.
-
-        A reader that is far behind holds the run up, unless it has stopped reading.
-        """
-        if self._session is not None:
-            async for each in self._read(self._session.events):
-                yield each
-
-    async def texts(self) -> AsyncIterator[Text]:
-        """What models answer from now on, piece by piece as it comes, with the path of the call.
-
-        Of a typed answer it is the JSON text; a repaired one comes twice.
-        """
-        if self._session is not None:
-            async for each in self._read(self._session.texts):
-                yield each
-
-    def bell(self) -> Bell:
-        """Rings with every journal event from now on; closed at the run's end."""
-        bell = Bell()
-        if self._session is not None:
-            self._session.events.join(bell)
-        self._end.then(bell.close)
-        return bell
-
-    async def _read(self, audience: Audience[T]) -> AsyncIterator[T]:
-        if self._end.ready:
-            return
-        stream = audience.join()
-        self._end.then(stream.close)
-        try:
-            async for each in stream.read():
-                yield each
-        finally:
-            stream.close()
-
-    async def cancel(self) -> None:
-        """Stop the run for good. Idempotent; returns when it has stopped."""
-        if not self._end.ready and self._session is not None:
-            self._session.stop(RunCancelled(f"Run {self.id} was cancelled."))
-            await self._end.wait()
-
-    async def report(self) -> RunReport:
-        """How the run ended; waits for its end."""
-        value, error = await self._end.wait()
-        record, progress = self.record, self.progress
-        seconds = (record.finished_at or time.time()) - record.created_at
-        met = None
-        if record.deadline_at is not None:
-            met = (
-                record.status is RunStatus.COMPLETED
-                and (record.finished_at or math.inf) <= record.deadline_at
-            )
-        cause = error.__cause__ if error is not None and error.__cause__ is not None else error
-        return RunReport(
-            run=record.id,
-            agent=record.agent,
-            status=record.status,
-            result=value,
-            error=None if cause is None else f"{type(cause).__name__}: {cause}",
-            nodes=Nodes(progress.done, progress.executed, progress.reused),
-            tokens=Tokens(progress.input_tokens, progress.output_tokens),
-            seconds=seconds,
-            deadline_met=met,
-        )
 
 
 class AgentVM:
     """A machine that runs agents. An async context manager.
 
     Args:
-        store: where runs are kept: a SQLAlchemy URL, `memory`, or a store object.
+        store: where runs are kept: a SQLAlchemy URL, a path, `memory`, or a store object.
             By default the environment's `AGENTVM_STORE`, else a file of the user's.
         llm: who answers model calls: a spec (`vllm:MODEL`, `openai:URL#MODEL`) or a
             backend. By default `AGENTVM_LLM`, else the small model on a local engine.
@@ -218,13 +71,13 @@ class AgentVM:
     def __init__(
         self,
         *,
-        store: str | Store | None = None,
+        store: str | Path | Store | None = None,
         llm: str | ModelBackend | None = None,
         durability: str | None = None,
         human: Human | None = None,
     ) -> None:
         self._human = human
-        if durability is not None and not isinstance(store, str | None):
+        if durability is not None and not isinstance(store, str | Path | None):
             raise ConfigError("A store object has its own durability: give it where it is made.")
         self._durability = durability
         self._store_option = store
@@ -249,9 +102,11 @@ class AgentVM:
         async with AsyncExitStack() as stack:
             if isinstance(llm, str):
                 stack.push_async_callback(self._backend.aclose)
-            self.store = open_store(store, durability=self._durability) if isinstance(store, str) else store
-            if isinstance(store, str):
+            if isinstance(store, str | Path):
+                self.store = open_store(store, durability=self._durability)
                 stack.push_async_callback(self.store.aclose)
+            else:
+                self.store = store
             await self.store.open()
             self._stack = stack.pop_all()
         self._tasks = await anyio.create_task_group().__aenter__()
@@ -742,7 +597,7 @@ def run(
     deadline: Duration | None = None,
     on_deadline: str | None = None,
     budget: Budget | None = None,
-    store: str | Store | None = None,
+    store: str | Path | Store | None = None,
     llm: str | ModelBackend | None = None,
     durability: str | None = None,
     **kwargs: Any,

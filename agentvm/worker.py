@@ -25,8 +25,9 @@ from agentvm_runtime.records import Lease, RunRecord, RunStatus
 from agentvm_runtime.takeovers import DEATHS
 from agentvm_runtime.waiting import Lookout
 
+from .handle import Run
 from .loading import agents_of, find_agent, load_file, outdated
-from .vm import AgentVM, Run
+from .vm import AgentVM
 
 if TYPE_CHECKING:
     from agentvm_runtime.ports import Store

@@ -12,7 +12,8 @@ import typer
 from .options import Json, RunId, StoreUrl, resume_command
 
 if TYPE_CHECKING:
-    from agentvm.vm import AgentVM, Run
+    from agentvm.handle import Run
+    from agentvm.vm import AgentVM
     from agentvm_runtime.ports import Store
     from agentvm_runtime.questions import Question
     from agentvm_runtime.records import RunRecord

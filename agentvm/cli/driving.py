@@ -30,7 +30,8 @@ from .exits import Exit, code_of_status
 from .options import resume_command
 
 if TYPE_CHECKING:
-    from agentvm.vm import AgentVM, Run
+    from agentvm.handle import Run
+    from agentvm.vm import AgentVM
 
 OUTCOMES = (RunFailed, RunSuspended, DeadlineExceeded, RunCancelled, UncertainWrite, BudgetExceeded)
 """Errors that are the end of a run, as against a failure to drive it."""

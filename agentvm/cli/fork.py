@@ -10,7 +10,8 @@ import typer
 from .options import BudgetText, Durability, Json, NoMemo, Prices, RunId, StoreUrl, budget_of
 
 if TYPE_CHECKING:
-    from agentvm.vm import AgentVM, Run
+    from agentvm.handle import Run
+    from agentvm.vm import AgentVM
 
 
 def fork(

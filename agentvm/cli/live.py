@@ -15,7 +15,7 @@ from agentvm_runtime.records import Event, EventKind, Source
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from agentvm.vm import Run
+    from agentvm.handle import Run
     from agentvm_runtime.progress import Progress
 
 REFRESH = 0.125

@@ -14,7 +14,7 @@ from .exits import fail
 from .options import resume_command, store_option
 
 if TYPE_CHECKING:
-    from agentvm.vm import RunReport
+    from agentvm.handle import RunReport
     from agentvm_compiler.errors import AgentVMError
     from agentvm_runtime.records import RunRecord
 

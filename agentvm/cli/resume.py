@@ -11,7 +11,8 @@ import typer
 from .options import BudgetText, Durability, Json, Prices, RunId, StoreUrl, budget_of
 
 if TYPE_CHECKING:
-    from agentvm.vm import AgentVM, Run
+    from agentvm.handle import Run
+    from agentvm.vm import AgentVM
 
 
 def resume(

@@ -12,7 +12,7 @@ import typer
 from .options import BudgetText, Durability, Json, Llm, NoMemo, Prices, StoreUrl, Target, budget_of
 
 if TYPE_CHECKING:
-    from agentvm.vm import Run
+    from agentvm.handle import Run
 
 
 def run(

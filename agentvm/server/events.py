@@ -33,8 +33,8 @@ from . import models
 from .reading import Reader, node
 
 if TYPE_CHECKING:
+    from agentvm.handle import Run as Handle
     from agentvm.vm import AgentVM
-    from agentvm.vm import Run as Handle
     from agentvm_runtime.streams import Bell
 
     from .settings import Settings

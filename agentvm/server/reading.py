@@ -18,8 +18,8 @@ from . import models
 from .problems import Refused, not_found
 
 if TYPE_CHECKING:
+    from agentvm.handle import Run as Handle
     from agentvm.vm import AgentVM
-    from agentvm.vm import Run as Handle
 
     from .registry import Registry
 

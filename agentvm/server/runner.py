@@ -24,7 +24,8 @@ from agentvm_runtime.records import RunRecord
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agentvm.vm import AgentVM, Run
+    from agentvm.handle import Run
+    from agentvm.vm import AgentVM
 
     from .registry import Registry
 

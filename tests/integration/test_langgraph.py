@@ -150,7 +150,7 @@ async def test_runs_and_checkpoints_share_a_store(path: Path, saver: AgentVMSave
     """Whichever comes first; collecting old runs leaves checkpoints alone."""
     graph = build(saver)
     await graph.ainvoke({"steps": [], "constant": "x"}, thread("1"))
-    async with AgentVM(store=str(path), llm=ScriptedLLM([])) as vm:
+    async with AgentVM(store=path, llm=ScriptedLLM([])) as vm:
         run = await vm.start(nothing)
         assert await run.result() == 1
         await vm.store.collect([run.id])

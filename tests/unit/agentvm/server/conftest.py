@@ -14,10 +14,10 @@ import pytest
 from fastapi import FastAPI
 
 from agentvm import AgentVM, agent, ask_human, llm, tool
+from agentvm.handle import Run
 from agentvm.server.app import create_app
 from agentvm.server.settings import Settings
 from agentvm.testing import ScriptedLLM
-from agentvm.vm import Run
 
 
 @dataclass
