@@ -156,7 +156,8 @@ class _Look:
         runs: set[str] = set()
         for query in ("SELECT id FROM runs ORDER BY rowid", "SELECT DISTINCT run_id FROM events"):
             with contextlib.suppress(sqlite3.Error):  # what was read before it stays
-                runs.update(row[0] for row in self._connection.execute(query))
+                # A damaged page may give a row without an id: it is of no run that could be named.
+                runs.update(row[0] for row in self._connection.execute(query) if isinstance(row[0], str))
         missing = {run: self._missing(run) for run in sorted(runs) if not is_mailbox(run)}
         for run in missing:
             lost = missing[run] or self._lost_ancestor(run, missing)

@@ -12,12 +12,19 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from sse_starlette.sse import AppStatus
 
 from agentvm import AgentVM, agent, ask_human, llm, tool
 from agentvm.handle import Run
 from agentvm.server.app import create_app
 from agentvm.server.settings import Settings
 from agentvm.testing import ScriptedLLM
+
+
+@pytest.fixture(autouse=True)
+def nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of an earlier test that was told to stop does not end the streams of this one."""
+    monkeypatch.setattr(AppStatus, "should_exit", False)
 
 
 @dataclass
