@@ -134,6 +134,11 @@ class StepTimes:
         return self._coefficients()[1] / 1000
 
     @property
+    def per_decode(self) -> float:
+        """Seconds that one request with hardly any context adds to a step by decoding."""
+        return self._coefficients()[2] / 1000
+
+    @property
     def crowd(self) -> float:
         """Requests that decode together until one more adds less than `WORTH` of what the first one adds.
 

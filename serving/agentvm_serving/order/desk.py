@@ -51,6 +51,8 @@ class Desk:
         self._clock = clock
         self._planned = 0
         self._unmeasured = 0
+        self._prompt_tokens: int | None = None
+        """Most prompt tokens of a step, if the policy minds."""
         self._places: int | None = None
         """Most requests to have running while some wait, found with each plan; `None` if nobody minds."""
 
@@ -93,7 +95,9 @@ class Desk:
     def plan(self, views: Collection[RequestView]) -> None:
         """Let the policy rank some requests; one that fails must not take the engine with it."""
         try:
-            self.policy.plan(views, self._engine())
+            most = self.policy.plan(views, self._engine())
+            if len(views) == len(self.tracker.views):  # a new one alone says nothing of the others
+                self._prompt_tokens = most
         except Exception:
             logger.exception(
                 "AgentVM: policy %r failed, this is a bug; requests are served in order of arrival from here",
@@ -154,13 +158,15 @@ class Desk:
             return self._places
         return running + may_start if self._places is None else min(self._places, running + may_start)
 
-    def most_tokens(self, running: int, paced: Collection[RequestView]) -> int | None:
-        """Most tokens of a step, if the pace of running requests is to bound it.
+    def most_tokens(self, running: int, paced: Collection[RequestView] = ()) -> int | None:
+        """Most tokens of a step, if the policy or the pace of running requests is to bound it.
 
         Args:
-            paced: the `latency` requests whose tokens are coming.
+            paced: the `latency` requests whose tokens are coming, if they are to.
         """
-        return most_tokens(paced, running, self._engine())
+        planned = None if self._prompt_tokens is None else running + self._prompt_tokens
+        kept = most_tokens(paced, running, self._engine()) if paced else None
+        return min((each for each in (planned, kept) if each is not None), default=None)
 
     def _look(self, running: Sequence[Any]) -> None:
         views = self.tracker.views.values()

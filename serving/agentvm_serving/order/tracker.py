@@ -36,11 +36,13 @@ class Tracker:
     Args:
         slots: requests that may run at once.
         kv_tokens: tokens that the KV cache holds; 0 if unknown.
+        budget: most tokens of a step.
     """
 
-    def __init__(self, slots: int, kv_tokens: int = 0) -> None:
+    def __init__(self, slots: int, kv_tokens: int = 0, budget: int = 2048) -> None:
         self.slots = slots
         self.kv_tokens = kv_tokens
+        self.budget = budget
         self.views: dict[str, RequestView] = {}
         self.lengths = lengths_named(os.environ.get(LENGTHS_VARIABLE) or "quantile")
         self.steps = StepTimes()
@@ -170,11 +172,18 @@ class Tracker:
         return self._engine(now, slots, Batch(decodes=decoding, context=self._held))
 
     def _engine(self, now: float, slots: int, batch: Batch) -> EngineView:
+        base = self.steps.seconds(Batch())
+        running = len(self._stood)
+        decode = self.steps.seconds(Batch(decodes=running, context=self._held))
         return EngineView(
             now=now,
             slots=slots,
             step=self.steps.seconds(batch),
+            base=base,
+            decode=decode,
+            marginal=(decode - base) / running if running else self.steps.per_decode,
             per_prefill=self.steps.per_prefill,
+            budget=self.budget,
             kv_tokens=self.kv_tokens,
             lengths=self.lengths,
             attained=self._attained,

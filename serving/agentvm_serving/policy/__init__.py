@@ -18,6 +18,7 @@ from .gmax import Gmax
 from .jit import Jit
 from .oracle import Oracle
 from .past_future import PastFuture
+from .reserve import Reserve
 from .slos_serve import SlosServe
 from .tempo import Tempo
 from .views import EngineView, Policy, Rank, RequestView
@@ -36,6 +37,7 @@ POLICIES: Final[Mapping[str, Policy]] = MappingProxyType(
         "oracle": Oracle(),
         "past_future": PastFuture(),
         "plas": orders.PLAS,
+        "reserve": Reserve(),
         "sjf": orders.SJF,
         "slos_serve": SlosServe(),
         "srtf": orders.SRTF,

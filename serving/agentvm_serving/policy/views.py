@@ -87,8 +87,16 @@ class EngineView:
     """Requests that may run at once."""
     step: float = 0.05
     """Seconds of one step at the present load: the time between two tokens of a request."""
+    base: float = 0.04
+    """Seconds of a step with next to nothing in it."""
+    decode: float = 0.05
+    """Seconds of a step in which all that runs decodes, and no prompt is worked on."""
+    marginal: float = 0.001
+    """Seconds that one more decoding request adds to a step."""
     per_prefill: float = 0.0005
     """Seconds that one prompt token adds to a step."""
+    budget: int = 2048
+    """Most tokens of a step."""
     kv_tokens: int = 0
     """Tokens that the KV cache holds; 0 if unknown."""
     lengths: LengthEstimator = field(default_factory=Lengths)
@@ -112,9 +120,12 @@ class Policy(Protocol):
         """Steps after which ranks are found anew; 0 if they never change."""
         ...
 
-    def plan(self, views: Collection[RequestView], engine: EngineView) -> None:
+    def plan(self, views: Collection[RequestView], engine: EngineView) -> int | None:
         """Set the rank of each view.
 
         Called with all requests every so often, and with a new one alone when it comes.
+
+        Returns:
+            Most prompt tokens that a step should work on until the next plan; `None` as many as it may.
         """
         ...

@@ -57,6 +57,10 @@ class Order(Protocol):
         """Most requests to have running in this step, if somebody minds."""
         ...
 
+    def most_tokens(self, running: int) -> int | None:
+        """Most tokens of this step, if somebody minds."""
+        ...
+
     def victim(self, running: Sequence[Request]) -> int:
         """Place of the one that is preempted."""
         ...
@@ -105,6 +109,9 @@ class Fcfs:
         return ()
 
     def most_running(self, running: int) -> int | None:
+        return None
+
+    def most_tokens(self, running: int) -> int | None:
         return None
 
     def victim(self, running: Sequence[Request]) -> int:
@@ -159,7 +166,7 @@ class ByPolicy:
 
     def __init__(self, policy: Policy, engine: Engine, clock: Callable[[], float]) -> None:
         # As the plug-in reckons: of the blocks that there are.
-        tracker = Tracker(engine.max_num_seqs, engine.blocks * BLOCK)
+        tracker = Tracker(engine.max_num_seqs, engine.blocks * BLOCK, engine.max_num_batched_tokens)
         self._clock = clock
         self._tracker = tracker
         self._desk = Desk(policy, tracker, lambda: EPOCH + clock())
@@ -206,6 +213,9 @@ class ByPolicy:
 
     def most_running(self, running: int) -> int | None:
         return self._desk.most_running(running)
+
+    def most_tokens(self, running: int) -> int | None:
+        return self._desk.most_tokens(running)
 
     def victim(self, running: Sequence[Request]) -> int:
         return len(running) - 1

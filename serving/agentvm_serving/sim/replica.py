@@ -258,6 +258,9 @@ class Replica:
     def _serve_running(self) -> int:
         """Serve those that run; what is left of the budget of tokens."""
         budget = self.engine.max_num_batched_tokens
+        most = self.order.most_tokens(len(self.running))
+        if most is not None:
+            budget = max(1, min(budget, most))
         worked: list[Request] = []
         if self._decoding < len(self.running):
             worked = [each for each in self.running if each.since < 0]

@@ -52,7 +52,9 @@ class OrderMixin(_Stock):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         memory = self.cache_config.num_gpu_blocks * self.block_size
-        self._tracker = Tracker(self.scheduler_config.max_num_seqs, memory)
+        self._tracker = Tracker(
+            self.scheduler_config.max_num_seqs, memory, self.scheduler_config.max_num_batched_tokens
+        )
         self._desk = Desk(self.policy_in_force, self._tracker, lambda: self.clock())
         self._observer = Observer(self._tracker, self.log_stats)
         self._levers = Levers(self)
@@ -75,8 +77,6 @@ class OrderMixin(_Stock):
         return planned
 
     def _most_tokens(self) -> int | None:
-        """Most tokens of this step, if the pace of running requests is to bound it."""
-        if not self.keeps_pace:
-            return None
-        paced = [self._tracker.views[name] for name in self._observer.decoding()]
-        return self._desk.most_tokens(len(self.running), paced)
+        """Most tokens of this step, if the policy or the pace of running requests is to bound it."""
+        decoding = self._observer.decoding() if self.keeps_pace else ()
+        return self._desk.most_tokens(len(self.running), [self._tracker.views[name] for name in decoding])

@@ -6,13 +6,14 @@ truth, so that the worth of each part of a hint can be measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from agentvm_compiler.wire import Hints, Stage
 
-from .items import Item
+from .items import Call, Item
 
 Forecast: TypeAlias = str
 """One of `FORECASTS`."""
@@ -43,20 +44,23 @@ FORECASTS: Final[tuple[Forecast, ...]] = tuple(_TOLD)
   are joined with it (`siblings`), the later stages (`stages`), or how long their answers will be (`lengths`).
 """
 
-Profile: TypeAlias = Mapping[str, tuple[int, int]]
-"""What is known beforehand of the answers at a site: expected and upper output tokens."""
+Profile: TypeAlias = Mapping[str, tuple[int, int, int]]
+"""What is known beforehand of the calls at a site: expected and upper output tokens, expected input ones."""
 
 
 def profile_of(items: Iterable[Item]) -> Profile:
-    """What all the items together tell: mean, and 0.9-quantile."""
-    seen: dict[str, list[int]] = {}
+    """What all the items together tell: means, and the 0.9-quantile of answers."""
+    seen: dict[str, list[Call]] = {}
     for item in items:
         for number, stage in enumerate(item.stages):
-            seen.setdefault(site_of(item, number), []).extend(call.output_tokens for call in stage)
-    return {
-        site: (round(sum(found) / len(found)), sorted(found)[int(0.9 * (len(found) - 1))])
-        for site, found in seen.items()
-    }
+            seen.setdefault(site_of(item, number), []).extend(stage)
+    return {site: _known(calls) for site, calls in seen.items()}
+
+
+def _known(calls: Sequence[Call]) -> tuple[int, int, int]:
+    outputs = sorted(call.output_tokens for call in calls)
+    upper = outputs[int(0.9 * (len(outputs) - 1))]
+    return round(fmean(outputs)), upper, round(fmean(call.input_tokens for call in calls))
 
 
 def site_of(item: Item, stage: int) -> str:
@@ -135,12 +139,14 @@ def _drawn(item: Item, stage: int, profile: Profile) -> dict[str, Any]:
 
 def _true_stage(item: Item, number: int) -> Stage:
     longest = max(call.output_tokens for call in item.stages[number])
-    return _stage(item, number, longest, longest)
+    prompt = round(fmean(call.input_tokens for call in item.stages[number]))
+    return _stage(item, number, longest, longest, prompt)
 
 
-def _stage(item: Item, number: int, expected: int, upper: int) -> Stage:
+def _stage(item: Item, number: int, expected: int, upper: int, prompt: int) -> Stage:
     return Stage(
         calls=len(item.stages[number]),
+        input_tokens=prompt,
         output_tokens=expected,
         output_tokens_upper=upper,
         tool_seconds=item.gap_before(number),

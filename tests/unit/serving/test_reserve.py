@@ -1,0 +1,129 @@
+"""`reserve`: who is let in, who waits outside, and how long steps may be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agentvm_compiler.wire import Hints, Stage
+from agentvm_serving.estimate.lengths import Lengths
+from agentvm_serving.policy import EngineView, RequestView
+from agentvm_serving.policy.reserve import LEAST, Reserve
+from agentvm_serving.policy.views import WAITS
+
+NOW = 1000.0
+LENGTHS = Lengths()
+for site in ("plan", "answer", "chat"):
+    for _ in range(50):
+        LENGTHS.finished(site, 100)
+
+ENGINE: dict[str, Any] = {
+    "now": NOW,
+    "base": 0.010,
+    "decode": 0.020,
+    "marginal": 0.0002,
+    "per_prefill": 0.0001,
+    "budget": 512,
+    "lengths": LENGTHS,
+}
+"""10,000 prompt tokens a second at most; a step is 10 to 71 ms long."""
+
+
+def program(ordinal: int, within: float, **known: Any) -> RequestView:
+    """The first call of a program of three stages, of 100 output and 2,000 prompt tokens each."""
+    later = Stage(times=2, calls=1, input_tokens=2000, output_tokens=100)
+    hints = Hints(slo="deadline", deadline=NOW + within, site="plan", run=f"r{ordinal}", remaining=(later,))
+    return RequestView(**{"ordinal": ordinal, "arrival": NOW, "hints": hints, "prompt_tokens": 2000} | known)
+
+
+def chat(ordinal: int, **known: Any) -> RequestView:
+    hints = Hints(slo="latency", ttft=2.0, tbt=0.1, site="chat")
+    return RequestView(**{"ordinal": ordinal, "arrival": NOW, "hints": hints, "prompt_tokens": 300} | known)
+
+
+def running(view: RequestView, tokens: int = 10) -> RequestView:
+    """The same, decoding."""
+    view.running, view.output_tokens = True, tokens
+    view.cached_tokens = view.prompt_tokens + tokens - 1
+    return view
+
+
+def plan(*views: RequestView, **engine: Any) -> int | None:
+    return Reserve().plan(views, EngineView(**{**ENGINE, **engine}))
+
+
+def outside(views: list[RequestView]) -> list[int]:
+    return [each.ordinal for each in views if each.rank[0] >= WAITS]
+
+
+def test_as_many_programs_are_let_in_as_there_is_bandwidth_for():
+    """The others wait outside, though the engine has slots for all."""
+    begun = [running(program(number, 30.0)) for number in range(3)]
+    fresh = [program(number, 20.0) for number in range(3, 60)]
+    plan(*begun, *fresh)
+    assert 0 < len(outside(fresh)) < len(fresh)
+    assert outside(begun) == []
+
+
+def test_where_all_fit_nobody_waits_outside():
+    """Two programs with much time."""
+    views = [running(program(0, 60.0)), program(1, 60.0)]
+    plan(*views)
+    assert outside(views) == []
+
+
+def test_chats_are_let_in_whatever_is_reserved():
+    """They need little, and that soon; they go before programs."""
+    views = [running(program(0, 30.0)), *(program(number, 20.0) for number in range(1, 60)), chat(60)]
+    plan(*views)
+    assert min(views, key=lambda each: each.rank).ordinal == 60
+
+
+def test_prompts_are_cut_for_programs_that_run_with_little_time():
+    """290 tokens in a row within 8 s, two prompts to be read among them; with more time steps may be long."""
+    tight, easy = running(program(0, 8.0)), running(program(0, 300.0))
+    other = running(program(1, 300.0))
+    few, many = plan(tight, other), plan(easy, other)
+    assert few is not None and many is not None
+    assert LEAST <= few < many
+    assert 0.020 + few * 0.0001 <= 8.0 / 290 / 0.7
+
+
+def test_a_program_that_has_begun_is_kept_rather_than_a_fresh_one():
+    """Its next call waits like theirs, and what it has had is at stake as well."""
+    begun = program(7, 20.0)
+    fresh = [program(number, 20.0) for number in range(60) if number != 7]
+    plan(running(chat(99)), *fresh, begun, attained={"r7": 200})
+    assert outside([begun]) == []
+    assert outside(fresh)
+
+
+def test_who_cannot_be_in_time_waits_until_there_is_room():
+    """And starts where there is: nothing is left undone for ever."""
+    lost = program(1, 0.5)
+    plan(running(program(0, 30.0)), *(program(number, 20.0) for number in range(2, 60)), lost)
+    assert outside([lost]) == [1]
+    plan(running(program(0, 60.0)), lost)
+    assert outside([lost]) == []
+
+
+def test_without_objectives_it_is_first_come_first_served():
+    """And prompts are as long as the engine takes them."""
+    views = [RequestView(ordinal=2, arrival=2.0), RequestView(ordinal=1, arrival=1.0)]
+    assert plan(*views) is None
+    assert [each.ordinal for each in sorted(views, key=lambda each: each.rank)] == [1, 2]
+
+
+@pytest.mark.parametrize(("view", "waits"), [(program(0, 30.0), True), (chat(0), False)])
+def test_a_new_program_waits_for_the_next_plan(view: RequestView, waits: bool):
+    """Alone it does not show whether it fits; a single call does not wait."""
+    assert plan(view) is None
+    assert (view.rank[0] >= WAITS) is waits
+
+
+def test_a_plan_looks_at_a_part_of_a_long_queue():
+    """Those due next; the others wait, and are looked at when they are due next."""
+    views = [running(program(0, 30.0)), *(program(number, 20.0 + number) for number in range(1, 1000))]
+    plan(*views)
+    assert outside(views)[-1] == 999
