@@ -44,7 +44,7 @@ LEAST: Final = 64
 TIGHT: Final = 1.1
 """Share of the room for prompts that what has begun may have reserved: beyond it, steps are too short."""
 SEEN: Final = 256
-"""Waiting requests that a plan looks at, the densest."""
+"""Waiting requests that a plan looks at, the soonest due."""
 SOON: Final = 10.0
 """Seconds in which the prompt of a request without an objective is to be read, if there is room."""
 EARLIER: Final = 1e12
