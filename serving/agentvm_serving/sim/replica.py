@@ -261,19 +261,50 @@ class Replica:
         most = self.order.most_tokens(len(self.running))
         if most is not None:
             budget = max(1, min(budget, most))
-        worked: list[Request] = []
-        if self._decoding < len(self.running):
-            worked = [each for each in self.running if each.since < 0]
-        tokens = self._decoding + sum(each.prompt + each.made - each.computed for each in worked)
-        if tokens <= budget:
-            wanted = self._phases[self.steps.made % BLOCK]
-            wanted += sum(blocks_of(each.prompt + each.made) - blocks_of(each.computed) for each in worked)
-            if wanted <= self.memory.free:
-                self.memory.take(wanted)
-                for request in worked:
-                    self._work_on(request, request.prompt + request.made - request.computed)
-                return budget - tokens
-        return self._serve_in_order(budget)
+        found = self._in_order(budget)
+        if found is None:
+            return self._serve_in_order(budget)
+        left, served, cut = found
+        for request in cut:  # they sit this step out
+            if request.since >= 0:
+                self._leave(request)
+        for request, new in served:
+            self._work_on(request, new)
+        return left
+
+    def _in_order(self, budget: int) -> tuple[int, list[tuple[Request, int]], list[Request]] | None:
+        """Serve the first of `running` first, without looking at each that decodes; blocks are taken.
+
+        Returns:
+            What is left of the budget, who does not decode with the number of its new tokens, and who gets
+            nothing; `None`, and nothing is taken, if there are too few blocks.
+        """
+        running = self.running
+        served: list[tuple[Request, int]] = []
+        place, wanted = 0, self._phases[self.steps.made % BLOCK]
+        if self._decoding < len(running):
+            for number, request in enumerate(running):
+                if request.since >= 0:
+                    continue
+                if budget <= number - place:  # those that decode before it have all of it
+                    break
+                budget -= number - place
+                new = min(request.prompt + request.made - request.computed, budget)
+                wanted += blocks_of(request.computed + new) - blocks_of(request.computed)
+                served.append((request, new))
+                budget -= new
+                place = number + 1
+                if not budget:
+                    break
+        last = min(place + budget, len(running))
+        cut = running[last:]
+        if cut:
+            now = self.steps.made % BLOCK
+            wanted -= sum(each.since >= 0 and each.phase == now for each in cut)
+        if wanted > self.memory.free:
+            return None
+        self.memory.take(wanted)
+        return budget - (last - place), served, cut
 
     def _serve_in_order(self, budget: int) -> int:
         """The same where not all can be served: the first of `running` first."""
