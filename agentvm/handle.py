@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agentvm_runtime.budgets import Usage
-from agentvm_runtime.errors import RunCancelled
+from agentvm_runtime.deadlines import tighten
+from agentvm_runtime.errors import Halt, RunCancelled
 from agentvm_runtime.progress import Progress
 from agentvm_runtime.records import Event, RunRecord, RunStatus
 from agentvm_runtime.session import Session
 from agentvm_runtime.slots import Slot
 from agentvm_runtime.streams import Audience, Bell, Text
+
+from .durations import Duration, seconds
 
 __all__ = ["Nodes", "Run", "RunReport", "Tokens"]
 
@@ -138,6 +141,25 @@ class Run:
         if not self._end.ready and self._session is not None:
             self._session.stop(RunCancelled(f"Run {self.id} was cancelled."))
             await self._end.wait()
+
+    async def tighten(self, deadline: Duration) -> None:
+        """Bring the run's deadline forward; returns once that is durable.
+
+        The smaller deadline counts, also after a crash: a later one changes nothing. Calls that wait or
+        run are told at once, those at the engine by its scheduler. A run that has ended stays as it is.
+
+        Args:
+            deadline: time from now to the run's end.
+        """
+        at = time.time() + seconds(deadline, what="deadline")
+        if self._end.ready or self._session is None:
+            return
+        try:
+            commit = tighten(self._session, at)
+            if commit is not None:
+                await self._session.durable(commit)
+        except Halt as halt:
+            raise halt.error from None
 
     async def report(self) -> RunReport:
         """How the run ended; waits for its end."""

@@ -41,7 +41,7 @@ from agentvm_runtime.takeovers import DEATHS, DIED, refuse_deadly
 from agentvm_runtime.values import digest, encode
 from agentvm_runtime.waiting import waits
 
-from .durations import Duration, optional_seconds
+from .durations import Duration, optional_seconds, seconds
 from .handle import Run
 from .inputs import validate_inputs
 from .loading import find_agent, require_agent
@@ -382,6 +382,18 @@ class AgentVM:
             return
         await control.cancel(self.store, await self.get(_id_of(run)))
 
+    async def tighten(self, run: str | Run, deadline: Duration) -> None:
+        """Bring a run's deadline forward, whichever process drives it; see `Run.tighten`.
+
+        Another process hears of it within a second.
+        """
+        driven = self._live.get(_id_of(run))
+        if driven is not None:
+            await driven.tighten(deadline)
+            return
+        at = time.time() + seconds(deadline, what="deadline")
+        await control.tighten(self.store, await self.get(_id_of(run)), at)
+
     def driven(self, run_id: str) -> Run | None:
         """The run, if this machine drives it now."""
         return self._live.get(run_id)
@@ -513,6 +525,7 @@ class AgentVM:
             record, compiled, self.store, self._backend, self._flights, retry=retry, human=self._human
         )
         session.holder = lease.holder
+        record = session.record  # with the deadline that its journal has
         if not resumed or not asked_for:
             session.progress.started_at = record.created_at  # its deadline may pass while it is compiled
         if resumed:

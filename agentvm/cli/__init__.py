@@ -20,6 +20,7 @@ from . import (
     bench,
     cancel,
     compile,
+    deadline,
     diff,
     doctor,
     fork,
@@ -57,6 +58,7 @@ app.command()(ui.ui)
 app.command()(fork.fork)
 app.command()(answer.answer)
 app.command()(resolve.resolve)
+app.command()(deadline.deadline)
 app.command()(cancel.cancel)
 app.command()(runs.runs)
 app.command()(show.show)

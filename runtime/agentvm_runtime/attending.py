@@ -1,18 +1,21 @@
 """Attending to a run while it is driven: its mailbox, and when to suspend it.
 
 This goes on beside the program. Messages are answers, which calls may be
-waiting for, and the wish to cancel. A run of which nothing is under way while
+waiting for, earlier deadlines, and the wish to cancel. A run of which nothing is under way while
 some calls wait for answers is suspended.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import anyio
 
-from .errors import RunCancelled
+from .deadlines import tighten
+from .errors import Halt, RunCancelled
 from .mailbox import read
 from .questions import question_of, suspension
-from .records import EventKind
+from .records import DEADLINE, EventKind
 from .session import Session
 
 POLL_SECONDS = 0.5
@@ -57,6 +60,9 @@ async def take_messages(session: Session, heard: int = 0) -> int:
         heard = message.seq
         if message.kind is EventKind.CANCELLED:
             session.stop(RunCancelled(f"Run {session.record.id} was cancelled."))
+        elif message.kind is EventKind.TIGHTENED:
+            with suppress(Halt):  # the store cannot be written, of which the run learns by itself
+                tighten(session, message.detail[DEADLINE])
         elif message.kind is EventKind.ANSWERED:
             session.activity.give(message)
     return heard

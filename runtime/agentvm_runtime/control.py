@@ -1,4 +1,4 @@
-"""What may be done to a run from outside: settle a write, answer a question, cancel.
+"""What may be done to a run from outside: settle a write, answer a question, hurry it, cancel it.
 
 Any process may do so that can reach the store; none of it needs the agent's
 code. A run that nobody drives is changed under its lease; to one that somebody
@@ -19,6 +19,7 @@ import anyio
 from agentvm_compiler.errors import InputError
 
 from .budgets import SETTLED
+from .deadlines import tightened
 from .driver import LEASE_SECONDS
 from .errors import RunCancelled, RunLeased
 from .history import History
@@ -135,6 +136,34 @@ async def _asked(store: Store, record: RunRecord) -> list[Event]:
     asked = History(await store.events(record.id)).open_questions()
     answered = {(each.path, each.key): each.seq for each in await read(store, record.id)}
     return [each for each in asked if answered.get((each.path, each.key), 0) <= each.detail.get("refused", 0)]
+
+
+async def tighten(store: Store, record: RunRecord, at: float) -> RunRecord:
+    """Bring the deadline of a run forward; the record as it is then, or will be when its driver has heard.
+
+    The smaller deadline counts; a run that has ended stays as it is.
+
+    Args:
+        at: Unix seconds.
+    """
+    if not _later(record, at):
+        return record
+    try:
+        async with _held(store, record.id):
+            record = await store.get_run(record.id) or record
+            if _later(record, at):
+                record = replace(record, deadline_at=at)
+                store.append(record.id, tightened(at))
+                await store.revise_run(record).wait()
+    except RunLeased:  # whoever drives it reads the message, or whoever takes it up next
+        await post(store, record.id, tightened(at))
+        record = replace(record, deadline_at=at)
+    return record
+
+
+def _later(record: RunRecord, at: float) -> bool:
+    """Whether the run may go on, and for longer than that."""
+    return record.status in OPEN and (record.deadline_at is None or record.deadline_at > at)
 
 
 async def cancel(store: Store, record: RunRecord) -> RunRecord:

@@ -4,13 +4,14 @@ All are absolute, and journaled when they begin, so that a resumed run has the
 same. When one is missed, that is journaled, and what it holds for is cancelled,
 or goes on as well as it can (`best_effort`). Code that was taken up by this
 process only after its deadline is finished all the same: somebody asked for it.
+A run's own deadline may be brought forward while the run goes on, never put off.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -19,7 +20,8 @@ from agentvm_compiler.calls import Agent
 
 from .errors import DeadlineExceeded, Halt
 from .limits import Limit
-from .records import Event, EventKind
+from .ports import Commit
+from .records import DEADLINE, Event, EventKind
 from .session import Session
 from .work import Work
 
@@ -28,17 +30,15 @@ ON_DEADLINE = "on_deadline"
 BEST_EFFORT = "best_effort"
 
 
-def run_limit(session: Session) -> Limit | nullcontext[None]:
-    """Within it, the run's own deadline holds."""
+def run_limit(session: Session) -> Limit:
+    """Within it, the run's own deadline holds, if it has one or is given one."""
     record = session.record
-    if record.deadline_at is None:
-        return nullcontext()
     best_effort = record.meta.get(ON_DEADLINE) == BEST_EFFORT
-    allowed = record.deadline_at - record.created_at
 
     def miss() -> None:
         _note_miss(session, "", limit)
         if not best_effort:
+            allowed = (limit.at or 0.0) - record.created_at
             session.stop(
                 DeadlineExceeded(
                     f"Run {record.id} was not done by its deadline, {allowed:.1f} s after its start. "
@@ -47,10 +47,38 @@ def run_limit(session: Session) -> Limit | nullcontext[None]:
             )
 
     taken_up = session.progress.started_at
-    limit = Limit(record.deadline_at, miss, best_effort=best_effort, started_at=taken_up)
-    if taken_up < record.deadline_at <= time.time() and not best_effort:
+    limit = session.limit = Limit(record.deadline_at, miss, best_effort=best_effort, started_at=taken_up)
+    if record.deadline_at is not None and taken_up < record.deadline_at <= time.time() and not best_effort:
         miss()  # it waited for too long: nothing of it is to begin
     return limit
+
+
+def tighten(session: Session, at: float) -> Commit | None:
+    """Bring the run's deadline forward; None if it is not later than that already, or the run has ended.
+
+    What is under way is told: its scopes, and the scheduler of its model calls.
+
+    Args:
+        at: Unix seconds.
+    """
+    due = session.record.deadline_at
+    if session.halted or (due is not None and due <= at):
+        return None
+    session.record = replace(session.record, deadline_at=at)
+    session.progress.deadline_at = at
+    session.append(tightened(at))
+    commit = session.store.revise_run(session.record)
+    if session.limit is not None:
+        session.limit.bring_forward(at)
+    if session.updates is not None:
+        session.updates.deadlines_moved()
+    return commit
+
+
+def tightened(at: float) -> Event:
+    """That a run is due at another moment from now on: Unix seconds."""
+    now = time.time()
+    return Event(EventKind.TIGHTENED, "", started_at=now, finished_at=now, detail={DEADLINE: at})
 
 
 async def agent_limit(session: Session, work: Work, agent: Agent, run: Callable[[], Awaitable[Any]]) -> Any:
@@ -92,9 +120,9 @@ def _begin(session: Session, work: Work, allowed: float) -> float:
     """When an agent that is called now, or was called by an earlier process, should be done."""
     begun = session.history.begun.get(work.path)
     if begun is not None and begun.key == work.key:
-        return float(begun.detail["deadline_at"])
+        return float(begun.detail[DEADLINE])
     now = time.time()
-    detail = {"deadline_at": now + allowed}
+    detail = {DEADLINE: now + allowed}
     session.append(
         Event(
             EventKind.BEGUN,
@@ -113,7 +141,7 @@ def _begin(session: Session, work: Work, allowed: float) -> float:
 def _note_miss(session: Session, path: str, limit: Limit) -> None:
     if not session.halted:
         now = time.time()
-        detail = {"deadline_at": limit.at}
+        detail = {DEADLINE: limit.at}
         session.append(Event(EventKind.MISSED, path, started_at=now, finished_at=now, detail=detail))
         if limit.best_effort and session.updates is not None:
-            session.updates.deadline_given_up()
+            session.updates.deadlines_moved()

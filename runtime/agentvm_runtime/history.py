@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .records import Event, EventKind
+from .records import DEADLINE, Event, EventKind
 
 
 class History:
@@ -26,6 +26,8 @@ class History:
         """The last failed attempt of work that was tried again, by path."""
         self.asked: dict[str, Event] = {}
         """Questions put to a person, whether or not there is an answer."""
+        self.deadline_at: float | None = None
+        """The run's deadline, if it was ever brought forward: Unix seconds."""
         self.wrote = False
         """Whether the run may have changed the world."""
         for each in journal:
@@ -48,6 +50,8 @@ class History:
                 self.attempts[event.path] = event
             case EventKind.ASKED:
                 self.asked[event.path] = event
+            case EventKind.TIGHTENED:
+                self.deadline_at = event.detail[DEADLINE]
 
     def in_doubt(self) -> list[Event]:
         """Writes that were started and have no result, in the order they were started."""

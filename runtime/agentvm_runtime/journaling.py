@@ -51,6 +51,10 @@ class Journal(Halting):
         skips: Sequence[Skip] = (),
     ) -> None:
         super().__init__()
+        self.history = History(journal)
+        """The journal as it was opened; of what is appended, questions and started writes are added."""
+        if self.history.deadline_at is not None:
+            record = replace(record, deadline_at=self.history.deadline_at)
         self.record = record
         self.holder: str | None = None
         """Of the run's lease, without which nothing can be journaled; unknown where nothing will be."""
@@ -62,8 +66,6 @@ class Journal(Halting):
         self.progress = Progress(time.time(), record.deadline_at)
         self.events: Audience[Event] = Audience()
         """Are told every event as it is appended."""
-        self.history = History(journal)
-        """The journal as it was opened; of what is appended, questions and started writes are added."""
         self.failures = Failures()
         self.activity = Activity()
         self._values = values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 
 class Alarm:
@@ -24,8 +24,12 @@ class Alarm:
 
     def __enter__(self) -> None:
         if self._seconds is not None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(max(0.0, self._seconds), self._ring)
+            self.set(self._seconds)
+
+    def set(self, seconds: float) -> None:
+        """Ring after so many seconds from now, and not when it would have."""
+        self.__exit__()
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self._ring)
 
     def __exit__(self, *raised: object) -> None:
         if self._timer is not None:
@@ -39,22 +43,31 @@ class Limit:
     """
 
     def __init__(
-        self, at: float, on_miss: Callable[[], None], *, best_effort: bool, started_at: float
+        self, at: float | None, on_miss: Callable[[], None], *, best_effort: bool, started_at: float
     ) -> None:
-        """`at`, and `started_at` when this process took the run up, are in Unix seconds."""
+        """`at` (`None`: none yet), and `started_at` when this process took the run up, are Unix seconds."""
         self.at = at
         self.best_effort = best_effort
         self.missed = False
         self._on_miss = on_miss
-        self._alarm = Alarm(None if at <= started_at else at - time.time(), self._miss)
+        self._alarm = Alarm(None if at is None or at <= started_at else at - time.time(), self._miss)
+        self._within: Token[tuple[Limit, ...]] | None = None
 
     def __enter__(self) -> None:
-        self._token = limits.set((*limits.get(), self))
+        self._within = limits.set((*limits.get(), self))
         self._alarm.__enter__()
 
     def __exit__(self, *raised: object) -> None:
         self._alarm.__exit__()
-        limits.reset(self._token)
+        within, self._within = self._within, None
+        assert within is not None
+        limits.reset(within)
+
+    def bring_forward(self, at: float) -> None:
+        """Hold from here on for an earlier moment, if one is within it and it was not missed."""
+        if self._within is not None and not self.missed:
+            self.at = at
+            self._alarm.set(at - time.time())
 
     def _miss(self) -> None:
         self.missed = True
@@ -76,4 +89,7 @@ def due() -> float | None:
 
 def due_of(around: tuple[Limit, ...]) -> float | None:
     """The same for what is within these limits."""
-    return min((each.at for each in around if not (each.missed and each.best_effort)), default=None)
+    return min(
+        (each.at for each in around if each.at is not None and not (each.missed and each.best_effort)),
+        default=None,
+    )

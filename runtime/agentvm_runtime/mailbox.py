@@ -1,7 +1,7 @@
 """Mailboxes: what other processes tell a run.
 
 The journal of a run has one writer, the process that drives it. What anybody
-else has to say (an answer, a wish to cancel) goes to the run's *mailbox*, a
+else has to say (an answer, an earlier deadline, a wish to cancel) goes to the run's *mailbox*, a
 journal of its own in the same store that anyone may append to. The driver reads
 it beside its heartbeat, acts on it, and journals what came of it; a message is
 never removed, so one that arrives while nobody drives the run waits.
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from .ports import Store
 from .records import Digest, Event, EventKind
 
-MESSAGES = frozenset({EventKind.ANSWERED, EventKind.CANCELLED})
+MESSAGES = frozenset({EventKind.ANSWERED, EventKind.CANCELLED, EventKind.TIGHTENED})
 
 
 _SUFFIX = "#mail"

@@ -162,7 +162,7 @@ class Store(Protocol):
         ...
 
     def revise_run(self, run: RunRecord) -> Commit:
-        """Change a run's program and `meta`, in order with `append`."""
+        """Change a run's program, deadline and `meta`, in order with `append`."""
         ...
 
     async def forks(self, run_id: str) -> list[RunRecord]:

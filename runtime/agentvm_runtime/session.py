@@ -23,6 +23,7 @@ from agentvm_compiler.passes.stages import Forecaster
 from .budgets import Account
 from .errors import ReplayMismatch, UncertainWrite, is_failure
 from .flights import Flights
+from .limits import Limit
 from .lineage import Lineage
 from .plans import Plans
 from .ports import ModelBackend, Store
@@ -76,6 +77,8 @@ class Session(Recorder):
         self.human = human
         """Who answers questions here; without anybody the run is suspended for them."""
         self.account = Account(record, journal)
+        self.limit: Limit | None = None
+        """Of the run as a whole, while it is driven."""
         self.updates: Updates | None = None
         """Tells the backend's scheduler, if it has one, of changes to calls under way."""
 

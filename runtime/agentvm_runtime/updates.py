@@ -2,7 +2,7 @@
 
 Hints go with each call. While a call waits or runs, regions unfold (the items of a
 map are there, so that what follows is known better), siblings end, and deadlines
-are missed that are then given up. What has changed is gathered for a moment and
+are brought forward, or missed and then given up. What has changed is gathered for a moment and
 told in one message, and so is asked what the scheduler noted of calls that have
 ended, which is journaled.
 
@@ -64,6 +64,10 @@ class Asked:
         """When it should be done, by what is known now: Unix seconds."""
         return min((each for each in (due_of(self.around), self.until) if each is not None), default=None)
 
+    def run_deadline(self) -> float | None:
+        """When the whole run should be done, by what is known now: Unix seconds."""
+        return self.around[0].at if self.around else None  # the run's own limit is the outermost
+
     def changes(self, unfolded: bool) -> dict[str, Any]:
         """What the scheduler has not been told.
 
@@ -79,6 +83,8 @@ class Asked:
         if (deadline := self.deadline()) != told.deadline:
             now["deadline"] = deadline
             now["slo"] = self.wanted or ("deadline" if deadline is not None else "best_effort")
+        if (run_deadline := self.run_deadline()) != told.run_deadline:
+            now["run_deadline"] = run_deadline
         if unfolded and (remaining := summarised(self.place.remaining())) != told.remaining:
             now["remaining"] = remaining
         return now
@@ -159,8 +165,8 @@ class Updates:
             self._frames.setdefault(frame, False)
             self._stir()
 
-    def deadline_given_up(self) -> None:
-        """A deadline was missed, and what it held for goes on."""
+    def deadlines_moved(self) -> None:
+        """A deadline was brought forward; or it was missed, and what it held for goes on."""
         for each in self._under_way:
             self._changed.setdefault(each, False)
         self._stir()

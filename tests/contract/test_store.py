@@ -385,10 +385,11 @@ async def test_a_profile_is_what_was_saved_last(store):
 
 
 async def test_a_run_may_be_revised(store: Store) -> None:
-    """Its program and meta are replaced, the rest stays; an unknown run is refused."""
+    """Its program, deadline and meta are replaced, the rest stays; an unknown run is refused."""
     await store.create_run(RUN, {})
-    await store.revise_run(replace(RUN, program="new", meta={"a": 1}, agent="ignored")).wait()
-    assert await store.get_run("run-1") == replace(RUN, program="new", meta={"a": 1})
+    revised = replace(RUN, program="new", deadline_at=1234.5, meta={"a": 1})
+    await store.revise_run(replace(revised, agent="ignored")).wait()
+    assert await store.get_run("run-1") == revised
     with pytest.raises(InputError, match="no run nobody"):
         await store.revise_run(replace(RUN, id="nobody")).wait()
 

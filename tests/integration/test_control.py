@@ -307,3 +307,13 @@ def test_a_run_that_may_be_late(cli: Cli):
     assert (code, document["result"], document["deadline_met"]) == (0, "done", False)
     assert cli.json(*late)[0] == 4
     assert cli(*late, "--on-deadline", "never").returncode == 2
+
+
+def test_a_deadline_is_brought_forward_from_another_process(cli: Cli):
+    """The smaller counts; the run that misses it ends with exit code 4, it cannot be later."""
+    process, run = cli.start("twice", "-i", "text=hello", "--deadline", "1h")
+    stays = cli("deadline", run, "2h")
+    assert (stays.returncode, "its deadline stays" in stays.stdout) == (0, True), stays
+    assert cli("deadline", run, "0.01s").stdout == f"Run {run} is due in 10ms.\n"
+    assert process.wait(1200) == 4
+    assert cli("deadline", run, "soon").returncode == 2

@@ -164,7 +164,7 @@ class MemoryStore:
         old = self._runs.get(run.id)
         if old is None:
             return Done(InputError(f"there is no run {run.id}"))
-        self._runs[run.id] = replace(old, program=run.program, meta=run.meta)
+        self._runs[run.id] = replace(old, program=run.program, meta=run.meta, deadline_at=run.deadline_at)
         return _DONE
 
     async def forks(self, run_id: str) -> list[RunRecord]:

@@ -239,7 +239,12 @@ class SqlStore(ABC):
         return self._submit(work)
 
     def revise_run(self, run: RunRecord) -> Pending:
-        row = {"run_id": run.id, "program": run.program, "meta": json.dumps(run.meta)}
+        row = {
+            "run_id": run.id,
+            "program": run.program,
+            "meta": json.dumps(run.meta),
+            "deadline_at": run.deadline_at,
+        }
 
         def work(transaction: Transaction) -> None:
             if transaction.execute(sql.REVISE_RUN, row) == 0:

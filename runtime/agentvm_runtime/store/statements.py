@@ -155,7 +155,9 @@ SET_STATUS = plain(
     update(schema.runs).where(schema.runs.c.id == bindparam("run_id")),
     ["status", "result", "error", "finished_at"],
 )
-REVISE_RUN = plain(update(schema.runs).where(schema.runs.c.id == bindparam("run_id")), ["program", "meta"])
+REVISE_RUN = plain(
+    update(schema.runs).where(schema.runs.c.id == bindparam("run_id")), ["program", "meta", "deadline_at"]
+)
 GET_FORKS = plain(
     select(schema.runs)
     .where(schema.runs.c.parent == bindparam("parent"))
