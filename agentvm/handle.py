@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agentvm_runtime.budgets import Usage
 from agentvm_runtime.deadlines import tighten
+from agentvm_runtime.drafts import Draft
 from agentvm_runtime.errors import Halt, RunCancelled
 from agentvm_runtime.progress import Progress
 from agentvm_runtime.records import Event, RunRecord, RunStatus
@@ -117,11 +118,23 @@ class Run:
             async for each in self._read(self._session.texts):
                 yield each
 
+    @property
+    def drafts(self) -> Mapping[str, Draft]:
+        """What models have answered so far in calls under way, by path; a live object."""
+        return self._session.drafts if self._session is not None else {}
+
     def bell(self) -> Bell:
         """Rings with every journal event from now on; closed at the run's end."""
+        return self._hung(None if self._session is None else self._session.events)
+
+    def text_bell(self) -> Bell:
+        """Rings with every piece of a model's answer from now on; closed at the run's end."""
+        return self._hung(None if self._session is None else self._session.texts)
+
+    def _hung(self, audience: Audience[Any] | None) -> Bell:
         bell = Bell()
-        if self._session is not None:
-            self._session.events.join(bell)
+        if audience is not None:
+            audience.join(bell)
         self._end.then(bell.close)
         return bell
 

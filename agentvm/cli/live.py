@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,18 @@ from agentvm_runtime.records import Event, EventKind, Source
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
     from agentvm.handle import Run
+    from agentvm_runtime.drafts import Draft
     from agentvm_runtime.progress import Progress
 
 REFRESH = 0.125
 """Seconds between two looks at the progress."""
 MOST_PATHS = 6
 """Running nodes named in the live view."""
+WORDS = 60
+"""Characters of a model's answer so far that are shown beside its call."""
 STARTING = "starting the engine (most of a minute on a CPU)"
 
 
@@ -66,8 +70,10 @@ def line(event: Event, start: float) -> str:
     return " ".join(parts)
 
 
-def table(progress: Progress, now: float, *, starting: bool = False) -> RenderableType:
-    """The live view: what is done, what runs, how fast, how long still."""
+def table(
+    progress: Progress, now: float, *, starting: bool = False, drafts: Mapping[str, Draft] | None = None
+) -> RenderableType:
+    """The live view: what is done, what runs, how fast, how long still, and what models say."""
     from rich.console import Group
     from rich.text import Text
 
@@ -83,12 +89,24 @@ def table(progress: Progress, now: float, *, starting: bool = False) -> Renderab
         _left(progress.deadline_at, now),
     )
     paths = progress.running_paths
-    rows = [Text(f"  {path}", style="dim", no_wrap=True, overflow="ellipsis") for path in paths[:MOST_PATHS]]
+    rows = [_under_way(path, (drafts or {}).get(path)) for path in paths[:MOST_PATHS]]
     if len(paths) > MOST_PATHS:
         rows.append(Text(f"  and {len(paths) - MOST_PATHS} more", style="dim"))
     if starting:
         rows.append(Text(f"  {STARTING}", style="yellow"))
     return Group(head, *rows)
+
+
+def _under_way(path: str, draft: Draft | None) -> Text:
+    """A call under way, with the last words of its answer."""
+    from rich.text import Text
+
+    row = Text(f"  {path}", style="dim", no_wrap=True, overflow="ellipsis")
+    if draft is not None:
+        # What moves a cursor or colours a terminal is not the model's to say.
+        words = "".join(each if each.isprintable() else " " for each in draft.said()[1][-WORDS:])
+        row.append(f"  {' '.join(words.split())}", style="not dim")
+    return row
 
 
 def _left(deadline_at: float | None, now: float) -> tuple[str, str]:
@@ -108,7 +126,8 @@ async def _live(run: Run, starting: Callable[[], bool]) -> None:
     same = sys.stdout.isatty()
     with Live(console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=same) as live:
         while True:
-            live.update(table(run.progress, time.time(), starting=starting()), refresh=True)
+            shown = table(run.progress, time.time(), starting=starting(), drafts=run.drafts)
+            live.update(shown, refresh=True)
             await asyncio.sleep(REFRESH)
 
 

@@ -2,13 +2,15 @@
 
 `id` is the event's place in the journal, so a client that was cut off goes on
 with `Last-Event-ID` and misses nothing. What is in no journal (where the run
-stands, how far it is) has no `id` and is sent again after a new start.
+stands, how far it is, what models have said so far) has no `id` and is sent
+again after a new start. A slow client gets less of it, in larger pieces.
 
 | event | data | id |
 | --- | --- | --- |
 | `run` | the run, whenever it stands otherwise | |
 | `journal` | one event, with the node as it is now | place in the journal |
 | `progress` | calls under way, tokens so far, while this server drives the run | |
+| `text` | what a model has said since the last one, while this server drives the run | |
 | `end` | the run; nothing will follow | |
 | `closing` | the server stops; connect again | |
 """
@@ -26,6 +28,7 @@ from sse_starlette import ServerSentEvent
 from agentvm.views.jsonable import jsonable
 from agentvm.views.nodes import NodeView
 from agentvm.views.values import values_of
+from agentvm_runtime.drafts import Reader as DraftReader
 from agentvm_runtime.records import Event, EventKind, RunRecord
 from agentvm_runtime.retention import OVER
 
@@ -43,6 +46,8 @@ GATHER_SECONDS = 0.05
 """Time in which what happens is sent together."""
 PROGRESS_SECONDS = 0.5
 """Between two looks at calls under way."""
+TEXT = 8_192
+"""Characters of an answer in one event; of more that came meanwhile, the last ones."""
 _STATES = {
     EventKind.DONE: "done",
     EventKind.FAILED: "failed",
@@ -54,7 +59,7 @@ _STATES = {
 EVENT = {
     "type": "object",
     "properties": {
-        "event": {"enum": ["run", "journal", "progress", "end", "closing"]},
+        "event": {"enum": ["run", "journal", "progress", "text", "end", "closing"]},
         "id": {"type": "string", "description": "Of `journal`: its place, for `Last-Event-ID`."},
         "data": {"type": "string", "description": "JSON."},
     },
@@ -71,6 +76,17 @@ class JournalEvent(BaseModel):
     at: float
     node: models.Node | None = None
     detail: dict[str, Any] = {}
+
+
+class TextEvent(BaseModel):
+    """What the data of a `text` event is. The whole answer is the node's output, once it is there."""
+
+    path: str
+    draft: int
+    """Another number: the call is answered anew, and what was said before does not count."""
+    at: int
+    """Characters of the draft before this text; more than a client has if some were left out."""
+    text: str
 
 
 @dataclass(frozen=True)
@@ -93,6 +109,7 @@ async def stream(watch: Watch, record: RunRecord, after: int) -> AsyncIterator[S
     """
     run: models.Run | None = None
     progress: models.Progress | None = None
+    drafts = DraftReader(TEXT)
     with Bells(watch.vm, record.id) as bells:
         while True:
             bell = bells.current()
@@ -117,25 +134,39 @@ async def stream(watch: Watch, record: RunRecord, after: int) -> AsyncIterator[S
             if watch.closing.is_set():
                 yield _sent("closing", now)
                 return
-            await _rung(watch, bell, watch.settings.poll if bell is None else PROGRESS_SECONDS)
+            until = anyio.current_time() + (watch.settings.poll if bell is None else PROGRESS_SECONDS)
+            only_text = True
+            while only_text:
+                for said in bells.said(drafts):
+                    yield _sent("text", said)
+                only_text = await _rung(watch, bell, bells.text, until)
 
 
 class Bells:
-    """The bell of a run, as long as this server drives it; another one when it takes the run up again."""
+    """The bells of a run, as long as this server drives it; others when it takes the run up again."""
 
     def __init__(self, vm: AgentVM, run_id: str) -> None:
         self._vm = vm
         self._run_id = run_id
         self._handle: Handle | None = None
         self._bell: Bell | None = None
+        self.text: Bell | None = None
+        """Rings when a model has said something."""
 
     def current(self) -> Bell | None:
         """None while this server does not drive the run."""
         handle = self._vm.driven(self._run_id)
         if handle is not self._handle:
             self._hang_up()
-            self._handle, self._bell = handle, None if handle is None else handle.bell()
+            self._handle = handle
+            if handle is not None:
+                self._bell, self.text = handle.bell(), handle.text_bell()
         return self._bell
+
+    def said(self, reader: DraftReader) -> list[TextEvent]:
+        """What models have said since the reader last looked."""
+        news = [] if self._handle is None else reader.news(self._handle.drafts)
+        return [TextEvent(path=each.path, draft=each.number, at=each.at, text=each.text) for each in news]
 
     def __enter__(self) -> Bells:
         return self
@@ -144,24 +175,29 @@ class Bells:
         self._hang_up()
 
     def _hang_up(self) -> None:
-        if self._bell is not None:
-            self._bell.close()
+        for each in (self._bell, self.text):
+            if each is not None:
+                each.close()
+        self._bell = self.text = None
 
 
-async def _rung(watch: Watch, bell: Bell | None, seconds: float) -> None:
-    """Until something new may be there, or the server stops."""
-    with anyio.move_on_after(seconds):
+async def _rung(watch: Watch, bell: Bell | None, text: Bell | None, until: float) -> bool:
+    """Return when something new may be there, or the server stops; whether there can be nothing but text."""
+    rung: list[Any] = []
+    with anyio.CancelScope(deadline=until):
         async with anyio.create_task_group() as tasks:
 
             async def first(what: Any) -> None:
-                await what()
+                await what.wait()
+                rung.append(what)
                 tasks.cancel_scope.cancel()
 
-            tasks.start_soon(first, watch.closing.wait)
-            if bell is not None:
-                tasks.start_soon(first, bell.wait)
+            for each in (watch.closing, bell, text):
+                if each is not None:
+                    tasks.start_soon(first, each)
     if not watch.closing.is_set():
         await anyio.sleep(GATHER_SECONDS)
+    return text is not None and rung == [text] and not text.closed
 
 
 async def _event(watch: Watch, run_id: str, event: Event) -> JournalEvent:

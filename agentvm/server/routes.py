@@ -145,7 +145,7 @@ def _reads(api: APIRouter, house: House) -> None:
         after: Annotated[int, Query(ge=0, le=2**53, description="Number of the last event you have.")] = 0,
         last_event_id: Annotated[str | None, Header(max_length=32)] = None,
     ) -> EventSourceResponse:
-        """The run's events as they happen: `run`, `journal`, `progress`, `end`, `closing`.
+        """The run's events as they happen: `run`, `journal`, `progress`, `text`, `end`, `closing`.
 
         `Last-Event-ID` goes on where a stream was cut off.
         """

@@ -16,6 +16,7 @@ from agentvm_compiler.wire import Hints, ModelCall, ModelResult, Stage
 
 from .budgets import Usage
 from .dependence import shared_key
+from .drafts import Draft
 from .keys import model_key
 from .limits import due
 from .profiling import place as place_name
@@ -100,6 +101,7 @@ async def complete(session: Session, request: LlmRequest, place: Place, usage: U
         trace=session.observer.headers(),
     )
     counted = 0
+    draft = Draft(0)
 
     def progress(tokens: int, text: str) -> None:
         """Count tokens as they come; a repair attempt counts from the start again."""
@@ -107,10 +109,12 @@ async def complete(session: Session, request: LlmRequest, place: Place, usage: U
         session.progress.output_tokens += tokens - counted if tokens > counted else tokens
         counted = tokens
         session.texts.tell(Text(place.path, text))
+        draft.add(text)
 
     async def once(one: ModelCall) -> ModelResult:
-        nonlocal counted
+        nonlocal counted, draft
         counted = 0
+        draft = session.drafts.begin(place.path)
         try:
             session.account.begin(model)
         except AgentVMError as error:
@@ -126,8 +130,11 @@ async def complete(session: Session, request: LlmRequest, place: Place, usage: U
         session.account.pay(model, result, usage)
         return result
 
-    with nullcontext() if session.updates is None else session.updates.about(asked):
-        value, results = await ask(once, call)
+    try:
+        with nullcontext() if session.updates is None else session.updates.about(asked):
+            value, results = await ask(once, call)
+    finally:
+        session.drafts.end(place.path)
     if place.name:
         _observe(session, place, results)
     return Outcome(value, {**_account(results, hints), **usage.taken()})

@@ -21,6 +21,7 @@ from agentvm_compiler.errors import AgentVMError
 from agentvm_compiler.passes.stages import Forecaster
 
 from .budgets import Account
+from .drafts import Drafts
 from .errors import ReplayMismatch, UncertainWrite, is_failure
 from .flights import Flights
 from .limits import Limit
@@ -72,6 +73,8 @@ class Session(Recorder):
         self.plans = Plans(chains=lineage is None and not self.rehearsing)
         self.texts: Audience[Text] = Audience()
         """Are told what models answer, as it comes."""
+        self.drafts = Drafts()
+        """What models have answered so far, in calls under way."""
         concurrency = record.meta.get(CONCURRENCY)
         self._room = None if concurrency is None else anyio.Semaphore(concurrency)
         self.human = human

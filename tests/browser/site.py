@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import httpx
@@ -16,7 +16,7 @@ from agentvm import AgentVM
 from agentvm.server.app import create_app
 from agentvm.server.settings import Settings
 from agentvm.testing import ScriptedLLM
-from agentvm_compiler.wire import ModelCall
+from agentvm_compiler.wire import ModelCall, ModelResult
 
 from .agents import AGENTS
 
@@ -52,7 +52,20 @@ class Model:
     def __init__(self, answers: Mapping[str, Any] | None = None) -> None:
         self.answers = {"topics": ["stars", "dust"], **(answers or {})}
         self._held: dict[str, Gate] = {}
+        self._said: dict[str, list[tuple[str, Gate]]] = {}
         self.prompts: list[str] = []
+
+    def speak(self, word: str, *pieces: str) -> list[Callable[[], None]]:
+        """Answer calls with the word in pieces; what it returns lets the model go on after each."""
+        self._said[word] = said = [(each, Gate()) for each in pieces]
+        self.answers[word] = "".join(pieces)
+        return [gate.open for _, gate in said]
+
+    async def pieces(self, call: ModelCall) -> AsyncIterator[str]:
+        """What is said before the whole answer is there."""
+        for piece, gate in self._said.get(call.prompt.partition(" ")[0], ()):
+            yield piece
+            await gate.passed()
 
     def hold(self, word: str) -> Callable[[], None]:
         """Hold calls back whose prompt begins with the word; what it returns lets them go on."""
@@ -65,6 +78,24 @@ class Model:
         if word in self._held:
             await self._held[word].passed()
         return self.answers.get(word, f"<{call.prompt}>")
+
+
+class Speaking(ScriptedLLM):
+    """Says what the model says, as it says it."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model.answer)
+        self._model = model
+
+    async def complete(
+        self, call: ModelCall, progress: Callable[[int, str], None] | None = None
+    ) -> ModelResult:
+        count = 0
+        async for piece in self._model.pieces(call):
+            count += 1
+            if progress is not None:
+                progress(count, piece)
+        return await super().complete(call, None if count else progress)
 
 
 class Site:
@@ -111,7 +142,7 @@ class Site:
         raise AssertionError(f"the events of {run} broke off")
 
     async def _serve(self, up: threading.Event) -> None:
-        async with AgentVM(store=self._store, llm=ScriptedLLM(self.model.answer)) as vm:
+        async with AgentVM(store=self._store, llm=Speaking(self.model)) as vm:
             app = create_app(vm, AGENTS, self._settings)
             config = uvicorn.Config(
                 app, host="127.0.0.1", port=self.port, log_level="error", timeout_graceful_shutdown=1

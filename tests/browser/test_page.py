@@ -163,6 +163,33 @@ def test_what_a_model_answers_is_never_markup(
     assert page.evaluate("window.hit") is None
 
 
+def test_what_a_model_says_is_seen_as_it_says_it(page: Page, site: Site, model: Model) -> None:
+    """In the run's panel and the node's, as the text it is; at the end the recorded output is there."""
+    attack = "<img src=x onerror=window.hit=1>"
+    more, rest, end = model.speak("draft", f"first words {attack} ", "second words ", "last words")
+    run = site.begin("research", question="why")
+    look(page, site, run)
+    tail = page.locator(".drafts .draft-tail")
+    tail.filter(has_text=f"first words {attack}").wait_for()
+    node(page, DRAFT, "running").click()
+    said = page.get_by_role("region", name="output so far")
+    said.filter(has_text=f"first words {attack}").wait_for()
+    more()
+    said.filter(has_text="second words").wait_for()
+    rest()
+    said.filter(has_text="second words last words").wait_for()
+
+    late = page.context.new_page()
+    late.goto(f"{site.url}/ui/#/runs/{run}?node=llm%232")
+    late.get_by_role("region", name="output so far").filter(has_text="first words").wait_for()
+    end()
+    page.get_by_role("region", name="output", exact=True).filter(has_text="last words").wait_for()
+    expect(said).to_have_count(0)
+    assert page.locator("main img").count() == 0
+    assert page.evaluate("window.hit") is None
+    site.ended(run)
+
+
 def test_a_run_of_a_thousand_nodes_is_drawn_in_part(page: Page, site: Site) -> None:
     """All nodes are counted and can be reached, and only those in sight are in the document."""
     run = site.begin("wide", width=500)

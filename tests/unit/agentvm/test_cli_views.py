@@ -16,6 +16,7 @@ from agentvm.cli.live import line, table, worth_a_line
 from agentvm.cli.report import deadline, document, shown, summary
 from agentvm.cli.show import engine_text, nodes_of
 from agentvm.views.jsonable import error_text, jsonable
+from agentvm_runtime.drafts import Drafts
 from agentvm_runtime.records import Digest, Event, EventKind, RunRecord, RunStatus, Source
 
 
@@ -74,6 +75,16 @@ def test_the_live_view_shows_nodes_tokens_and_time_left():
         "  map#1[0]/llm#1",
         "  map#1[1]/llm#1",
     ]
+
+
+def test_the_live_view_has_the_last_words_of_models():
+    """In one line, and without what would move the cursor."""
+    drafts = Drafts()
+    drafts.begin("map#1[1]/llm#1").add("far too old " * 9 + "\x1b[2Jsaid\r\njust now")
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(table(progress(), 110.0, drafts=drafts))
+    last = console.export_text().splitlines()[-1]
+    assert last.startswith("  map#1[1]/llm#1  ") and last.endswith("old [2Jsaid just now")
 
 
 def test_the_live_view_stays_short():

@@ -3,6 +3,7 @@ import { signal } from "@preact/signals";
 import { ApiError, events, get, online, runPath } from "./api";
 import { Journal } from "./journal";
 import { ENDED } from "./states";
+import { Drafts, type Said } from "./drafts";
 import type { Active, Graph, NodePage, NodeRow, Run, RunDetail } from "./types";
 
 const PAGE = 5000;
@@ -16,6 +17,8 @@ export class Live {
   readonly broken = signal(false);
   /** Grows with each change of the journal; at most once a frame. */
   readonly version = signal(0);
+  /** What models say in calls under way. */
+  readonly drafts = new Drafts();
   /** For screen readers: what happened last. */
   readonly said = signal("");
   journal: Journal;
@@ -67,7 +70,10 @@ export class Live {
       if (detail.parent && ENDED.has(detail.status)) this.soon(this.again());
     }
     if (detail.progress) this.journal.setActive(detail.progress.running);
-    else if (detail.status !== "running") this.journal.rest();
+    else if (detail.status !== "running") {
+      this.journal.rest();
+      this.drafts.clear();
+    }
   }
 
   private async follow(): Promise<void> {
@@ -102,7 +108,7 @@ export class Live {
       const data = JSON.parse(each.data);
       if (each.event === "end" || each.event === "closing") return void (await this.load());
       this.handle(each.event, data);
-      this.changed();
+      if (each.event !== "text") this.changed();
     }
     throw new Error("the stream was cut off");
   }
@@ -119,6 +125,9 @@ export class Live {
       case "progress":
         this.journal.setActive((data as { running: Active[] }).running);
         break;
+      case "text":
+        this.drafts.add(data as Said);
+        break;
       case "run": {
         const run = data as Run;
         const known = this.detail.value!;
@@ -130,6 +139,7 @@ export class Live {
 
   private heard(row: NodeRow): void {
     this.journal.add(row);
+    this.drafts.end(row.path);
     if (row.state === "failed") this.said.value = `${row.path} failed.`;
     if (row.state === "waiting") {
       this.said.value = `${row.path} waits for an answer.`;

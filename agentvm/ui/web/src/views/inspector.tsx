@@ -8,6 +8,7 @@ import { href } from "../router";
 import { nodeAt } from "../graph/place";
 import { ENDED, RUNS, STATES, type NodeState } from "../states";
 import type { Json, NodeDetail, RunDetail, Tree } from "../types";
+import { DraftList, DraftSection } from "./draft";
 import { ForkDialog } from "./fork";
 import { QuestionCard } from "./question";
 import { Button, Facts, Glyph, Named, Problem, Section, Skeleton, StateChip, Value } from "./parts";
@@ -51,6 +52,7 @@ export function NodeInspector({ live, path, onClose }: { live: Live; path: strin
       {question && <QuestionCard live={live} question={question} />}
       {canFork && <div class="actions"><Button onClick={() => { forking.value = true; }}>Fork from here…</Button></div>}
       {problem.value && <Problem message={problem.value} />}
+      {state === "running" && <DraftSection live={live} path={path} />}
       {!known && <PlaceFacts live={live} path={path} />}
       {known && found === null && !problem.value && <Skeleton />}
       {found && <NodeFacts found={found} />}
@@ -145,6 +147,7 @@ export function RunInspector({ live, detail }: { live: Live; detail: RunDetail }
   return (
     <div class="inspector-body">
       {detail.questions.map((each) => <QuestionCard key={each.path} live={live} question={each} />)}
+      <DraftList live={live} />
       {detail.in_doubt.length > 0 && (
         <Section title="Writes in doubt">
           {detail.in_doubt.map((each) => <p key={each.path}><code>{each.path}</code> began at {moment(each.started_at)}. Look at the outside world, then: <code>agentvm resolve {detail.id} '{each.path}'</code></p>)}
