@@ -12,6 +12,7 @@ import inspect
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,13 @@ def bind_inputs(
             them in one message, with the signature.
     """
     given = {name: (value, False) for name, value in _from_file(json_file).items()}
-    given |= {name: (text, True) for name, text in map(_pair, pairs)}
+    texts = list(map(_pair, pairs))
+    twice = [name for name, times in Counter(name for name, _ in texts).items() if times > 1]
+    if twice:
+        raise InputError(
+            f'-i {twice[0]}= is given more than once. A list is one value: -i \'names=["a", "b"]\'.'
+        )
+    given |= {name: (text, True) for name, text in texts}
     return _bound(agent, given, "Give it with -i NAME=VALUE or --input-json FILE")
 
 

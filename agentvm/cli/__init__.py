@@ -38,7 +38,15 @@ from . import (
     ui,
     worker,
 )
-from .exits import Exit, code_of, fail, internal
+from .exits import (
+    Exit,
+    code_of,
+    fail,
+    internal,
+    of_the_system,
+    open_closed_streams,
+    tell_failure,
+)
 
 TRACEBACK = "AGENTVM_TRACEBACK"
 
@@ -101,6 +109,7 @@ def root(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code."""
+    open_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = "--traceback" in arguments  # wherever it stands
     arguments = [each for each in arguments if each != "--traceback"]
@@ -112,13 +121,30 @@ def main(argv: Sequence[str] | None = None) -> None:
 
             configure(os.environ)
         app(arguments, prog_name="agentvm")
+    except SystemExit as end:
+        if end.code == Exit.USAGE:
+            tell_failure(arguments, "Wrong usage; standard error says what.", Exit.USAGE)
+        elif end.code == Exit.INTERRUPTED:
+            tell_failure(arguments, "Interrupted before the run began.", Exit.INTERRUPTED)
+        raise
     except Exception as error:
+        code = code_of(error) if isinstance(error, AgentVMError) else Exit.FAILED
+        message = _said(error, arguments)
         if wanted or os.environ.get(TRACEBACK, "") not in ("", "0"):
             import traceback
 
             traceback.print_exception(error)
-        elif isinstance(error, AgentVMError):
-            fail(str(error))
         else:
-            fail(internal(error, arguments))
-        sys.exit(code_of(error) if isinstance(error, AgentVMError) else Exit.FAILED)
+            fail(message)
+        tell_failure(arguments, message, code)
+        sys.exit(code)
+
+
+def _said(error: Exception, arguments: Sequence[str]) -> str:
+    """What the user is told of an error."""
+    from agentvm_compiler.errors import AgentVMError
+
+    if isinstance(error, AgentVMError):
+        return str(error)
+    refusal = of_the_system(error) if isinstance(error, OSError) else None
+    return refusal or internal(error, arguments)

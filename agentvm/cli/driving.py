@@ -26,7 +26,7 @@ from agentvm_runtime.errors import (
     UncertainWrite,
 )
 
-from .exits import Exit, code_of_status
+from .exits import Exit, code_of_status, heard, tell
 from .options import resume_command
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def drive(
     known: list[Run] = []
     code = stoppable(
         lambda: _follow(begin, known, store=store, llm=llm, durability=durability, as_json=as_json, out=out),
-        lambda: _say_interrupted(known, store),
+        lambda: _say_interrupted(known, store, out if as_json else None),
     )
     return Exit.INTERRUPTED if code is None else code
 
@@ -138,7 +138,8 @@ async def _follow(
         began = time.monotonic()
         handle = await begin(vm)
         known.append(handle)
-        print(f"run {handle.id}", file=sys.stderr, flush=True)
+        with heard(sys.stderr):
+            print(f"run {handle.id}", file=sys.stderr, flush=True)
         failure: AgentVMError | None = None
         result: Any = None
         try:
@@ -151,15 +152,35 @@ async def _follow(
             raise
         report = await handle.report()
         seconds = time.monotonic() - began
-        print_report(
-            report, handle.record, result, failure, as_json=as_json, out=out, store=store, seconds=seconds
-        )
+        with heard(out):
+            print_report(
+                report, handle.record, result, failure, as_json=as_json, out=out, store=store, seconds=seconds
+            )
         return code_of_status(report.status)
 
 
-def _say_interrupted(known: list[Run], store: str | None) -> None:
+def _say_interrupted(known: list[Run], store: str | None, out: TextIO | None) -> None:
+    """Say how to go on; `out` gets the JSON document."""
+    message = "Interrupted before the run began."
     if known:
         message = f"Interrupted. Go on with: {resume_command(known[0].id, store)}"
-    else:
-        message = "Interrupted before the run began."
     print(f"\n{message}", file=sys.stderr, flush=True)
+    if out is not None:
+        with heard(out):
+            tell({**(_so_far(known[0]) if known else {}), "status": "interrupted", "error": message}, out)
+
+
+def _so_far(run: Run) -> dict[str, Any]:
+    """What the JSON document of an interrupted run says, with what this process knows of it."""
+    done = run.progress
+    return {
+        "run": run.id,
+        "agent": run.record.agent,
+        "status": "interrupted",
+        "result": None,
+        "error": None,
+        "nodes": {"total": done.done, "executed": done.executed, "reused": done.reused},
+        "tokens": {"input": done.input_tokens, "output": done.output_tokens},
+        "seconds": round(max(0.0, time.time() - done.started_at), 3),
+        "deadline_met": None,
+    }

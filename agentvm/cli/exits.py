@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from enum import IntEnum
+from typing import Any, TextIO
 
 import typer
 
@@ -56,8 +61,74 @@ def code_of(error: Exception) -> Exit:
 
 def fail(message: str) -> None:
     """Tell the user what went wrong, on standard error."""
-    sys.stdout.flush()
+    with suppress(OSError):  # what cannot be written may be what went wrong
+        sys.stdout.flush()
     typer.echo(f"{typer.style('error:', fg='red', bold=True)} {message}", err=True)
+
+
+_FILE_COMMANDS = ("bench", "plan")
+"""Their `--json` names a file."""
+_told: list[dict[str, Any]] = []
+
+
+def tell(document: dict[str, Any], out: TextIO) -> None:
+    """Print the one JSON document of a command with `--json`."""
+    _told.append(document)
+    print(json.dumps(document, ensure_ascii=False), file=out, flush=True)
+
+
+def tell_failure(arguments: Sequence[str], error: str, code: int) -> None:
+    """The document of a command with `--json` that has printed none, as it could not do what it was asked."""
+    if "--json" not in arguments or arguments[0] in _FILE_COMMANDS or _told:
+        return
+    with suppress(OSError):
+        tell({"status": "interrupted" if code == Exit.INTERRUPTED else "error", "error": error}, sys.stdout)
+
+
+@contextmanager
+def heard(out: TextIO) -> Iterator[None]:
+    """Inside, what nobody reads any more (`| head`) is dropped: the exit code says how the run ended."""
+    try:
+        yield
+    except BrokenPipeError:
+        for stream in (out, sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def open_closed_streams() -> None:
+    """Give what was closed by the caller (`>&-`) a place, or the store's file would get its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
+
+
+def of_the_system(error: OSError) -> str | None:
+    """What to say of an error that is the machine's answer, and no bug of ours; None if it may be one."""
+    if error.errno not in _REFUSALS:
+        return None
+    where = error.filename or "an output"
+    return f"{where}: {error.strerror}. {_REFUSALS[error.errno]}, and try again."
+
+
+_REFUSALS = {
+    errno.EACCES: "Permit it, or choose another place",
+    errno.EPERM: "Permit it, or choose another place",
+    errno.ENOENT: "Check the path",
+    errno.ENOTDIR: "Check the path",
+    errno.EISDIR: "Check the path",
+    errno.EROFS: "Choose a place that can be written",
+    errno.ENOSPC: "Make room",
+    errno.EDQUOT: "Make room",
+    errno.EMFILE: "Allow more open files (ulimit -n)",
+    errno.ENFILE: "Allow more open files",
+}
 
 
 def internal(error: Exception, arguments: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from agentvm.durations import readable
 from agentvm.views.jsonable import error_text, jsonable
 from agentvm_runtime.records import RunStatus
 
-from .exits import fail
+from .exits import fail, tell
 from .options import resume_command, store_option
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def print_report(
         seconds: time this process drove the run, which its tokens were made in.
     """
     if as_json:
-        print(json.dumps(document(report), ensure_ascii=False), file=out, flush=True)
+        tell(document(report), out)
     elif failure is None and report.status == RunStatus.COMPLETED:
         print(shown(result), file=out, flush=True)
     if failure is not None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .exits import Exit
 from .options import Durability, Llm, StoreUrl
 
 if TYPE_CHECKING:
@@ -103,7 +103,22 @@ def serve(
         _announce(url, found, settings)
 
     backend = _backend(llm, policy, shlex.split(engine))
-    asyncio.run(run_server(found, settings, port, grace_seconds, tls, backend, store, durability, told))
+    serve_until_stopped(
+        lambda: run_server(found, settings, port, grace_seconds, tls, backend, store, durability, told)
+    )
+
+
+def serve_until_stopped(server: Callable[[], Awaitable[None]]) -> None:
+    """Run a server, which takes signals for itself once it listens; before, they end it at once."""
+    from .driving import stoppable
+
+    async def work() -> int:
+        await server()
+        return Exit.DONE
+
+    code = stoppable(work, lambda: print("Stopped before it served.", file=sys.stderr, flush=True))
+    if code is None:
+        raise typer.Exit(Exit.INTERRUPTED)
 
 
 def _backend(llm: str | None, policy: str | None, options: list[str]) -> str | VllmBackend:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import sys
@@ -53,7 +52,7 @@ def ui(
     """
     from agentvm.server.settings import Settings
 
-    from .serve import agents_named, run_server, token_for
+    from .serve import agents_named, run_server, serve_until_stopped, token_for
 
     settings = Settings(host=HOST, token=token_for(None, HOST))
     found = agents_named(agents or [])
@@ -69,7 +68,9 @@ def ui(
 
     wanted = _free_port() if port is None else port
     model = _model_or_none(llm)
-    asyncio.run(run_server(found, settings, wanted, GRACE, None, model, store, durability, told))
+    serve_until_stopped(
+        lambda: run_server(found, settings, wanted, GRACE, None, model, store, durability, told)
+    )
 
 
 class NoModel:

@@ -72,6 +72,8 @@ class Cli:
             "NO_COLOR": "1",
         }
         self.command = [sys.executable, "-m", "agentvm"]
+        self.printed = ""
+        """Standard output of the last run that was held."""
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -95,7 +97,7 @@ class Cli:
             [*self.command, "run", "flow.py:chain", "-i", "topic=x", *MODEL, *arguments],
             cwd=self.folder,
             env=self.environment,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -111,7 +113,8 @@ class Cli:
             if any(node["kind"] == "llm" for node in self.json("show", run)["nodes"]):
                 break
         process.send_signal(number)
-        seen += process.communicate(timeout=1200)[1]
+        self.printed, rest = process.communicate(timeout=1200)
+        seen += rest
         (self.folder / "hold").unlink()
         return run, seen, process.returncode
 
@@ -175,8 +178,11 @@ def test_a_missed_deadline_exits_4(cli):
 
 def test_an_interrupted_run_says_how_to_go_on(cli):
     """SIGINT exits 130; the run is listed as interrupted, and resuming it redoes only what was in flight."""
-    run, stderr, code = cli.hold_then(signal.SIGINT)
+    run, stderr, code = cli.hold_then(signal.SIGINT, "--json")
     assert code == 130
+    document = json.loads(cli.printed)
+    assert (document["run"], document["status"], document["result"]) == (run, "interrupted", None)
+    assert f"agentvm resume {run}" in document["error"]
     assert f"agentvm resume {run}" in stderr and "Traceback" not in stderr
     (row,) = cli.json("runs")
     assert (row["run"], row["status"], row["resume"]) == (run, "interrupted", f"agentvm resume {run}")
@@ -259,6 +265,10 @@ RUN = ("run", "flow.py:talk", "-i", "topic=x")
         ),
         pytest.param(("run", "flow.py:chain", *MODEL), 2, ["missing: topic (str)", "-i"], id="missing input"),
         pytest.param(
+            (*RUN, "-i", "topic=y", *MODEL), 2, ["topic= is given more than once"], id="input twice"
+        ),
+        pytest.param(("new", "flow.py/project"), 1, ["Not a directory", "Check the path"], id="no folder"),
+        pytest.param(
             ("run", "flow.py:chian", *MODEL), 2, ["no agent named 'chian'", "chain"], id="unknown agent"
         ),
         pytest.param(("run", "folw.py:chain", *MODEL), 2, ["no file folw.py", "flow.py"], id="unknown file"),
@@ -313,6 +323,50 @@ def test_a_mistake_gives_one_message_with_the_remedy(cli, arguments, code, messa
     assert done.stderr.count("error:") == 1 and "Traceback" not in done.stderr
     assert done.stdout.replace("noise of the user's file\n", "") == ""
     assert cli.json(*RUN, *MODEL)["result"] == "TALK ABOUT X"
+
+
+def test_with_json_a_mistake_is_a_document_too(cli):
+    """Whoever parses standard output gets one document in every outcome, with what standard error says."""
+    for arguments, told in {
+        ("run", "flow.py:chian", "--json"): "no agent named 'chian'",
+        ("run", "--json"): "Wrong usage",
+        ("show", "nothing", "--json"): "no run 'nothing'",
+    }.items():
+        done = cli(*arguments)
+        document = json.loads(done.stdout)
+        assert done.returncode == 2 and document["status"] == "error"
+        assert told in document["error"]
+
+
+def test_output_that_nobody_reads_changes_nothing(cli):
+    """`| head` that has seen enough, or no standard output at all: no traceback, and the run's exit code."""
+    command = [*cli.command, *RUN, *MODEL]
+    for arguments in ([*command, "--json"], ["sh", "-c", '"$@" >&-', "sh", *command]):
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run(
+            arguments, cwd=cli.folder, env=cli.environment, stdout=write, stderr=subprocess.PIPE, text=True
+        )
+        os.close(write)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr and "bug" not in done.stderr
+    assert [row["status"] for row in cli.json("runs")] == ["completed", "completed"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
+def test_a_full_disk_is_no_bug_of_ours(cli):
+    """What the operating system refuses is told as that."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*cli.command, "runs", "--json"],
+            cwd=cli.folder,
+            env=cli.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert "No space left on device. Make room" in done.stderr and "bug" not in done.stderr
 
 
 @pytest.mark.parametrize("asked", ["option", "variable"])
