@@ -56,8 +56,8 @@ ifneq ($(ENGINE),none)
 endif
 
 evaluation: setup ## simulate the policies at GPU scale and write the tables of docs/evaluation.md (TRACES=folder)
-	$(BIN)/python benchmarks/evaluation.py run $(if $(TRACES),--traces $(TRACES))
-	$(BIN)/python benchmarks/evaluation.py tables
+	$(BIN)/python -m benchmarks.evaluation run $(if $(TRACES),--traces $(TRACES))
+	$(BIN)/python -m benchmarks.evaluation tables
 
 peers: setup ## install what `make bench` compares with
 	@$(PIP) install -q --no-deps -r requirements/bench.txt

@@ -1,0 +1,56 @@
+"""The evaluation's commands.
+
+    python -m benchmarks.evaluation run [STUDY ...] [--seeds 11,12] [--traces FOLDER] [--jobs N]
+    python -m benchmarks.evaluation drop POLICY,... [STUDY ...]
+    python -m benchmarks.evaluation tables
+
+`run` goes on where it was interrupted: results are rows in benchmarks/results/STUDY.json, and what is
+there is not run again. `--seeds` runs a part. `drop` throws away what a policy did that has changed since.
+`--traces` is a folder with `azure_conv_public.csv`, whose arrivals some studies take; without it those
+are left out. `tables` writes the tables of docs/evaluation.md anew from the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from .page import PAGE, with_tables
+from .running import Slice
+from .studies import STUDIES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run", help="run studies, or what is missing of them")
+    running.add_argument("--seeds", type=_numbers, default=(), metavar="N,M", help="by default a study's own")
+    running.add_argument("--traces", type=Path, metavar="FOLDER", help="has azure_conv_public.csv")
+    running.add_argument("--jobs", type=int, metavar="N", help="processes; by default the processors")
+    dropping = commands.add_parser("drop", help="throw away what policies did")
+    dropping.add_argument("policies", metavar="POLICY,...")
+    for each in (running, dropping):
+        each.add_argument(
+            "studies", nargs="*", metavar="STUDY", help=f"of {', '.join(STUDIES)}; default: all"
+        )
+    commands.add_parser("tables", help="write the tables of docs/evaluation.md")
+    arguments = parser.parse_args()
+    if arguments.command == "tables":
+        PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        return
+    if unknown := set(arguments.studies) - set(STUDIES):
+        parser.error(f"there is no study {', '.join(sorted(unknown))}. Choose from: {', '.join(STUDIES)}")
+    names = arguments.studies or list(STUDIES)
+    if arguments.command == "drop":
+        Slice().drop(names, arguments.policies.split(","))
+        return
+    Slice(arguments.traces, arguments.jobs or len(os.sched_getaffinity(0)), arguments.seeds).run(names)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
+
+
+if __name__ == "__main__":
+    main()
