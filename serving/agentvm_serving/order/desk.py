@@ -21,6 +21,7 @@ from agentvm_serving.policy.pace import most_tokens
 from agentvm_serving.policy.views import WAITS
 from agentvm_serving.slo import best_effort
 
+from .fates import Fate, Fates
 from .queue import RankedQueue
 from .tracker import MEASURED_A_STEP, Tracker
 
@@ -49,6 +50,7 @@ class Desk:
         self.sorted = True
         """Whether `running` is in rank order; the adapter unsets it when it admits."""
         self._clock = clock
+        self._fates = Fates()
         self._planned = 0
         self._unmeasured = 0
         self._prompt_tokens: int | None = None
@@ -114,17 +116,66 @@ class Desk:
         # A request vLLM put in a queue without `add_request` goes last, not down with the engine.
         return view.rank if view is not None else (LAST, 0.0, id(request))
 
-    def judge(self, view: RequestView, degrade: bool) -> str | None:
-        """Why a request cannot meet its objective, if so.
+    def judge(self, name: str, view: RequestView, degrade: bool) -> dict[str, str | None]:
+        """Why a request, new or changed, cannot meet its objective; `None` if it may.
 
         Args:
             degrade: whether it is then served best effort.
+
+        Returns:
+            That by its name, and what changes with it for those that share its fate.
         """
-        alone = self.tracker.alone(self._clock(), view)
-        why = hopeless(view, alone) if alone is not None else None
+        opened = self._fates.left(name)
+        self._fates.joined(name, view.hints)
+        own = self._hopeless(view)
+        sealed = None if own is None else self._fates.lost(name, own)
+        why = own or self._fates.why(name)
         if why is not None and degrade and view.hints is not None:
             view.change(best_effort(view.hints))
-        return why
+        found = {name: why}
+        for fate in dict.fromkeys((opened, sealed)):
+            found |= {} if fate is None else self._settle(fate, name, degrade)
+        return found
+
+    def ended(self, name: str, degrade: bool) -> dict[str, str | None]:
+        """A request that was judged has ended. What changes with it for those that share its fate."""
+        opened = self._fates.left(name)
+        return {} if opened is None else self._settle(opened, name, degrade)
+
+    def _hopeless(self, view: RequestView) -> str | None:
+        alone = self.tracker.alone(self._clock(), view)
+        return hopeless(view, alone) if alone is not None else None
+
+    def _settle(self, fate: Fate, name: str, degrade: bool) -> dict[str, str | None]:
+        """Let those share a fate that was sealed, or is open again; but for the one with that name.
+
+        Returns:
+            Why they are in vain, where that is new, and `None` for those that may hope again.
+        """
+        calls = self._fates.calls(fate)
+        calls.pop(name, None)
+        if not degrade:
+            # Dropped is only what is known to be joined: a site tells that a program said so, not a pattern.
+            joined = (each for each, hints in calls.items() if hints.site and hints.siblings > 1)
+            shared = ((each, self._fates.why(each)) for each in joined)
+            return {each: why for each, why in shared if why is not None}
+        views = {each: view for each in calls if (view := self.tracker.views.get(each)) is not None}
+        stood = {each: view.hints is calls[each] for each, view in views.items()}
+        for each, view in views.items():
+            view.change(calls[each])
+            if not stood[each] and (own := self._hopeless(view)) is not None:
+                self._fates.lost(each, own)
+        found: dict[str, str | None] = {}
+        for each, view in views.items():
+            why = self._fates.why(each)
+            if why is not None:
+                view.change(best_effort(calls[each]))
+            if stood[each] == (why is not None):
+                found[each] = why
+        if found:
+            self.plan([views[each] for each in found])
+            self._reorder()
+        return found
 
     def giving_way(self, running: Sequence[Any], fits: Callable[[int], bool]) -> list[Any]:
         """Running requests to evict for waiting ones, where the policy has it and it is worth it.

@@ -190,7 +190,7 @@ class ByPolicy:
             limit=asked.limit,
             true_length=asked.call.output_tokens,
         )
-        self._desk.judge(view, degrade=True)
+        self._desk.judge(asked.name, view, degrade=True)
         self._desk.plan([view])
         self._queue.add_request(request)
 
@@ -235,3 +235,4 @@ class ByPolicy:
 
     def ended(self, request: Request, now: float) -> None:
         self._tracker.forget(request.request_id, request.made, by_itself=True, now=EPOCH + now)
+        self._desk.ended(request.request_id, degrade=True)

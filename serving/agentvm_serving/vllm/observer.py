@@ -68,9 +68,15 @@ class Observer:
         self._log("added", name)
         return view, record
 
-    def judged(self, name: str, why: str, rejected: bool) -> None:
-        """A request that cannot meet its objective."""
-        self.records.open[name].why = why
+    def judged(self, name: str, why: str | None, rejected: bool) -> None:
+        """A request that cannot meet its objective, and why; or that may now, though it could not."""
+        record = self.records.open[name]
+        if why is None and not record.why:
+            return
+        record.why = why or ""
+        if why is None:
+            self._log("restored", name)
+            return
         self._log("rejected" if rejected else "degraded", name, why=why)
         if self._metrics is not None:
             (self._metrics.rejected if rejected else self._metrics.degraded).inc()

@@ -46,11 +46,10 @@ class PolicyMixin(OrderMixin):
             super().add_request(request)
             return
         view, _ = self._observer.arrived(request)
-        why = self._judge(request.request_id, view)
+        judged = self._judge(request.request_id, view)
         self._desk.plan([view])
         super().add_request(request)
-        if why is not None and self.rejects:
-            self._refuse(request, f"it cannot be in time: {why}")
+        self._drop(judged)
 
     def schedule(self, *args: Any, **kwargs: Any) -> Any:
         """Plan one step, with `running` in rank order so that its tail is what can wait longest."""
@@ -97,6 +96,7 @@ class PolicyMixin(OrderMixin):
         """Forget a finished or aborted request, after vLLM has freed it."""
         freed = super()._free_request(request, *args, **kwargs)
         self._observer.ended(request, self.clock())
+        self._note(self._desk.ended(request.request_id, degrade=not self.rejects))
         return freed
 
     def shutdown(self) -> None:
@@ -117,7 +117,8 @@ class PolicyMixin(OrderMixin):
         changed(None, fields)
         names = self._tracker.chosen(key, run)
         for name in names:
-            self._change(self.requests[name], fields)
+            if (request := self.requests.get(name)) is not None:  # else it was dropped with one before it
+                self._change(request, fields)
         if key and not names and not self._observer.records.has_ended(key):
             self._tracker.keep_early(key, fields)
         return len(names)
@@ -135,16 +136,24 @@ class PolicyMixin(OrderMixin):
         """Reject what has become hopeless while it waited. O(W)."""
         for request in [each for queue in self._queues for each in queue if not each.num_output_tokens]:
             view = self._tracker.views.get(request.request_id)
-            why = self._judge(request.request_id, view) if view is not None else None
-            if why is not None:
-                self._refuse(request, f"it cannot be in time: {why}")
+            if view is not None:
+                self._drop(self._judge(request.request_id, view))
 
-    def _judge(self, name: str, view: RequestView) -> str | None:
-        """Why a request cannot meet its objective, if so; it is served best effort from here."""
-        why = self._desk.judge(view, degrade=not self.rejects)
-        if why is not None:
+    def _judge(self, name: str, view: RequestView) -> dict[str, str | None]:
+        """Why a request, and what shares its fate, cannot meet its objective; else `None`, if that is new."""
+        judged = self._desk.judge(name, view, degrade=not self.rejects)
+        self._note(judged)
+        return judged
+
+    def _note(self, judged: Mapping[str, str | None]) -> None:
+        for name, why in judged.items():
             self._observer.judged(name, why, self.rejects)
-        return why
+
+    def _drop(self, judged: Mapping[str, str | None]) -> None:
+        """Refuse those that cannot be in time, if that is what was asked for."""
+        for name, why in judged.items() if self.rejects else ():
+            if why is not None and (request := self.requests.get(name)) is not None:
+                self._refuse(request, f"it cannot be in time: {why}")
 
     def _change(self, request: Any, fields: Mapping[str, Any]) -> None:
         name = request.request_id
@@ -156,13 +165,12 @@ class PolicyMixin(OrderMixin):
         record.hints = changed(record.hints, fields)
         self._tracker.change(name, record.hints)
         self._observer.updated(request)
-        why = self._judge(name, view)
+        judged = self._judge(name, view)
         self._desk.plan([view])
         if queue is not None:
             queue.add_request(request)
         self._desk.sorted = False
-        if why is not None and self.rejects:
-            self._refuse(request, f"it cannot be in time: {why}")
+        self._drop(judged)
 
     def _refuse(self, request: Any, why: str) -> bool:
         """End a request; whether it could be."""
