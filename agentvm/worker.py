@@ -22,7 +22,7 @@ from agentvm_compiler.calls import Agent
 from agentvm_compiler.errors import InputError
 from agentvm_runtime.errors import RunCancelled, RunLeased, RunSetAside, StoreError
 from agentvm_runtime.records import Lease, RunRecord, RunStatus
-from agentvm_runtime.takeovers import DEATHS
+from agentvm_runtime.takeovers import DEATHS, claimed, kept
 from agentvm_runtime.waiting import Lookout
 
 from .handle import Run
@@ -168,10 +168,15 @@ class Worker:
     async def _take(self, record: RunRecord, machines: AsyncExitStack) -> bool:
         """Drive a run, if it still waits and can be driven here."""
         try:
-            # In a thread: what a file does when it is loaded must not keep leases from being renewed.
-            agent = await anyio.to_thread.run_sync(self._agents.find, record)
-            machine = await self._machine(record, machines)
-            run = await machine.take(record.id, agent=agent, deaths=self._options.deaths)
+            # First the lease: a file that ends the process that loads it counts as a death.
+            async with claimed(self._store, record.id, self._options.deaths) as claim:
+                if claim is None:
+                    return False
+                async with kept(self._store, claim):
+                    # In a thread: what a file does when it is loaded must not keep leases from being renewed.
+                    agent = await anyio.to_thread.run_sync(self._agents.find, claim.record)
+                machine = await self._machine(claim.record, machines)
+                run = await machine.go_on(claim, agent)
         except RunLeased:
             return False
         except RunSetAside as error:
@@ -179,8 +184,6 @@ class Worker:
             return False
         except Exception as error:  # whatever is wrong with one run, others wait
             await self._leave(record.id, error)
-            return False
-        if run is None:
             return False
         self._say(f"{run.id} taken ({record.status}): {record.agent}")
         self.follow(run)

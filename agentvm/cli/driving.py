@@ -143,7 +143,7 @@ async def _follow(
         failure: AgentVMError | None = None
         result: Any = None
         try:
-            async with watching(handle, lambda: bool(getattr(vm._backend, "starting", False))):
+            async with watching(handle, lambda: bool(getattr(vm.backend, "starting", False))):
                 result = await handle.result()
         except OUTCOMES as error:
             failure = error

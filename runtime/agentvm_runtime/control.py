@@ -20,8 +20,8 @@ from agentvm_compiler.errors import InputError
 
 from .budgets import SETTLED
 from .deadlines import tightened
-from .driver import LEASE_SECONDS
 from .errors import RunCancelled, RunLeased
+from .heartbeat import LEASE_SECONDS
 from .history import History
 from .lineage import lineage_of
 from .mailbox import post, read

@@ -9,11 +9,10 @@ process that is stopped, or a store that fails, leaves the run resumable.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 
@@ -34,19 +33,11 @@ from .errors import (
     is_failure,
 )
 from .executor import run_program
-from .flights import Flights
-from .forking import chain_of
-from .lineage import Lineage, inheritance
-from .ports import CallScheduler, ModelBackend, Store
-from .profiling import Observations
-from .questions import Human
-from .recalling import Recalled
+from .heartbeat import beside, heartbeat
+from .ports import CallScheduler, Store
 from .recording import encoded_error
-from .records import Event, Lease, RunRecord, RunStatus, named, remembered
-from .rehearsal import Preview, Rehearsal, rehearse
-from .revision import MEMO, revise
+from .records import Lease, RunRecord, RunStatus
 from .session import Session
-from .skipping import Skip, allowed, needed, skips_of
 from .updates import Updates
 from .values import decode, digest, encode
 
@@ -58,91 +49,6 @@ ENDS = {
     BudgetExceeded: RunStatus.FAILED,
 }
 """What ends a run when a session is halted with it; after anything else it stays as it was, to be resumed."""
-
-S = TypeVar("S", bound=Session)
-
-LEASE_SECONDS = 15.0
-"""How long a lease holds without a heartbeat."""
-
-
-async def open_session(
-    record: RunRecord,
-    compiled: Compiled,
-    store: Store,
-    backend: ModelBackend,
-    flights: Flights,
-    *,
-    retry: bool = False,
-    human: Human | None = None,
-) -> Session:
-    """Read the run's journal, in one pass, into a session.
-
-    Args:
-        retry: forget the failure that ended the run, so that its work is done again.
-        human: who answers questions here; without anybody the run is suspended for them.
-    """
-    journal = await read_journal(store, record, retry)
-    return await session_on(Session, journal, record, compiled, store, backend, flights, human)
-
-
-async def preview(
-    record: RunRecord, compiled: Compiled, store: Store, backend: ModelBackend, *, retry: bool = False
-) -> Preview:
-    """What resuming the run would keep and do again. Does nothing and records nothing."""
-    journal = await read_journal(store, record, retry)
-    session = await session_on(Rehearsal, journal, record, compiled, store, backend, Flights())
-    try:
-        return await rehearse(session, compiled, journal)
-    except Halt as halt:  # the store could not be read
-        raise halt.error from None
-
-
-async def read_journal(store: Store, record: RunRecord, retry: bool) -> list[Event]:
-    """The run's journal without the failures that were to be forgotten, then or now."""
-    return remembered(await store.events(record.id), record.error if retry else None)
-
-
-async def inherited(store: Store, record: RunRecord, compiled: Compiled) -> tuple[Lineage | None, list[Skip]]:
-    """What a fork takes over, and which iterations of loops as a whole."""
-    chain = await chain_of(store, record)
-    if not chain:
-        return None, []
-    skips = skips_of(compiled.module, record, chain) if compiled.hash == record.program else []
-    if skips:
-        fork = chain[0][1]
-        lineage = await inheritance(store, chain, needed(skips))
-        if allowed(skips, lineage, [*fork.given, *fork.again]):
-            return lineage, skips
-    return await inheritance(store, chain), []
-
-
-async def session_on(
-    kind: type[S],
-    journal: list[Event],
-    record: RunRecord,
-    compiled: Compiled,
-    store: Store,
-    backend: ModelBackend,
-    flights: Flights,
-    human: Human | None = None,
-) -> S:
-    lineage, skips = await inherited(store, record, compiled)
-    earlier = Observations.from_json(await store.profile(record.agent))
-    revision = await revise(record, compiled, store)
-    return kind(
-        record,
-        store,
-        backend,
-        flights,
-        journal,
-        Recalled(store, [record.inputs, *(name for each in journal for name in named(each))]),
-        earlier=earlier,
-        revision=revision,
-        lineage=lineage,
-        skips=skips,
-        human=human,
-        memo=record.meta.get(MEMO, True),
-    )
 
 
 async def drive(session: Session, compiled: Compiled, lease: Lease) -> Any:
@@ -159,16 +65,16 @@ async def drive(session: Session, compiled: Compiled, lease: Lease) -> Any:
     """
     record = session.record
     session.forecasts = Forecaster(session.earlier.profile, compiled.find)
-    beside: list[Callable[[], Awaitable[None]]] = [
-        partial(_heartbeat, session.store, lease),
+    works: list[Callable[[], Awaitable[None]]] = [
+        partial(heartbeat, session.store, lease),
         partial(attend, session),
     ]
     scheduler: CallScheduler | None = getattr(session.backend, "scheduler", None)
     if scheduler is not None:
         session.updates = Updates(scheduler, record.id, session.append)
-        beside.append(session.updates.keep_telling)
+        works.append(session.updates.keep_telling)
     try:
-        async with _beside(*beside):
+        async with beside(*works):
             return await _attempt(session, compiled)
     except Halt as halt:
         if type(halt.error) in ENDS:
@@ -263,40 +169,3 @@ async def ended_result(store: Store, record: RunRecord) -> Any:
     if record.status is RunStatus.FAILED and not isinstance(value, BudgetExceeded):
         raise failure(record, value) from value
     raise value
-
-
-async def _heartbeat(store: Store, lease: Lease) -> None:
-    """Renew the lease for ever. Raises RunLeased if another process has taken it."""
-    while True:
-        await anyio.sleep(LEASE_SECONDS / 3)
-        lease = await store.renew_lease(lease, LEASE_SECONDS)
-
-
-@asynccontextmanager
-async def _beside(*works: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Do these works while inside; if one of them fails, stop with what it raised."""
-    lost: list[BaseException] = []
-
-    async def watch(work: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
-        try:
-            await work()
-        except Exception as error:
-            lost.append(error)
-            scope.cancel()
-
-    failed: BaseException | None = None
-    async with anyio.create_task_group() as tasks:
-        with anyio.CancelScope() as scope:
-            for each in works:
-                tasks.start_soon(watch, each, scope)
-            try:
-                yield
-            except BaseException as error:
-                if not (is_failure(error) or isinstance(error, Halt)):
-                    raise
-                failed = error  # not through the task group, which would wrap it
-        tasks.cancel_scope.cancel()
-    if lost:
-        raise lost[0]
-    if failed is not None:
-        raise failed

@@ -358,6 +358,36 @@ def test_an_odd_url_is_refused_with_what_is_accepted(url: str, says: str) -> Non
         open_store(url)
 
 
+class Somewhere(os.PathLike[str]):
+    """A path of another library's."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __fspath__(self) -> str:
+        return self.place
+
+
+@pytest.mark.parametrize("kind", [str, Path, Somewhere])
+async def test_a_path_is_an_sqlite_file(kind: type, tmp_path: Path) -> None:
+    """As text, as a `Path`, or as any other path object."""
+    store = open_store(kind(str(tmp_path / "new folder" / "runs.db")))
+    await store.open()
+    await store.aclose()
+    assert (tmp_path / "new folder" / "runs.db").read_bytes().startswith(b"SQLite format 3")
+
+
+async def test_a_path_object_is_a_file_whatever_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`memory` is a store in memory, `Path("memory")` a file."""
+    monkeypatch.chdir(tmp_path)
+    store = open_store(Path("memory"))
+    await store.open()
+    await store.aclose()
+    assert (tmp_path / "memory").read_bytes()
+
+
 def test_naming_a_store_imports_no_driver() -> None:
     """`import agentvm_runtime.store` stays cheap."""
     program = (

@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 import pytest
 
 from agentvm import AgentVM, RunFailed
-from agentvm_runtime import driver
+from agentvm_runtime import opening
 from agentvm_runtime.records import EventKind
 from agentvm_runtime.skipping import skips_of
 from agentvm_runtime.store.memory import MemoryStore
@@ -91,7 +91,7 @@ async def test_skipped_iterations_change_nothing(case: Case, monkeypatch: pytest
         for path in dict.fromkeys([*nodes[-1:], *nodes[len(nodes) // 2 :][:1]]):
             seen = []
             for skips in (skips_of, lambda *_: []):
-                monkeypatch.setattr(driver, "skips_of", skips)
+                monkeypatch.setattr(opening, "skips_of", skips)
                 case.log.clear()
                 llm = model(case)
                 async with AgentVM(store=store, llm=llm) as vm:

@@ -252,3 +252,23 @@ def test_a_run_that_kills_its_workers_is_set_aside(workers: Workers) -> None:
     assert f"{run} failed: Run {run} was set aside: 2 processes in a row died" in said
     workers.let_go()
     assert workers("resume", run, "--retry") == "DRAFT FOR ADA"
+
+
+@ONE_STORE
+def test_a_file_that_kills_who_loads_it_is_set_aside(workers: Workers) -> None:
+    """It ends the process before it has an agent; the third worker says so and lives."""
+    [run] = workers.queue("Ada")
+    flow = workers.folder / "flow.py"
+    source = flow.read_text()
+    flow.write_text("import os\n\nos._exit(7)\n")
+    model = workers.folder / "model.py"
+    model.write_text(source)
+    options = ("--once", "--give-up-after", "2", "--llm", "scripted:model.py:model")
+    for _ in range(2):
+        workers("worker", *options, code=7)
+    last = workers.worker(*options)
+    _, said = last.communicate(timeout=1200)
+    assert last.returncode == 0
+    assert f"{run} failed: Run {run} was set aside: 2 processes in a row died driving it" in said
+    flow.write_text(source)
+    assert workers("resume", run, "--retry") == "sent Ada 2"

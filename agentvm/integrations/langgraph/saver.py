@@ -11,7 +11,6 @@ import json
 import os
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -32,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from agentvm.config import default_store
 from agentvm.integrations import background
 from agentvm_compiler.errors import ConfigError
+from agentvm_runtime.store import Place
 from agentvm_runtime.store.sealing import vault_of
 
 from . import pruning
@@ -51,7 +51,7 @@ class AgentVMSaver(BaseCheckpointSaver[str]):
         serde: how values become bytes; LangGraph's own by default.
     """
 
-    def __init__(self, store: str | Path | None = None, *, serde: SerializerProtocol | None = None) -> None:
+    def __init__(self, store: Place | None = None, *, serde: SerializerProtocol | None = None) -> None:
         super().__init__(serde=serde)
         self._url = store or default_store()
         self._engine: AsyncEngine | None = None

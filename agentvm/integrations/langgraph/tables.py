@@ -6,7 +6,6 @@ have it: `channels` and `writes` name it by its digest, `values` has the bytes.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,7 +13,7 @@ from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, SmallInteg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
-from agentvm_runtime.store.url import PostgresUrl, SqliteUrl, parse
+from agentvm_runtime.store.url import Place, PostgresUrl, SqliteUrl, parse
 
 metadata = MetaData()
 
@@ -70,7 +69,7 @@ values = Table(
 ALL = (checkpoints, channels, writes, values)
 
 
-def connect(store: str | Path) -> AsyncEngine:
+def connect(store: Place) -> AsyncEngine:
     """The database of a store's URL. Raises ConfigError if it names no kind of store."""
     place = parse(store)
     if isinstance(place, PostgresUrl):

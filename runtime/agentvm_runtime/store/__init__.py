@@ -9,20 +9,19 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from agentvm_runtime.ports import Store
 
 from . import durability as modes
 from .leases import this_holder
 from .sealing import vault_of
-from .url import MemoryUrl, SqliteUrl, parse
+from .url import MemoryUrl, Place, SqliteUrl, parse
 
-__all__ = ["open_store", "this_holder"]
+__all__ = ["Place", "open_store", "this_holder"]
 
 
 def open_store(
-    url: str | Path, *, durability: str | None = None, clock: Callable[[], float] | None = None
+    url: Place, *, durability: str | None = None, clock: Callable[[], float] | None = None
 ) -> Store:
     """The store a URL names, not yet opened.
 

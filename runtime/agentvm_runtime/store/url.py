@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ _ACCEPTED = (
     "postgresql+asyncpg://user:password@host/database, and memory (kept only as long as the process)"
 )
 _MEMORY = ("memory", "memory:", "memory://", ":memory:", "sqlite://", "sqlite:///:memory:")
+
+
+Place = str | os.PathLike[str]
+"""Where a store is: a URL, or a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +50,18 @@ class MemoryUrl:
     """This process."""
 
 
-def parse(url: str | Path) -> SqliteUrl | PostgresUrl | MemoryUrl:
-    """Raises ConfigError if the URL names no kind of store this version has."""
-    text = str(url)
+def parse(url: Place) -> SqliteUrl | PostgresUrl | MemoryUrl:
+    """A path object is a file, whatever it is called.
+
+    Raises ConfigError if the URL names no kind of store this version has.
+    """
+    if isinstance(url, os.PathLike):
+        return _sqlite(os.fsdecode(url), {})
+    text = url
     if text in _MEMORY:
         return MemoryUrl()
     scheme, separator, rest = text.partition("://")
-    if isinstance(url, Path) or not separator:
+    if not separator:
         return _sqlite(text, {})
     if re.fullmatch(r"postgres(ql)?(\+asyncpg)?", scheme):
         return _postgres(text)

@@ -12,13 +12,16 @@ import anyio.lowlevel
 import pytest
 
 from agentvm import AgentVM, InputError, RunFailed, RunSuspended, agent, ask_human, llm
+from agentvm.attempts import Attempts
+from agentvm.handle import Run
 from agentvm.testing import ScriptedLLM
 from agentvm.worker import Agents, Options, Worker
+from agentvm_compiler.calls import Agent
 from agentvm_runtime.errors import RunLeased
 from agentvm_runtime.ports import Store
-from agentvm_runtime.records import Digest, Event, EventKind, RunStatus
+from agentvm_runtime.records import Digest, Event, EventKind, RunRecord, RunStatus
 from agentvm_runtime.store import leases, open_store, this_holder
-from agentvm_runtime.takeovers import deaths
+from agentvm_runtime.takeovers import DIED, claimed, deaths
 from agentvm_runtime.waiting import Lookout
 
 HELD = [anyio.Event()]
@@ -68,6 +71,12 @@ async def drain(store: Store, **options) -> list[str]:
     chosen = Options(llm=f"scripted:{__file__}:model", once=True, interval=0.001, **options)
     await Worker(store, Agents([]), chosen, lambda line: said.append(line.partition(" ")[2])).work()
     return said
+
+
+async def take(vm: AgentVM, run: str, most: int = 5) -> Run | None:
+    """Go on with a run as a worker does, if it waits."""
+    async with claimed(vm.store, run, most) as claim:
+        return await vm.go_on(claim) if claim is not None else None
 
 
 TAKEN = f"taken (queued): {__name__}:chain"
@@ -145,10 +154,10 @@ async def test_a_run_that_somebody_drives_is_not_taken(store: Store, vm: AgentVM
     lease = await store.acquire_lease(run, this_holder(), 60.0)
     assert await drain(store) == []
     with pytest.raises(RunLeased):
-        await vm.take(run)
+        await take(vm, run)
     await store.release_lease(lease)
     assert await drain(store) == [TAKEN, "completed"]
-    assert await vm.take(run) is None
+    assert await take(vm, run) is None
     assert await store.lease_of(run) is None
     resumptions = [each for each in await store.events(run) if each.kind is EventKind.RESUMED]
     assert len(resumptions) == 1
@@ -239,9 +248,9 @@ async def die(store: Store, run: str) -> None:
 async def take_and_die(store: Store, vm: AgentVM, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take a run as a worker does, and get no further than that."""
     with monkeypatch.context() as patch:
-        patch.setattr(AgentVM, "_release", lambda self, lease: anyio.lowlevel.checkpoint())
+        patch.setattr(Attempts, "release", lambda self, lease: anyio.lowlevel.checkpoint())
         HELD.append(anyio.Event())
-        handle = await vm.take(run)
+        handle = await take(vm, run)
         assert handle is not None
         await HELD[-1].wait()
         handle._session.stop(RunLeased("killed"))
@@ -269,6 +278,57 @@ async def test_a_run_whose_processes_die_is_set_aside(
         assert await (await other.resume(run, retry=True)).result() == "done"
 
 
+class Killed(BaseException):
+    """Stands for the end of a process."""
+
+
+async def load_and_die(store: Store, run: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work as a process whose end comes when it loads the run's code."""
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "release_lease", lambda self, lease: anyio.lowlevel.checkpoint())
+        worker = Worker(store, Loads(error), Options(llm="x", once=True), lambda line: None)
+        with pytest.raises(BaseExceptionGroup):
+            await worker.work()
+    leases.give_up((await store.lease_of(run)).holder)
+
+
+class Loads:
+    """Finds no agent: loading it raises."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def find(self, record: RunRecord) -> Agent:
+        raise self.error
+
+
+async def test_a_run_whose_code_kills_who_loads_it_is_set_aside(
+    store: Store, vm: AgentVM, monkeypatch: pytest.MonkeyPatch
+):
+    """Who loads it has taken its lease, and journaled that, before it touches any of it."""
+    run = await vm.enqueue(chain, "x")
+    for _ in range(4):
+        await load_and_die(store, run, Killed(), monkeypatch)
+    assert [DIED in each.detail for each in await store.events(run)] == [True] * 3
+    [said] = await drain(store, deaths=4)
+    assert said.startswith(f"failed: Run {run} was set aside: 4 processes in a row died")
+
+
+async def test_a_worker_without_the_code_is_no_help(
+    store: Store, vm: AgentVM, monkeypatch: pytest.MonkeyPatch
+):
+    """It takes the run over and lets go of it; the deaths so far are counted on."""
+    run = await vm.enqueue(chain, "held")
+    for count in (1, 2, 3):
+        await take_and_die(store, vm, run, monkeypatch)
+        said: list[str] = []
+        missing = Loads(InputError("its code is not here"))
+        await Worker(store, missing, Options(llm="x", once=True), said.append).work()
+        assert said == [f"{run} left alone: its code is not here"]
+        assert deaths(await store.events(run)) == count
+    assert await store.lease_of(run) is None
+
+
 async def test_what_makes_progress_is_not_set_aside(
     store: Store, vm: AgentVM, monkeypatch: pytest.MonkeyPatch
 ):
@@ -283,4 +343,4 @@ async def test_what_makes_progress_is_not_set_aside(
     done = Event(EventKind.DONE, "llm#1", value=Digest("0" * 40))
     volatile = Event(EventKind.DONE, "python#1")
     assert [deaths([*journal, each]) for each in (asked, done, volatile)] == [0, 0, 4]
-    assert await vm.take(run, deaths=0) is not None
+    assert await take(vm, run, most=0) is not None

@@ -9,7 +9,7 @@ import pytest
 
 from agentvm import AgentVM, InputError, RunFailed, UncertainWrite, agent, llm, tool
 from agentvm.testing import ScriptedLLM
-from agentvm_runtime import driver
+from agentvm_runtime import opening
 from agentvm_runtime.errors import StoreError
 from agentvm_runtime.records import EventKind, RunStatus
 from agentvm_runtime.session import Session
@@ -408,7 +408,7 @@ async def test_a_loop_begins_where_it_is_overridden(bench: Bench, monkeypatch: p
     monkeypatch.setattr(Session, "recorded", lambda s, work: (opened.append(work.path), load(s, work))[1])
     assert await bench.fork(set={path: "MINE"}) == found
     assert not [each for each in opened if any(each.startswith(f"for#1[{n}]") for n in range(at))]
-    monkeypatch.setattr(driver, "skips_of", lambda *_: [])
+    monkeypatch.setattr(opening, "skips_of", lambda *_: [])
     assert await bench.fork(set={path: "MINE"}) == found
     assert await bench.fork(first, at="for#1[9]/llm#1") == again
 
