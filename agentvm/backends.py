@@ -1,7 +1,7 @@
 """Model backends by spec: what `--llm` and `AgentVM(llm=...)` take as text.
 
 `scripted:FILE.py:NAME` is a test double in a file of the user's; the other
-specs (`vllm:MODEL_OR_PATH`, `openai:BASE_URL#MODEL`, ...) are the serving layer's.
+specs (`vllm:MODEL_OR_PATH`, `openai:BASE_URL#MODEL`, `sim:PROFILE`) are the serving layer's.
 """
 
 from __future__ import annotations

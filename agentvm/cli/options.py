@@ -46,8 +46,8 @@ Llm = Annotated[
     typer.Option(
         "--llm",
         metavar="SPEC",
-        help="The model: vllm:MODEL_OR_PATH, openai:BASE_URL#MODEL, or scripted:FILE.py:NAME for a test "
-        "double. Default: AGENTVM_LLM, else vllm:smollm2-135m.",
+        help="The model: vllm:MODEL_OR_PATH, openai:BASE_URL#MODEL, sim:PROFILE (a simulated GPU, answers "
+        "made up), or scripted:FILE.py:NAME for a test double. Default: AGENTVM_LLM, else vllm:smollm2-135m.",
         show_default=False,
     ),
 ]

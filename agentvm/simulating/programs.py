@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from agentvm import agent, llm, tool
 from agentvm_compiler.wire import ModelCall
+from agentvm_serving.workload.answers import mark, tokens_of
 from agentvm_serving.workload.kinds import fitted
 from agentvm_serving.workload.lengths import Quantiles, pair_of
 
-from .answers import mark, tokens_of
 from .recording import Answer, Program
 
 RATIO: Final = 2.5

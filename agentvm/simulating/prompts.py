@@ -5,9 +5,8 @@ from __future__ import annotations
 import os.path
 from dataclasses import dataclass
 
+from agentvm_serving.workload.answers import tokens_of
 from agentvm_serving.workload.items import Part
-
-from .answers import tokens_of
 
 
 @dataclass(slots=True)

@@ -18,9 +18,9 @@ from typing import Any, Final
 from agentvm_compiler.errors import ConfigError, InputError
 from agentvm_compiler.wire import ModelCall, ModelResult, Timing, Usage
 from agentvm_serving.workload import Call, Item, Lengths, Scale
+from agentvm_serving.workload.answers import made_up, mark, tokens_of
 from agentvm_serving.workload.kinds import Kind
 
-from .answers import made_up, mark, tokens_of
 from .clock import run_virtually
 from .prompts import Prompts
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from agentvm_compiler.errors import ConfigError
 from agentvm_compiler.wire import ModelCall, ModelResult
 
-FORMS = "vllm:MODEL_OR_PATH, openai:BASE_URL#MODEL"
+FORMS = "vllm:MODEL_OR_PATH, openai:BASE_URL#MODEL, sim:PROFILE"
 
 
 class Backend(Protocol):
@@ -31,7 +31,7 @@ def open_backend(spec: str, *, resolve_model: Callable[[str], str] | None = None
     """Make the backend a spec names; starts nothing.
 
     Args:
-        spec: `vllm:MODEL_OR_PATH` or `openai:BASE_URL#MODEL`.
+        spec: `vllm:MODEL_OR_PATH`, `openai:BASE_URL#MODEL` or `sim:PROFILE`.
         resolve_model: the folder of a fetched model by its name; raises ConfigError if unknown.
 
     Raises:
@@ -52,8 +52,10 @@ def open_backend(spec: str, *, resolve_model: Callable[[str], str] | None = None
         from .openai import OpenAIBackend
 
         return OpenAIBackend(url, model)
-    if kind == "sim":
-        raise ConfigError(f"llm spec {spec!r}: the simulator is not in this version. Accepted forms: {FORMS}")
+    if kind == "sim" and rest:
+        from .simulated import simulated
+
+        return simulated(rest)
     raise ConfigError(f"llm spec {spec!r} has no known form. Accepted forms: {FORMS}")
 
 

@@ -81,6 +81,10 @@ class Order(Protocol):
         """A request came to its end."""
         ...
 
+    def abandoned(self, request: Request, *, waits: bool) -> None:
+        """Nobody wants a request any more."""
+        ...
+
 
 class Fcfs:
     """vLLM's own: first come, first served; who is preempted goes first."""
@@ -123,6 +127,10 @@ class Fcfs:
 
     def ended(self, request: Request, now: float) -> None: ...
 
+    def abandoned(self, request: Request, *, waits: bool) -> None:
+        if waits:
+            self._queue.remove(request)
+
 
 class Priority(Fcfs):
     """vLLM's own with priorities: whoever is due first."""
@@ -143,6 +151,10 @@ class Priority(Fcfs):
 
     def admit(self) -> Request:
         return self._sorted.pop(0)[1]
+
+    def abandoned(self, request: Request, *, waits: bool) -> None:
+        if waits:
+            self._sorted.remove((_key(request), request))
 
     def victim(self, running: Sequence[Request]) -> int:
         return max(range(len(running)), key=lambda place: _key(running[place])[:2])
@@ -236,3 +248,8 @@ class ByPolicy:
     def ended(self, request: Request, now: float) -> None:
         self._tracker.forget(request.request_id, request.made, by_itself=True, now=EPOCH + now)
         self._desk.ended(request.request_id, degrade=True)
+
+    def abandoned(self, request: Request, *, waits: bool) -> None:
+        if waits:
+            self._queue.remove_request(request)
+        self._tracker.forget(request.request_id, request.made, by_itself=False, now=EPOCH + self._clock())

@@ -70,7 +70,8 @@ def profiles() -> dict[str, Profile]:
         Engine(CPU_135M, max_num_seqs=32),
     )
     found = {cpu.name: cpu}
-    for file in sorted(files(__package__).joinpath("gpus").iterdir(), key=lambda each: each.name):
+    gpus = [each for each in files(__package__).joinpath("gpus").iterdir() if each.name.endswith(".json")]
+    for file in sorted(gpus, key=lambda each: each.name):
         fields = json.loads(file.read_text(encoding="utf-8"))
         base = Engine(form_of(fields["forms"][FORMS[0]]), **fields["engine"])
         name = file.name.removesuffix(".json")

@@ -98,14 +98,19 @@ class Replica:
         """Tokens of KV blocks in use."""
         return (self.engine.blocks - 1 - self.memory.free) * BLOCK
 
-    def offer(self, asked: Asked) -> None:
+    def offer(self, asked: Asked) -> Request:
         """A request for it has come; it is seen when the step under way is over."""
         request = Request(asked, self.steps, self.memory.holding(asked))
         self._inbox.append(request)
         self._unread[request] = None
         self.owed += request.prompt
+        self._cut(asked.at)
+        return request
+
+    def _cut(self, at: float) -> None:
+        """End the stretch under way with the step that is under way at a moment."""
         if self._ahead > 1:
-            passed = bisect_left(range(self._ahead - 1), asked.at, key=lambda n: self._end_of(n + 1))
+            passed = bisect_left(range(self._ahead - 1), at, key=lambda n: self._end_of(n + 1))
             self._ahead = passed + 1
             self.end = self._end_of(self._ahead)
 

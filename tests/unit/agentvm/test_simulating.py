@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 from agentvm import agent, llm
 from agentvm.cli import app
 from agentvm.simulating import Program, program_kind, program_named, record, recording
-from agentvm.simulating.answers import made_up, mark, tokens_of
 from agentvm.simulating.clock import EPOCH, run_virtually
 from agentvm.simulating.programs import PROGRAMS, look_up
 from agentvm.simulating.prompts import Prompts
 from agentvm_compiler.errors import ConfigError, InputError
 from agentvm_serving.workload import LARGE, hints_of, read
+from agentvm_serving.workload.answers import made_up, mark, tokens_of
 from agentvm_serving.workload.prefixes import block_keys
 
 

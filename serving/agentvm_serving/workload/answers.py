@@ -6,13 +6,16 @@ length of a prompt follows from the answers it is made of.
 
 from __future__ import annotations
 
+import json
 import random
 import re
+from itertools import cycle, islice
 from typing import Any
 
 _MARK = re.compile(r"<(\d+)>")
 TOKENS_A_WORD = 1.3
 """Of English text, roughly."""
+WORDS = ("simulated", "answer", "without", "a", "model")
 
 
 def mark(tokens: int) -> str:
@@ -54,3 +57,14 @@ def _array(schema: dict[str, Any], draws: random.Random, root: dict[str, Any]) -
     least = schema.get("minItems", 1)
     count = draws.randint(least, max(least, schema.get("maxItems", least + 2)))
     return [made_up(schema.get("items", {"type": "string"}), draws, root) for _ in range(count)]
+
+
+def json_of(schema: dict[str, Any], draws: random.Random) -> str:
+    """A value that a JSON Schema allows, as JSON."""
+    return json.dumps(made_up(schema, draws))
+
+
+def prose(tokens: int) -> str:
+    """Words of so many tokens that nobody takes for an answer."""
+    words = max(1, round(tokens / TOKENS_A_WORD))
+    return " ".join(islice(cycle(WORDS), words))
