@@ -35,6 +35,7 @@ from . import (
     runs,
     serve,
     show,
+    top,
     ui,
     worker,
 )
@@ -69,6 +70,7 @@ app.command()(resolve.resolve)
 app.command()(deadline.deadline)
 app.command()(cancel.cancel)
 app.command()(runs.runs)
+app.command()(top.top)
 app.command()(show.show)
 app.command()(diff.diff)
 app.command()(compile.compile)

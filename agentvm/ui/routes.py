@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from .dashboard import Account, Goodput
-from .engine import engine_of
+from agentvm.views.engine import engine_of
+from agentvm.views.goodput import Accounts, Goodput
 
 if TYPE_CHECKING:
     from agentvm.server.house import House
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 def page_api(house: House, **options: Any) -> APIRouter:
     """The routes, over one server's runs; `options` are those of the router."""
     api = APIRouter(prefix="/v1", **options)
-    account = Account()
+    accounts = Accounts()
 
     @api.get("/goodput", tags=["runs"])
     async def goodput(
         since: Annotated[float, Query(ge=0, description="Unix seconds; older runs are left out.")] = 0,
     ) -> Goodput:
         """Deadlines met and missed by the newest runs, and what their tokens were worth."""
-        found = await account.of(house.vm.store, since)
+        found = await accounts.of(house.vm.store, since)
         found.engine = engine_of((await house.model_metrics()).decode())
         return found
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from agentvm_serving.goodput import Goodput
 
@@ -20,6 +20,7 @@ from .records import Record
 
 SLACK: Final = (-60, -20, -10, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10, 20, 60)
 ERROR: Final = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 2, 5, 10)
+STEP: Final = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 SCHEDULING: Final = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2, 5e-2)
 
 
@@ -55,10 +56,16 @@ class Metrics:
             "Error of the expected duration of a step, as a multiple of the true one.",
             buckets=ERROR,
         )
+        self.steps = Histogram("agentvm:step_seconds", "Duration of a step.", buckets=STEP)
         self.scheduling = Histogram(
             "agentvm:scheduling_seconds",
             "Duration of `schedule`, vLLM's own part included.",
             buckets=SCHEDULING,
+        )
+        self.holding = Gauge(
+            "agentvm:holding",
+            "1 while requests wait though there is a slot for them, as running ones would be late.",
+            multiprocess_mode="livesum",
         )
         self.preempted = Counter("agentvm:preemptions", "Running requests that had to give up their memory.")
         self.degraded = Counter(

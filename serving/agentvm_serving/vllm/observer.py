@@ -93,6 +93,8 @@ class Observer:
 
     def holding(self, holds: bool, now: float) -> None:
         """Whether, from now on, nobody that waits is started though there is a slot."""
+        if self._metrics is not None and holds != (self._held_since is not None):
+            self._metrics.holding.set(holds)
         if self._held_since is not None:
             self._held += now - self._held_since
         self._held_since = now if holds else None
@@ -120,6 +122,8 @@ class Observer:
     def stepped(self, batch: Batch, seconds: float) -> None:
         """A step was made, which took so long."""
         self._steps += 1
+        if self._metrics is not None:
+            self._metrics.steps.observe(seconds)
         if self._metrics is not None and self._steps % SAMPLED == 0 and seconds > 0:
             self._metrics.step_error.observe(abs(self.tracker.steps.seconds(batch) / seconds - 1))
         self.tracker.measured(batch, seconds)

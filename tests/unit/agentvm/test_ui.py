@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from agentvm.ui import mount
-from agentvm.ui.dashboard import Account, account_of
-from agentvm.ui.engine import SloClass, engine_of
 from agentvm.ui.pages import ASSETS
+from agentvm.views.accounts import Sums
+from agentvm.views.engine import engine_of
+from agentvm.views.goodput import Accounts, account_of, spans_of
 from agentvm_runtime.records import Digest, Event, EventKind, RunRecord, RunStatus, Source
 from agentvm_runtime.store import open_store
 
@@ -92,10 +95,65 @@ async def test_goodput_adds_up_by_agent() -> None:
     for name, took in (("a", 4.0), ("b", 12.0)):
         await store.create_run(record(name, took=took), {NOTHING: b""})
         await store.append(name, call(7)).wait()
-    found = await Account().of(store)
+    found = await Accounts().of(store)
     assert (found.total.met, found.total.missed, found.total.good_tokens) == (1, 1, 7)
     assert found.agents["m:a"] == found.total
-    assert (await Account().of(store, since=101.0)).total.runs == 0
+    assert (await Accounts().of(store, since=101.0)).total.runs == 0
+    await store.aclose()
+
+
+def asked(path: str, slo: str, tokens: int, **more: Any) -> Event:
+    """A model call with a class of its own, done at 105."""
+    detail = {"output_tokens": tokens, "hints": {"slo": slo}, **more}
+    return Event(EventKind.DONE, path, node="llm", finished_at=105.0, detail=detail)
+
+
+def test_calls_count_by_class_where_their_run_has_no_deadline() -> None:
+    """By the deadline they were sent with, or by what the scheduler said; else the run counts as one."""
+    events = [
+        asked("llm#1", "deadline", 3, deadline=104.0),
+        asked("llm#2", "deadline", 5, deadline=109.0),
+        asked("llm#3", "latency", 7),
+        Event(EventKind.SCHEDULED, "", detail={"calls": {"llm#3": [{"outcome": "met"}]}}),
+        replace(call(11), path="llm#4"),
+    ]
+    loose = replace(record("a", took=4), deadline_at=None)
+    assert account_of(loose, events).classes == {
+        "deadline": Sums(met=1, missed=1, output_tokens=8, good_tokens=5),
+        "latency": Sums(met=1, output_tokens=7, good_tokens=7),
+        "best_effort": Sums(others=1, output_tokens=11),
+    }
+    assert account_of(record("b", took=4), events).classes == {
+        "compound": Sums(met=1, output_tokens=26, good_tokens=26)
+    }
+
+
+def test_goodput_over_time_is_told_in_equal_spans() -> None:
+    """No more than fit on a page; those without anything decided are left out."""
+    ends = [1.0, 2.0, 9.0, 500.0]
+    runs = [account_of(record(str(end), took=end), [call(1)]) for end in ends]
+    spans = spans_of(runs)
+    assert [(each.start, each.end) for each in spans] == [(90.0, 120.0), (600.0, 630.0)]
+    assert spans[0].classes == {"compound": Sums(met=3, output_tokens=3, good_tokens=3)}
+    assert spans[1].classes == {"compound": Sums(missed=1, output_tokens=1)}
+    assert spans_of([]) == []
+
+
+async def test_a_journal_is_read_once() -> None:
+    """A run that goes on is asked for what is new; one that is over for nothing."""
+    store = open_store("memory")
+    await store.open()
+    running = replace(record("a", took=0), status=RunStatus.RUNNING, finished_at=None)
+    await store.create_run(running, {NOTHING: b""})
+    await store.append("a", call(7)).wait()
+    accounts = Accounts()
+    assert (await accounts.of(store)).runs[0].output_tokens == 7
+    await store.append("a", call(5)).wait()
+    assert (await accounts.of(store)).runs[0].output_tokens == 12
+    await store.set_status("a", RunStatus.COMPLETED, finished_at=105.0).wait()
+    found = await accounts.of(store)
+    assert (found.runs[0].output_tokens, found.runs[0].nodes, found.total.met) == (12, 2, 1)
+    assert found == await accounts.of(store)
     await store.aclose()
 
 
@@ -103,6 +161,12 @@ METRICS = """# TYPE vllm:num_requests_running gauge
 vllm:num_requests_running{engine="0",model_name="m"} 2.0
 # TYPE vllm:kv_cache_usage_perc gauge
 vllm:kv_cache_usage_perc{engine="0"} 0.25
+# TYPE agentvm:holding gauge
+agentvm:holding 1.0
+# TYPE agentvm:step_seconds histogram
+agentvm:step_seconds_bucket{le="+Inf"} 4.0
+agentvm:step_seconds_count 4.0
+agentvm:step_seconds_sum 0.5
 # TYPE agentvm:requests counter
 agentvm:requests_total{outcome="met",slo="deadline"} 3.0
 agentvm:requests_total{outcome="aborted",slo="deadline"} 1.0
@@ -116,9 +180,10 @@ def test_the_engine_tells_its_goodput_by_its_metrics() -> None:
     """Requests by class and outcome, tokens in time, and how full the engine is."""
     found = engine_of(METRICS)
     assert found is not None and (found.running, found.kv_cache) == (2, 0.25)
+    assert (found.holding, found.steps, found.step_seconds) == (True, 4, 0.5)
     assert found.classes == {
-        "deadline": SloClass(met=3, others=1, good_tokens=90),
-        "latency": SloClass(missed=4),
+        "deadline": Sums(met=3, others=1, good_tokens=90),
+        "latency": Sums(missed=4),
     }
 
 

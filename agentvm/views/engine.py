@@ -8,22 +8,14 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
-
-class SloClass(BaseModel):
-    """Requests of one class since the engine started."""
-
-    met: int = 0
-    missed: int = 0
-    others: int = 0
-    """Without an objective, refused or aborted."""
-    output_tokens: int = 0
-    good_tokens: int = 0
+from .accounts import Sums
 
 
 class Engine(BaseModel):
     """An engine with our scheduler."""
 
-    classes: dict[str, SloClass] = {}
+    classes: dict[str, Sums] = {}
+    """Requests since it started; `others` had no objective, were refused or aborted."""
     running: int = 0
     waiting: int = 0
     kv_cache: float | None = None
@@ -31,6 +23,16 @@ class Engine(BaseModel):
     preemptions: int = 0
     degraded: int = 0
     rejected: int = 0
+    holding: bool = False
+    """Whether some wait though there is room for them."""
+    steps: int = 0
+    step_seconds: float = 0.0
+    """All measured steps together."""
+
+    @property
+    def held(self) -> int:
+        """Requests that are held back now."""
+        return self.waiting if self.holding else 0
 
 
 def engine_of(text: str) -> Engine | None:
@@ -46,8 +48,8 @@ def engine_of(text: str) -> Engine | None:
     return found if ours else None
 
 
-def _of_class(engine: Engine, labels: Mapping[str, str]) -> SloClass:
-    return engine.classes.setdefault(labels.get("slo", ""), SloClass())
+def _of_class(engine: Engine, labels: Mapping[str, str]) -> Sums:
+    return engine.classes.setdefault(labels.get("slo", ""), Sums())
 
 
 def _requests(engine: Engine, labels: Mapping[str, str], value: float) -> None:
@@ -72,6 +74,17 @@ def _count(name: str) -> Callable[[Engine, Mapping[str, str], float], None]:
     return note
 
 
+def _sum(name: str) -> Callable[[Engine, Mapping[str, str], float], None]:
+    def note(engine: Engine, labels: Mapping[str, str], value: float) -> None:
+        setattr(engine, name, getattr(engine, name) + value)
+
+    return note
+
+
+def _holding(engine: Engine, labels: Mapping[str, str], value: float) -> None:
+    engine.holding = engine.holding or value > 0
+
+
 def _kv_cache(engine: Engine, labels: Mapping[str, str], value: float) -> None:
     engine.kv_cache = value
 
@@ -83,6 +96,9 @@ _NOTES: Final = {
     "agentvm:preemptions_total": _count("preemptions"),
     "agentvm:degraded_total": _count("degraded"),
     "agentvm:rejected_total": _count("rejected"),
+    "agentvm:holding": _holding,
+    "agentvm:step_seconds_count": _count("steps"),
+    "agentvm:step_seconds_sum": _sum("step_seconds"),
     "vllm:num_requests_running": _count("running"),
     "vllm:num_requests_waiting": _count("waiting"),
     "vllm:kv_cache_usage_perc": _kv_cache,
