@@ -113,8 +113,22 @@ def serving(
         ),
     ] = False,
     subject: Annotated[
-        str, typer.Option(metavar="POLICY", help="Whose gains --sensitivity looks at.")
+        str, typer.Option(metavar="POLICY", help="Which policy is compared with each other one.")
     ] = "jit",
+    within: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Begin no further run that would not be done by then, such as 10m; the same command with "
+            "the same --json goes on.",
+        ),
+    ] = None,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again", help="Of a real engine: repeat runs in which the machine was not as fast as mostly."
+        ),
+    ] = False,
     timeline: Annotated[
         bool, typer.Option("--timeline", help="Keep how many calls ran and waited, for --plot.")
     ] = False,
@@ -139,9 +153,11 @@ def serving(
     Prints goodput (what was in time) a second by policy and load, with 95 % confidence intervals. Without a
     workload, a trace or a mix the requests are latency, deadline and compound ones 1:1:1.
     """
+    from agentvm.durations import optional_seconds
     from agentvm_compiler.errors import ConfigError
     from agentvm_serving.bench.claims import claims
     from agentvm_serving.bench.comparing import Comparison, sensitive
+    from agentvm_serving.bench.drift import drifted
     from agentvm_serving.bench.plot import picture
     from agentvm_serving.bench.results import read_json, write_csv
 
@@ -158,12 +174,20 @@ def serving(
     if sensitivity:
         comparison = sensitive(comparison)
     before = read_json(json_file) if json_file is not None else []
-    rows = _run(comparison, slo_scale, before, json_file, jobs, timelines=timeline)
+    if again:
+        before = [row for row in before if row not in drifted(before)]
+    pieces = optional_seconds(within, what="--within")
+    rows = _run(comparison, slo_scale, before, json_file, jobs, pieces, timelines=timeline)
+    if not rows:
+        return
     if csv_file is not None:
         write_csv(rows, csv_file)
+    shown = [row for row in rows if row.engine == engine]
     if plot is not None:
-        plot.write_text(picture([row for row in rows if row.engine == engine]), encoding="utf-8")
-    typer.echo(table([row for row in rows if row.engine == engine]))
+        plot.write_text(picture(shown), encoding="utf-8")
+    typer.echo(table(shown))
+    if len({row.seed for row in shown}) > 1 and len({row.policy for row in shown}) > 1:
+        typer.echo(pairs(shown, subject))
     if sensitivity:
         typer.echo(verdicts(list(claims(rows, subject)), subject))
 
@@ -292,19 +316,23 @@ def _run(
     before: Sequence[Row],
     json_file: Path | None,
     jobs: int | None,
+    within: float | None,
     *,
     timelines: bool,
 ) -> list[Row]:
+    import time
     from dataclasses import replace
 
     from agentvm.models import resolve
-    from agentvm_serving.bench.comparing import saturated
+    from agentvm_serving.bench.comparing import known_stretch, saturated
     from agentvm_serving.bench.engines import engine_named
     from agentvm_serving.bench.jobs import Workers, key_of
     from agentvm_serving.bench.results import write_json
     from agentvm_serving.bench.sources import SCALES
 
-    stretch = None if slo_scale == "auto" else numbers(slo_scale, float, "--slo-scale")[0]
+    began = time.monotonic()
+    auto = known_stretch(before, comparison.engines[0], comparison.source)
+    stretch = auto if slo_scale == "auto" else numbers(slo_scale, float, "--slo-scale")[0]
     engine_named(comparison.engines[0], forecast=comparison.forecasts[0]).close()  # is there such a one?
     rows = list(before)
     with Workers(jobs, lambda name: str(resolve(name))) as workers:
@@ -319,13 +347,18 @@ def _run(
             comparison = replace(comparison, source=replace(comparison.source, stretch=longer))
         typer.echo(f"objectives: {comparison.source.stretch:.2f} times as long as drawn", err=True)
         missing = comparison.jobs(rows, timelines=timelines)
+        last, longest = time.monotonic(), 0.0
         for number, row in enumerate(workers.rows(missing), 1):
             rows.append(row)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
             told = f"load {row.load:g}, seed {row.seed}, {row.policy}, {row.forecast}"
             share = f"{row.token_share:.0%} of the tokens in time"
             typer.echo(f"[{number}/{len(missing)}] {row.engine}: {told}: {share}", err=True)
             if json_file is not None:  # as they come: what was measured is kept whatever happens
                 write_json(rows, json_file)
+            if within is not None and number < len(missing) and last - began + longest > within:
+                typer.echo(f"{len(missing) - number} runs are left: the same command goes on", err=True)
+                break
     asked = {job.key: number for number, job in enumerate(comparison.jobs())}
     return sorted((row for row in rows if key_of(row) in asked), key=lambda row: asked[key_of(row)])
 
@@ -333,9 +366,11 @@ def _run(
 def table(rows: Sequence[Row]) -> str:
     """A line for each policy at each load, with a bar."""
     from agentvm_serving.bench.comparing import labelled
+    from agentvm_serving.bench.drift import drifted
     from agentvm_serving.bench.serving import summarised
 
     found = summarised(labelled(rows))
+    odd = {(row.load, row.policy) for row in drifted(labelled(rows))}
     most = max(each["token_goodput"].mean for each in found.values()) or 1.0
     width = max(len(policy) for _, policy in found)
     titles = f"{'tokens/s in time':>18}  {'requests/s':>14}  {'all tokens/s':>14}"
@@ -345,9 +380,30 @@ def table(rows: Sequence[Row]) -> str:
         bar = "█" * round(BAR * tokens.mean / most)
         lines.append(
             f"{load:>5g}  {policy:<{width}}  {tokens.mean:>9.1f} ± {tokens.half:<6.1f}  "
-            f"{requests.mean:>6.2f} ± {requests.half:<5.2f}  {all_tokens.mean:>14.1f}  {bar}"
+            f"{requests.mean:>6.2f} ± {requests.half:<5.2f}  {all_tokens.mean:>14.1f}  "
+            f"{'~ ' if (load, policy) in odd else ''}{bar}"
+        )
+    if odd:
+        lines.append(
+            "~ in some of these runs the machine was not as fast as mostly: repeat them with --again"
         )
     return "\n".join(lines)
+
+
+def pairs(rows: Sequence[Row], subject: str) -> str:
+    """What a policy has over each other one on the same workloads, with 95 % confidence intervals."""
+    from agentvm_serving.bench.claims import claims
+
+    tokens, requests = (
+        {(each.load, each.over): each for each in claims(rows, subject, measure)}
+        for measure in ("token_goodput", "request_goodput")
+    )
+    lines = ["", f"{subject} over another, seed by seed: tokens in time, requests in time"]
+    for (load, over), claim in tokens.items():
+        told = [each.ratios for each in (claim, requests.get((load, over))) if each is not None]
+        said = "  ".join(f"{one.mean:>6.2f} ± {one.half:<5.2f}" for of in told for one in of.values())
+        lines.append(f"{load:>5g}  {over:<14}  {said}")
+    return "\n".join(lines) if tokens else ""
 
 
 def verdicts(found: Sequence[Claim], subject: str) -> str:

@@ -74,6 +74,14 @@ class Steering:
         """What became of requests: when they were queued, scheduled and done, and why; oldest first."""
         return list((await self._ask("requests", {"key": key})).get("requests", []))
 
+    async def serve_by(self, policy: str) -> None:
+        """Change the policy of an engine that has no requests, and forget what it has learnt.
+
+        Raises:
+            InputError: it has some, it keeps its policy, or there is no such one.
+        """
+        await self._ask("policy", {"policy": policy})
+
     async def _ask(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
         import openai
 

@@ -27,7 +27,7 @@ def variants(spec: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """By what factor one policy has more tokens in time than another."""
+    """By what factor one policy has more in time than another."""
 
     load: float
     over: str
@@ -47,9 +47,9 @@ class Claim:
         return "open"
 
 
-def claims(rows: Sequence[Row], subject: str) -> Iterator[Claim]:
+def claims(rows: Sequence[Row], subject: str, measure: str = "token_goodput") -> Iterator[Claim]:
     """What the rows say of a policy beside each other one, by load."""
-    found = {(each.engine, each.load, each.policy, each.seed): each.token_goodput for each in rows}
+    found = {(each.engine, each.load, each.policy, each.seed): getattr(each, measure) for each in rows}
     for load in sorted({each.load for each in rows}):
         for over in dict.fromkeys(each.policy for each in rows if each.policy != subject):
             ratios = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from .claims import variants
-from .jobs import Job, Saturation, Workers, key_of
+from .jobs import Job, Saturation, Workers, is_real, key_of
 from .planning import Capacity, fewest, highest, with_replicas
 from .serving import Row
 from .sources import Source
@@ -30,7 +30,7 @@ class Comparison:
     """Items a second at load 1, by engine, where it is known."""
 
     def jobs(self, rows: Iterable[Row] = (), *, timelines: bool = False) -> list[Job]:
-        """What is still to be done; policies alternate, so that drift meets them alike.
+        """What is still to be done; policies take turns at being first, so that drift meets all alike.
 
         Args:
             timelines: tell how many run and wait when, at the highest load, of the first seed.
@@ -40,8 +40,8 @@ class Comparison:
             Job(engine, self.source, policy, load, seed, self.saturated[engine], forecast)
             for engine in self.engines
             for load in self.loads
-            for seed in self.seeds
-            for policy in self.policies
+            for turn, seed in enumerate(self.seeds)
+            for policy in _turned(self.policies, turn)
             for forecast in self.forecasts
         ]
         shown = (max(self.loads), self.seeds[0])
@@ -50,6 +50,22 @@ class Comparison:
             for job in found
             if job.key not in done
         ]
+
+
+def _turned(policies: Sequence[str], turn: int) -> list[str]:
+    """The same, another one first at each turn."""
+    first = turn % len(policies)
+    return [*policies[first:], *policies[:first]]
+
+
+def known_stretch(rows: Iterable[Row], engine: str, source: Source) -> float | None:
+    """How much longer than drawn the objectives of a source were, in earlier rows of an engine."""
+    found = (row.stretch for row in rows if row.engine == engine and row.workload == _as_told(source, row))
+    return next(found, None)
+
+
+def _as_told(source: Source, row: Row) -> str:
+    return str(replace(source, stretch=row.stretch))
 
 
 def known_saturations(rows: Iterable[Row], source: Source) -> dict[str, float]:
@@ -65,8 +81,11 @@ def saturated(workers: Workers, comparison: Comparison, rows: Iterable[Row] = ()
     """The same, with every engine's saturation known: measured where no row tells."""
     known = {**known_saturations(rows, comparison.source), **comparison.saturated}
     missing = [engine for engine in comparison.engines if engine not in known]
-    seeds = tuple(comparison.seeds[:SATURATION_SEEDS])
-    found = workers.saturations([Saturation(engine, comparison.source, seeds) for engine in missing])
+    jobs = []
+    for engine in missing:
+        count = 1 if is_real(engine) else SATURATION_SEEDS  # each takes minutes on a real one
+        jobs.append(Saturation(engine, comparison.source, tuple(comparison.seeds[:count])))
+    found = workers.saturations(jobs)
     return replace(comparison, saturated={**known, **dict(zip(missing, found, strict=True))})
 
 

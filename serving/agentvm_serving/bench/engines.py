@@ -40,6 +40,8 @@ class Served:
     """How many ran and waited, at moments (simulator)."""
     by_replica: Sequence[int] = ()
     """Calls that each replica served (simulator)."""
+    speeds: Sequence[float] = ()
+    """How fast the machine was before and after, in any unit (real engines)."""
 
 
 class BenchEngine(Protocol):

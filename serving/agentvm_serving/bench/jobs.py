@@ -70,7 +70,14 @@ def run_job(job: Job, engine: BenchEngine) -> Row:
     rate = job.load * job.saturated
     items = _items(job.source, rate, job.seed)
     found = row(job.policy, job.load, job.seed, items, engine.serve(items, job.policy), timeline=job.timeline)
-    return replace(found, engine=job.engine, workload=str(job.source), forecast=job.forecast, rate=rate)
+    return replace(
+        found,
+        engine=job.engine,
+        workload=str(job.source),
+        forecast=job.forecast,
+        rate=rate,
+        stretch=job.source.stretch,
+    )
 
 
 def run_saturation(job: Saturation, engine: BenchEngine) -> float:

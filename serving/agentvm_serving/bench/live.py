@@ -1,9 +1,10 @@
 """A real engine under an open-loop workload: requests arrive when they arrive, whatever the engine does.
 
-One server for each policy, kept for all workloads, on vLLM's own completions
-endpoint. Prompts are token ids and lengths are forced, so that every policy
-serves exactly the same. The engine does not know a length before the answer ends:
-one token is forbidden until then, and wanted above all others.
+One server for all of our policies, which begins anew with each, and one for each of
+vLLM's own; kept for all workloads. They are asked by vLLM's own completions endpoint.
+Prompts are token ids and lengths are forced, so that every policy serves exactly the
+same. The engine does not know a length before the answer ends: one token is forbidden
+until then, and wanted above all others.
 """
 
 from __future__ import annotations
@@ -13,26 +14,31 @@ import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import anyio
 
-from agentvm_compiler.errors import BackendError
+from agentvm_compiler.errors import BackendError, InputError
 from agentvm_serving.backends.http import client_module
 from agentvm_serving.backends.vllm import VllmBackend
 from agentvm_serving.goodput import ServedCall, ServedRequest
-from agentvm_serving.policy import DEFAULT_POLICY
 from agentvm_serving.slo import LENGTH_KEY, to_extra_args
+from agentvm_serving.vllm import SWITCH_VARIABLE
 from agentvm_serving.workload import Call, Forecast, Item, Profile, hints_of, mixed, profile_of
 from agentvm_serving.workload.prefixes import text_of
 
+from .drift import speed
 from .engines import STOCK, Served
 
 TOKENS: Final = 1000
 """Token ids of prompts are below this: ordinary ones in any vocabulary."""
 END: Final = TOKENS + 1
 """The token that ends an answer."""
+OURS: Final = "ours"
+"""The server of all of our policies."""
+PATIENCE: Final = 50
+"""How often a server is asked whether it is idle, ten times a second."""
 STOCK_CLS: Final = "vllm.v1.core.sched.scheduler.Scheduler"
 
 
@@ -55,6 +61,7 @@ class LiveEngine:
         self._forecast: Forecast = forecast
         self._loop = asyncio.new_event_loop()
         self._backends: dict[str, VllmBackend] = {}
+        """By policy of vLLM's own, or `OURS`."""
 
     def serve(self, items: Sequence[Item], policy: str) -> Served:
         return self._loop.run_until_complete(self._serve(items, policy))
@@ -66,10 +73,11 @@ class LiveEngine:
         self._backends.clear()
 
     async def _serve(self, items: Sequence[Item], policy: str) -> Served:
-        backend = self._backends.get(policy)
+        name = policy if policy in STOCK else OURS
+        backend = self._backends.get(name)
         cold = backend is None
         if backend is None:
-            backend = self._backends[policy] = self._backend(policy)
+            backend = self._backends[name] = self._backend(policy)
         await backend.start()
         assert backend.engine is not None
         http = client_module()
@@ -80,17 +88,35 @@ class LiveEngine:
             )
             if cold:  # what an engine does for the first time is slow
                 await _Run(client, mixed(self._slots, 50.0, seed=0), self._model).run()
-            return await _Run(client, items, self._model, self._forecast).run()
+            if name == OURS:
+                await _switched(backend, policy)
+            before = await asyncio.to_thread(speed)
+            served = await _Run(client, items, self._model, self._forecast).run()
+            return replace(served, speeds=(before, await asyncio.to_thread(speed)))
 
     def _backend(self, policy: str) -> VllmBackend:
         arguments = ["--max-num-seqs", str(self._slots)]
         if policy in STOCK:
             own = "priority" if policy == "priority" else "fcfs"
             arguments += ["--scheduler-cls", STOCK_CLS, "--scheduling-policy", own]
-        ours = DEFAULT_POLICY if policy in STOCK else policy
         return VllmBackend(
-            self._model, resolve_model=lambda _: self._folder, policy=ours, arguments=arguments
+            self._model,
+            resolve_model=lambda _: self._folder,
+            arguments=arguments,
+            variables={SWITCH_VARIABLE: "1"},
         )
+
+
+async def _switched(backend: VllmBackend, policy: str) -> None:
+    """Let the engine begin anew with a policy, once its last requests are gone."""
+    for patience in reversed(range(PATIENCE)):
+        try:
+            await backend.scheduler.serve_by(policy)
+            return
+        except InputError:
+            if not patience:
+                raise
+            await anyio.sleep(0.1)
 
 
 @dataclass

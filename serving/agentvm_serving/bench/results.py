@@ -57,7 +57,7 @@ def as_plain(row: Row) -> dict[str, Any]:
     """A row as plain values; what it does not tell is left out."""
     found = {name: _rounded(value) for name, value in asdict(row).items() if value not in (None, [], {})}
     # To the last digit: who goes on from the row serves the same workload, and not nearly the same.
-    return {**found, "load": row.load, "rate": row.rate}
+    return {**found, "load": row.load, "rate": row.rate, "stretch": row.stretch}
 
 
 def _flat(row: Row) -> dict[str, Any]:

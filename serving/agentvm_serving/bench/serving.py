@@ -58,6 +58,10 @@ class Row:
     """What hints told."""
     rate: float = 0.0
     """Items a second."""
+    stretch: float = 1.0
+    """How much longer than drawn the objectives were."""
+    speeds: list[float] = field(default_factory=list)
+    """How fast the machine was before and after, in the unit of `drift` (real engines)."""
 
 
 def saturation(engine: BenchEngine, source: Draws, seeds: Sequence[int]) -> float:
@@ -92,6 +96,7 @@ def row(
         goodput={slo: each.tokens / span for slo, each in by_class.items()},
         slack=_slack(served.requests),
         timeline=_timeline(served.requests) if timeline else [],
+        speeds=list(served.speeds),
     )
 
 

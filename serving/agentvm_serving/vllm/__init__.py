@@ -22,6 +22,9 @@ HOPELESS_VARIABLE = "AGENTVM_ON_HOPELESS"
 """Environment variable that says what becomes of a request that cannot meet its objective:
 `degrade` (it is served best effort, the default) or `reject`."""
 
+SWITCH_VARIABLE = "AGENTVM_POLICY_MAY_CHANGE"
+"""Environment variable: `1` lets clients change the policy of an engine that has nothing to do."""
+
 PACE_VARIABLE = "AGENTVM_KEEP_PACE"
 """Environment variable: `1` cuts prompts so that no step takes longer than the tightest TBT promised."""
 

@@ -12,6 +12,7 @@ carries to the engine's process and runs there between two steps:
 | | or `{"changes": [{"key" or "run": ..., "hints": ...}, ...]}` | |
 | `POST /v1/agentvm/cancel` | `{"key" or "run": ...}` | `{"cancelled": n}` |
 | `POST /v1/agentvm/requests` | `{"key": ...}` or `{"keys": [...]}` | `{"requests": [record, ...]}` |
+| `POST /v1/agentvm/policy` | `{"policy": NAME}`, where the engine may, and is idle | `{"changed": 1}` |
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, TypeAlias
 
-from agentvm_compiler.errors import InputError
+from agentvm_compiler.errors import ConfigError, InputError
 
+from . import SWITCH_VARIABLE
 from .refusals import PATHS, telling
 
 PREFIX: Final = "/v1/agentvm/"
-OPERATIONS: Final = ("hints", "cancel", "requests")
+OPERATIONS: Final = ("hints", "cancel", "requests", "policy")
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Channel: TypeAlias = Callable[..., Awaitable[Any]]
@@ -51,12 +53,26 @@ def perform(scheduler: Any, operation: str, body: Any) -> dict[str, Any]:
             return {"cancelled": scheduler.cancel(**_which(body))}
         if operation == "requests":
             return {"requests": scheduler.records(*(_list(body, "keys") or [_which(body)["key"]]))}
+        if operation == "policy":
+            return {"changed": _switch(scheduler, body)}
         changes = [
             _change(each) for each in _list(body, "changes") or [body]
         ]  # all are read before one is made
         return {"updated": sum(scheduler.update_hints(**each) for each in changes)}
-    except InputError as error:
+    except (InputError, ConfigError) as error:
         return {"error": str(error)}
+
+
+def _switch(scheduler: Any, body: Any) -> int:
+    if not scheduler.may_change_policy:
+        raise InputError(
+            f"this engine keeps its policy. To change it, start the engine with {SWITCH_VARIABLE}=1"
+        )
+    wanted = body.get("policy") if isinstance(body, Mapping) else None
+    if not isinstance(wanted, str):
+        raise InputError('say which policy: "policy" is its name')
+    scheduler.serve_by(wanted)
+    return 1
 
 
 def _change(body: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from agentvm_compiler.errors import InputError
 from agentvm_serving.order.desk import Desk
 from agentvm_serving.order.queue import RankedQueue
 from agentvm_serving.order.tracker import Tracker
@@ -51,17 +52,37 @@ class OrderMixin(_Stock):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        memory = self.cache_config.num_gpu_blocks * self.block_size
-        self._tracker = Tracker(
-            self.scheduler_config.max_num_seqs, memory, self.scheduler_config.max_num_batched_tokens
-        )
-        self._desk = Desk(self.policy_in_force, self._tracker, lambda: self.clock())
+        self._tracker = self._new_tracker()
         self._observer = Observer(self._tracker, self.log_stats)
         self._levers = Levers(self)
         self._levers.warn()
+        self._set_up(self.policy_in_force)
+
+    def _new_tracker(self) -> Tracker:
+        memory = self.cache_config.num_gpu_blocks * self.block_size
+        budget = self.scheduler_config.max_num_batched_tokens
+        return Tracker(self.scheduler_config.max_num_seqs, memory, budget)
+
+    def _set_up(self, policy: Policy) -> None:
+        self._desk = Desk(policy, self._tracker, lambda: self.clock())
         if "order" in self._levers:
             self._desk.queues = self._levers.take_order(self._desk.rank)
             logger.info("AgentVM orders requests by %r", self._desk.policy)
+
+    def serve_by(self, policy: str) -> None:
+        """Order requests by another policy from here, as if the engine had just started: nothing is known.
+
+        Raises:
+            ConfigError: there is no such policy.
+            InputError: there are requests.
+        """
+        chosen = policy_named(policy)
+        if self.requests:
+            raise InputError(
+                f"the engine has {len(self.requests)} requests: change its policy when it has none"
+            )
+        self._tracker = self._observer.tracker = self._new_tracker()
+        self._set_up(chosen)
 
     @property
     def _queues(self) -> list[RankedQueue]:

@@ -17,7 +17,7 @@ from agentvm_serving.order.tracker import batch_of
 from agentvm_serving.policy import DEFAULT_POLICY, RequestView, policy_named
 from agentvm_serving.slo import changed
 
-from . import HOPELESS_VARIABLE, PACE_VARIABLE, POLICY_VARIABLE
+from . import HOPELESS_VARIABLE, PACE_VARIABLE, POLICY_VARIABLE, SWITCH_VARIABLE
 from .control import connect
 from .journal import Counts
 from .ordering import OrderMixin
@@ -26,6 +26,8 @@ from .ordering import OrderMixin
 class PolicyMixin(OrderMixin):
     """Keeps account of a stock scheduler's requests, and lets clients change them."""
 
+    may_change_policy = False
+    """Whether clients may change the policy."""
     rejects = False
     """Whether requests that cannot meet their objective are rejected; else they are served best effort."""
 
@@ -199,7 +201,9 @@ def create(vllm_config: Any, *args: Any, **kwargs: Any) -> Any:
     rejects = os.environ.get(HOPELESS_VARIABLE) == "reject"
     keeps_pace = os.environ.get(PACE_VARIABLE) == "1"
     connect()
-    return creator(policy, rejects=rejects, keeps_pace=keeps_pace)(vllm_config, *args, **kwargs)
+    made = creator(policy, rejects=rejects, keeps_pace=keeps_pace)(vllm_config, *args, **kwargs)
+    made.may_change_policy = os.environ.get(SWITCH_VARIABLE) == "1"
+    return made
 
 
 def creator(policy: str, *, rejects: bool = False, keeps_pace: bool = False) -> Callable[..., Any]:

@@ -20,7 +20,13 @@ from agentvm_serving.policy import POLICIES
 from agentvm_serving.policy.jit import Jit
 from agentvm_serving.policy.views import WAITS
 from agentvm_serving.slo import to_extra_args
-from agentvm_serving.vllm import HOPELESS_VARIABLE, LOG_VARIABLE, POLICY_VARIABLE, scheduler
+from agentvm_serving.vllm import (
+    HOPELESS_VARIABLE,
+    LOG_VARIABLE,
+    POLICY_VARIABLE,
+    SWITCH_VARIABLE,
+    scheduler,
+)
 from agentvm_serving.vllm.control import perform
 from agentvm_serving.vllm.environment import vllm_version
 from agentvm_serving.vllm.journal import unix_seconds
@@ -589,3 +595,23 @@ def test_what_is_long_overdue_is_served_in_the_end(engine, monkeypatch, policy):
         if "old" in one.admitted:
             break
     assert "old" in one.admitted
+
+
+def test_the_policy_of_an_idle_engine_may_be_changed_if_that_was_asked_for(engine, monkeypatch):
+    """It begins as if it had just started; with requests there, or without the word, it keeps its policy."""
+    assert "keeps its policy" in perform(engine().scheduler, "policy", {"policy": "fcfs"})["error"]
+    monkeypatch.setenv(SWITCH_VARIABLE, "1")
+    one = engine()
+    learn_pace(one)
+    one.add("late", hints=due(900.0))
+    assert "has 1 requests" in perform(one.scheduler, "policy", {"policy": "fcfs"})["error"]
+    one.run()
+    assert "say which policy" in perform(one.scheduler, "policy", {})["error"]
+    assert "'gold'" in perform(one.scheduler, "policy", {"policy": "gold"})["error"]
+    assert perform(one.scheduler, "policy", {"policy": "fcfs"}) == {"changed": 1}
+    one.add("late again", hints=due(900.0))
+    one.add("hopeless", hints=due(100.01, key="k"))  # which nobody can know yet
+    one.add("soon", hints=due(120.0))
+    assert one.run() == ["late", "late again", "hopeless", "soon"]
+    assert one.scheduler.records("k")[0]["why"] == ""
+    assert not one.scheduler._observer.records.open
