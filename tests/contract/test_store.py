@@ -134,6 +134,32 @@ async def test_events_are_numbered_in_the_order_appended(store: Store) -> None:
     assert await store.events("run-2") == [replace(EVENT, seq=1)]
 
 
+async def test_two_processes_number_one_journal(store: Store, url: str) -> None:
+    """Whoever appends comes behind what is there: there are no gaps and no doubles."""
+    other = open_store(url) if store.shared else store
+    await other.open()
+    await store.create_run(RUN, {})
+    for number in range(12):
+        writer = other if number % 3 == 0 else store
+        await writer.append("run-1", replace(EVENT, path=f"{number}")).wait()
+        if number == 6:
+            with pytest.raises(RunLeased):
+                await writer.append("run-1", EVENT, holder="nobody").wait()
+    journal = await store.events("run-1")
+    assert [(each.seq, each.path) for each in journal] == [(n + 1, f"{n}") for n in range(12)]
+    if other is not store:
+        await other.aclose()
+
+
+async def test_a_journal_that_was_removed_begins_anew(store: Store) -> None:
+    """Its run's id may come again, from an archive, say."""
+    for _ in range(2):
+        await store.add_run(replace(RUN, status=RunStatus.COMPLETED, result=ONE), [EVENT], {})
+        await store.append("run-1", EVENT).wait()
+        assert [each.seq for each in await store.events("run-1")] == [1, 2]
+        assert (await store.collect(["run-1"])).runs == ("run-1",)
+
+
 async def test_an_event_brings_its_values_and_memo(store: Store) -> None:
     """What an event names is there once it is."""
     memo = MemoEntry("k1", TWO, "run-1", "llm#1", 1.0)

@@ -46,6 +46,8 @@ class Transaction(Protocol):
 
     held: dict[str, str]
     """Who is known to have the leases of runs, as long as nobody can have changed them."""
+    ends: dict[str, int]
+    """Numbers of the last events of journals, as long as nobody else can have written to them."""
 
     def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
         """The first row of a query."""

@@ -167,6 +167,7 @@ class PostgresTransaction:
         self._writes: dict[Statement, list[Row]] = {}
         self._committing = False
         self.held: dict[str, str] = {}
+        self.ends: dict[str, int] = {}
 
     def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
         self._flush()
@@ -182,7 +183,8 @@ class PostgresTransaction:
         self._connection.command('LOCK TABLE "values" IN EXCLUSIVE MODE')
 
     def shrink(self) -> None:
-        """The server's autovacuum does it."""
+        # The server's autovacuum gives the space back.
+        self.ends.clear()  # of removed runs
 
     def execute(self, statement: Statement, row: Row) -> int:
         self._flush()
@@ -196,6 +198,8 @@ class PostgresTransaction:
 
     def begin(self) -> None:
         self._committing = False
+        # To a run's journal only who has its lease writes, which each transaction sees to.
+        self.ends = {run: last for run, last in self.ends.items() if run in self.held}
         self.held.clear()
         if self._connection.lost:
             self._connection.reconnect()
@@ -229,6 +233,7 @@ class PostgresTransaction:
     def rollback(self) -> None:
         self._values.clear()
         self._writes.clear()
+        self.ends.clear()
         with contextlib.suppress(Exception):  # what made it necessary says more
             if not self._connection.lost:
                 self._connection.command("ROLLBACK")

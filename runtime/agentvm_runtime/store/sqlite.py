@@ -76,6 +76,7 @@ class SqliteTransaction:
         self._writes: dict[Statement, list[Row]] = {}
         self._version: int | None = None
         self.held: dict[str, str] = {}
+        self.ends: dict[str, int] = {}
 
     def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
         self._flush()
@@ -103,7 +104,7 @@ class SqliteTransaction:
             self._execute("PRAGMA incremental_vacuum(1)")
 
     def execute(self, statement: Statement, row: Row) -> int:
-        self.held.clear()  # it may be about leases
+        self._forget()  # it may be about leases, or journals
         self._flush()
         if self._vault is not None:
             row = self._vault.seal(row, statement.seals)
@@ -142,7 +143,7 @@ class SqliteTransaction:
         (version,) = self._execute("PRAGMA data_version").fetchone()
         if version != self._version:
             self._known.clear()
-            self.held.clear()
+            self._forget()
             self._version = version
 
     def commit(self) -> None:
@@ -153,11 +154,15 @@ class SqliteTransaction:
             self._known.popitem(last=False)
 
     def rollback(self) -> None:
-        self.held.clear()
+        self._forget()
         self._writes.clear()
         if self.connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # what made it necessary says more
                 self.connection.rollback()
+
+    def _forget(self) -> None:
+        self.held.clear()
+        self.ends.clear()
 
     def is_busy(self, error: BaseException) -> bool:
         return is_busy(error)

@@ -51,9 +51,6 @@ def _dialects(name: Name) -> tuple[Any, Any]:
 
 _PARAMETER = re.compile(r"(?<!:):(\w+)")
 
-# SQLAlchemy reserves the name of a column that is inserted: the second use of the value goes by another.
-_ALIASES = {"of_run": "run_id"}
-
 
 class Statement:
     """One statement, compiled for a database when it is first used there."""
@@ -75,8 +72,6 @@ class Statement:
         """Its text, with parameters as `:name`."""
         module, dialect = _dialects("sqlite")
         compiled = str(self._build(module).compile(dialect=dialect, **self._more))
-        for alias, name in _ALIASES.items():
-            compiled = compiled.replace(f":{alias}", f":{name}")
         if self._index is not None:
             compiled = compiled.replace("\nWHERE", f" INDEXED BY {self._index}\nWHERE")
         return compiled
@@ -93,7 +88,7 @@ class Statement:
         module, dialect = _dialects("postgresql")
         compiled = self._build(module).compile(dialect=dialect, **self._more)
         names = compiled.positiontup or ()
-        return str(compiled), tuple(_ALIASES.get(name, name) for name in names)
+        return str(compiled), tuple(names)
 
     @cached_property
     def seals(self) -> dict[str, str]:
@@ -136,13 +131,7 @@ def _by(table: Any, column: ColumnElement[Any], *columns: Any) -> Statement:
     return plain(select(*(columns or table.columns)).where(column == bindparam(column.key)))
 
 
-_next_seq = select(func.coalesce(func.max(schema.events.c.seq), text("0")) + text("1")).where(
-    schema.events.c.run_id == bindparam("of_run")
-)
-ADD_EVENT = plain(
-    insert(schema.events).inline().values(seq=_next_seq.scalar_subquery()),
-    [c.name for c in schema.events.columns],
-)
+ADD_EVENT = plain(insert(schema.events))
 ADD_VALUE = _add(schema.values)
 ADD_CHUNK = _add(schema.chunks)
 ADD_RUN = _add(schema.runs)
