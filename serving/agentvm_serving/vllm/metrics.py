@@ -18,6 +18,8 @@ from agentvm_serving.goodput import Goodput
 from .programs import Program, program_of
 from .records import Record
 
+CLASSES: Final = ("latency", "deadline", "compound", "best_effort")
+OUTCOMES: Final = ("met", "missed", "no_objective", "refused", "aborted")
 SLACK: Final = (-60, -20, -10, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10, 20, 60)
 ERROR: Final = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 2, 5, 10)
 STEP: Final = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -67,12 +69,22 @@ class Metrics:
             "1 while requests wait though there is a slot for them, as running ones would be late.",
             multiprocess_mode="livesum",
         )
+        self.held = Counter(
+            "agentvm:held_seconds",
+            "Of requests' waits for a start, the time in which they were held back though there was room.",
+        )
         self.preempted = Counter("agentvm:preemptions", "Running requests that had to give up their memory.")
         self.degraded = Counter(
             "agentvm:degraded", "Requests served best effort since they could not meet their objective."
         )
         self.rejected = Counter("agentvm:rejected", "Requests refused since they could not meet theirs.")
         self.updates = Counter("agentvm:hint_updates", "Changes of hints of requests that were here.")
+        for slo in CLASSES:  # so that they are there, at nought, before the first such request
+            self.tokens.labels(slo)
+            self.goodput.labels(slo)
+            self.queued.labels(slo)
+            for outcome in OUTCOMES:
+                self.requests.labels(slo, outcome)
 
     def ended(self, record: Record, good: Goodput) -> None:
         """Count an ended request. One that is part of a program counts when that is decided."""
@@ -80,6 +92,7 @@ class Metrics:
         if program_of(record.hints) is None:
             self.requests.labels(record.slo, record.outcome).inc()
             self.goodput.labels(record.slo).inc(good.tokens)
+        self.held.inc(record.held_seconds)
         if record.finished_at is not None and record.deadline is not None:
             self.slack.observe(record.deadline - record.finished_at)
         if record.in_time is not None and record.output_tokens and record.status != "FINISHED_ABORTED":
