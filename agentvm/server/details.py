@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from agentvm.views.jsonable import jsonable
-from agentvm.views.nodes import NodeView
+from agentvm.views.nodes import NodeView, served_of
 from agentvm.views.operands import Operands, Unknown, read_by
 from agentvm.views.prompts import prompt_of
 from agentvm.views.values import Values, clean, values_of
@@ -57,6 +57,9 @@ async def detail_of(vm: AgentVM, reader: Reader, run_id: str, path: str) -> mode
         if event.node == "llm"
         else [],
     )
+    if event.node == "llm" and not found.served:
+        inherited = [] if view.own else await served_of(vm.store, view.run, path)
+        found.served = [models.Served.model_validate(each) for each in inherited] or _told_now(found.schedule)
     module = await program_of(vm.store, record)
     if module is not None:
         await _with_program(found, vm.store, record, module, views, path)
@@ -94,6 +97,20 @@ async def schedule_of(vm: AgentVM, key: str) -> list[dict[str, Any]]:
     except AgentVMError as error:
         logger.info("the scheduler's account of %s cannot be had: %s", key, error)
     return []
+
+
+_ENGINES = {"queued_at": "arrival", "started_at": "first_scheduled_at"}
+"""Names that the engine has for what the journal calls otherwise."""
+
+
+def _told_now(schedule: list[dict[str, Any]]) -> list[models.Served]:
+    """What the journal does not have yet, from what the engine says."""
+    fields = {name: _ENGINES.get(name, name) for name in models.Served.model_fields}
+    return [
+        models.Served.model_validate({name: each[there] for name, there in fields.items() if there in each})
+        for each in schedule
+        if each.get("arrival") is not None
+    ]
 
 
 class _Missing(Exception):

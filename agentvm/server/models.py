@@ -131,6 +131,22 @@ class RunPage(BaseModel):
     )
 
 
+class Served(BaseModel):
+    """What the engine's scheduler noted of one request. Moments are on the engine's clock."""
+
+    queued_at: float
+    started_at: float | None = Field(default=None, description="When it was first worked on.")
+    finished_at: float | None = None
+    held_seconds: float = Field(
+        default=0.0, description="Of its wait, held back though the engine had room for more."
+    )
+    preempted_at: list[float] = Field(default=[], description="When it had to give up its memory.")
+    updates: int = Field(default=0, description="How often its hints were changed.")
+    expected_tokens: int = Field(default=0, description="Output tokens expected of it when it came.")
+    outcome: str = Field(default="", description="met, missed, no_objective, refused, aborted; or open.")
+    why: str = Field(default="", description="Why it was refused, or served best effort.")
+
+
 class Node(BaseModel):
     """One execution of a node of the program."""
 
@@ -148,6 +164,9 @@ class Node(BaseModel):
     ttft: float | None = Field(default=None, description="Seconds to the first token.")
     deadline: float | None = Field(default=None, description="What the call was sent with.")
     slack: float | None = Field(default=None, description="Seconds left before that when it was done.")
+    served: list[Served] = Field(
+        default=[], description="The scheduler's account of its requests, where it has told."
+    )
     error: str | None = None
 
 
@@ -182,7 +201,9 @@ class NodeDetail(Node):
         default={}, description="What the journal says beside: times, finish reason, ..."
     )
     hints: dict[str, Any] | None = Field(default=None, description="What the scheduler was told.")
-    schedule: list[dict[str, Any]] = Field(default=[], description="The scheduler's account of the call.")
+    schedule: list[dict[str, Any]] = Field(
+        default=[], description="All that the engine says of the call, while it keeps it."
+    )
 
 
 class Edge(BaseModel):

@@ -206,6 +206,7 @@ def node(view: NodeView, values: Values) -> models.Node:
             "ttft": detail.get("ttft"),
             "deadline": deadline,
             "slack": deadline - event.finished_at if deadline is not None and ended else None,
+            "served": view.served,
             "error": values.error(event.value) if view.state == "failed" else None,
         }
     )

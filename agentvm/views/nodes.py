@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentvm_runtime.comparing import results_of
 from agentvm_runtime.lineage import lineage_of
-from agentvm_runtime.records import Event, EventKind, RunRecord, Source, remembered
+from agentvm_runtime.records import CALLS, Event, EventKind, RunRecord, Source, remembered
 
 if TYPE_CHECKING:
     from agentvm_runtime.ports import Store
@@ -33,6 +33,8 @@ class NodeView:
     """Whether the run's last attempt did not do the work."""
     attempts: list[Event] = field(default_factory=list)
     """Failed attempts before."""
+    served: list[dict[str, Any]] = field(default_factory=list)
+    """What the engine's scheduler noted of the requests of a model call, as in `CallRecord`."""
 
     @property
     def source(self) -> str:
@@ -69,6 +71,7 @@ async def nodes_of(
 def _own(journal: Iterable[Event], run_id: str) -> dict[str, NodeView]:
     found: dict[str, NodeView] = {}
     attempts: dict[str, list[Event]] = {}
+    served: dict[str, list[dict[str, Any]]] = {}
     for event in journal:
         path = event.path
         if event.kind is EventKind.RESUMED:
@@ -86,7 +89,19 @@ def _own(journal: Iterable[Event], run_id: str) -> dict[str, NodeView]:
             found[path] = NodeView(event, _BEGUN[event.kind], run_id)
         elif event.kind is EventKind.RELEASED and path in found and found[path].state == "started":
             del found[path]
+        elif event.kind is EventKind.SCHEDULED:
+            served |= event.detail.get(CALLS, {})
+    for path in served.keys() & found.keys():
+        found[path].served = served[path]
     return found
+
+
+async def served_of(store: Store, run_id: str, path: str) -> list[dict[str, Any]]:
+    """What the scheduler noted of a call of a run, if the run's journal has it."""
+    for event in reversed(await store.events(run_id, lambda each: each == "")):
+        if event.kind is EventKind.SCHEDULED and path in event.detail.get(CALLS, {}):
+            return list(event.detail[CALLS][path])
+    return []
 
 
 async def _inherited(store: Store, record: RunRecord, journal: list[Event]) -> dict[str, NodeView]:

@@ -6,7 +6,8 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -16,7 +17,7 @@ from agentvm import AgentVM
 from agentvm.server.app import create_app
 from agentvm.server.settings import Settings
 from agentvm.testing import ScriptedLLM
-from agentvm_compiler.wire import ModelCall, ModelResult
+from agentvm_compiler.wire import CallRecord, HintsChange, ModelCall, ModelResult
 
 from .agents import AGENTS
 
@@ -54,6 +55,8 @@ class Model:
         self._held: dict[str, Gate] = {}
         self._said: dict[str, list[tuple[str, Gate]]] = {}
         self.prompts: list[str] = []
+        self.scheduled = False
+        """Whether a scheduler tells of its calls; to be set before the server starts."""
 
     def speak(self, word: str, *pieces: str) -> list[Callable[[], None]]:
         """Answer calls with the word in pieces; what it returns lets the model go on after each."""
@@ -80,12 +83,44 @@ class Model:
         return self.answers.get(word, f"<{call.prompt}>")
 
 
+class Scheduler:
+    """Says of each call that it was held, started and preempted."""
+
+    async def update(self, changes: Sequence[HintsChange]) -> None:
+        return
+
+    async def cancel(self, *, run: str) -> int:
+        return 0
+
+    async def served(self, keys: Sequence[str]) -> list[CallRecord]:
+        now = time.time()
+        return [
+            CallRecord(
+                each,
+                queued_at=now - 2,
+                started_at=now - 1.5,
+                finished_at=now - 0.5,
+                held_seconds=0.25,
+                preempted_at=(now - 1,),
+                updates=1,
+                expected_tokens=40,
+                outcome="met",
+            )
+            for each in keys
+        ]
+
+    async def records(self, key: str) -> list[dict[str, Any]]:
+        return []
+
+
 class Speaking(ScriptedLLM):
     """Says what the model says, as it says it."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(model.answer)
         self._model = model
+        if model.scheduled:
+            self.scheduler = Scheduler()
 
     async def complete(
         self, call: ModelCall, progress: Callable[[int, str], None] | None = None
@@ -124,9 +159,10 @@ class Site:
         self._thread.join(60)
         assert not self._thread.is_alive(), "the server did not stop"
 
-    def begin(self, agent: str, **inputs: Any) -> str:
+    def begin(self, agent: str, _options: Mapping[str, Any] | None = None, /, **inputs: Any) -> str:
         """Start a run without the page; returns its id."""
-        answer = httpx.post(f"{self.url}/v1/runs", json={"agent": agent, "inputs": inputs})
+        body = {"agent": agent, "inputs": inputs, **(_options or {})}
+        answer = httpx.post(f"{self.url}/v1/runs", json=body)
         assert answer.status_code == 201, answer.text
         run: str = answer.json()["run"]["id"]
         return run

@@ -190,6 +190,32 @@ def test_what_a_model_says_is_seen_as_it_says_it(page: Page, site: Site, model: 
     site.ended(run)
 
 
+def test_the_schedulers_account_is_shown_with_each_call(open_page: Callable[..., Page], model: Model) -> None:
+    """When it was queued, held, started, preempted and done, and to what end: in words and as a bar."""
+    model.scheduled = True
+    release = model.hold("polish")
+    site = Site("memory", model)
+    run = site.begin("research", question="why")
+    page = open_page(f"{site.url}/ui/#/runs/{run}?node=llm%232")
+    account = page.locator(".account li")
+    account.filter(has_text="in time for its objective").wait_for()
+    steps = [each.split("\n")[0] for each in account.all_inner_texts()]
+    assert steps == ["queued", "held back", "started", "preempted", "finished"]
+    page.get_by_text("40 tokens out").wait_for()
+    page.get_by_text("Timeline", exact=True).click()
+    words = re.compile(r"llm#2.*done; waiting 0.3 s, held back 0.3 s, running 1.0 s, preempted once$")
+    option = page.get_by_role("option", name=words)
+    option.wait_for()
+    for part in ("waiting", "held", "served"):
+        assert option.locator(f".part.{part}").count() == 1
+    release()
+    status(page, "completed").wait_for()
+    page.reload()
+    option.locator(".part.held").wait_for(state="attached")
+    page.context.close()
+    site.stop()
+
+
 def test_a_run_of_a_thousand_nodes_is_drawn_in_part(page: Page, site: Site) -> None:
     """All nodes are counted and can be reached, and only those in sight are in the document."""
     run = site.begin("wide", width=500)
@@ -272,6 +298,34 @@ def test_goodput_shows_what_was_in_time(page: Page, site: Site) -> None:
     runs.nth(1).wait_for()
     page.locator(".toolbar").get_by_text("failed").click()
     page.locator("[role=option][aria-setsize='1']", has_text="breaks").wait_for()
+
+
+def test_goodput_over_time_is_shown_by_class_and_as_a_table(page: Page, site: Site) -> None:
+    """Of fifty runs, some in time, some late, some without a deadline; the table has the same numbers."""
+    page.get_by_role("link", name="Goodput").click()
+    page.get_by_role("heading", name="No runs in this time").wait_for()
+    late = {"deadline": 1e-6, "on_deadline": "best_effort"}
+    runs = [site.begin("digest", {"deadline": "10m"} if n < 30 else late, topic=str(n)) for n in range(45)]
+    runs += [site.begin("digest", topic=f"no {n}") for n in range(5)]
+    for each in runs:
+        site.ended(each)
+    page.locator(".card-box", has_text="30 of 45 runs").first.wait_for()
+    figure = page.locator("figure.attainment", has_text="Runs with a deadline")
+    figure.get_by_text("67 % 30 of 45 in time").wait_for()
+    drawn = figure.get_by_role("img", name=re.compile("30 met, 15 missed"))
+    assert drawn.locator("rect").count() > 0
+    page.get_by_text("As a table").click()
+    table = page.get_by_role("region", name="Over time, as a table")
+    rows = table.locator("tbody tr", has_text="Runs with a deadline")
+    counts = [
+        [int(rows.nth(n).locator("td").nth(at).inner_text()) for at in (1, 2)] for n in range(rows.count())
+    ]
+    assert [sum(each) for each in zip(*counts, strict=True)] == [30, 15]
+    by_class = page.get_by_role("region", name="Runs by class").locator("tbody tr")
+    assert [each.split("\t")[0] for each in by_class.all_inner_texts()] == [
+        "Runs with a deadline",
+        "Best effort",
+    ]
 
 
 def test_a_server_with_a_token_is_opened_by_it(open_page: Callable[..., Page], model: Model) -> None:

@@ -1,6 +1,6 @@
 // What is known of a run's nodes, folded from rows as they come; counts for every box around them are kept.
 import { LOUDEST, type NodeState } from "./states";
-import type { Active, NodeRow } from "./types";
+import type { Active, NodeRow, Served } from "./types";
 
 export interface Place {
   row: NodeRow;
@@ -31,6 +31,8 @@ export function around(path: string): string[] {
 export class Journal {
   readonly places = new Map<string, Place>();
   readonly boxes = new Map<string, Box>();
+  /** The scheduler's account of model calls, which comes when it has told. */
+  readonly served = new Map<string, Served[]>();
   private active = new Set<string>();
   seq = 0;
 
@@ -38,6 +40,7 @@ export class Journal {
 
   add(row: NodeRow): void {
     if (row.run === this.run && row.seq > this.seq) this.seq = row.seq;
+    if (row.served.length) this.served.set(row.path, row.served);
     const known = this.places.get(row.path);
     this.put(row.path, known ? { ...known.row, ...row } : row, stateOf(row, this.run));
     if (row.state === "done" || row.state === "failed") this.active.delete(row.path);
@@ -126,7 +129,7 @@ function unknown(path: string, run: string): NodeRow {
   const site = path.split("/").at(-1)!.replace(/\[\d+\]$/, "");
   return {
     path, site, kind: kindOf(site), state: "running", source: "", reused: false, run, seq: 0,
-    started_at: null, finished_at: null, tokens: null, ttft: null, deadline: null, slack: null, error: null,
+    started_at: null, finished_at: null, tokens: null, ttft: null, deadline: null, slack: null, served: [], error: null,
   };
 }
 

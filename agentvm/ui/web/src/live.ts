@@ -4,7 +4,7 @@ import { ApiError, events, get, online, runPath } from "./api";
 import { Journal } from "./journal";
 import { ENDED } from "./states";
 import { Drafts, type Said } from "./drafts";
-import type { Active, Graph, NodePage, NodeRow, Run, RunDetail } from "./types";
+import type { Active, Graph, NodePage, NodeRow, Run, RunDetail, Served } from "./types";
 
 const PAGE = 5000;
 const WAITS = [0.3, 0.6, 1.2, 2.5, 5];
@@ -116,10 +116,11 @@ export class Live {
   private handle(event: string, data: unknown): void {
     switch (event) {
       case "journal": {
-        const { seq, kind, node } = data as { seq: number; kind: string; node: NodeRow | null };
+        const { seq, kind, node, detail } = data as { seq: number; kind: string; node: NodeRow | null; detail: { calls?: Record<string, Served[]> } };
         this.journal.seq = Math.max(this.journal.seq, seq);
         if (kind === "resumed") this.soon(this.again()); // failures may have been forgotten
         else if (node) this.heard(node);
+        else if (kind === "scheduled") for (const [path, served] of Object.entries(detail.calls ?? {})) this.journal.served.set(path, served);
         break;
       }
       case "progress":

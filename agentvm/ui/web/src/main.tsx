@@ -31,7 +31,7 @@ function Page() {
         : first === "runs" && rest[0] ? <RunView key={rest[0]} run={rest[0]} />
         : first === "diff" && rest[0] && rest[1] ? <DiffView key={`${rest[0]} ${rest[1]}`} a={rest[0]} b={rest[1]} />
         : first === "goodput" ? <DashboardView />
-        : <main class="page" id="main"><Empty title="There is nothing here"><a class="button" href={href([])}>See all runs</a></Empty></main>}
+        : <main class="page" id="main"><Empty first title="There is nothing here"><a class="button" href={href([])}>See all runs</a></Empty></main>}
       {starting.value && !locked.value && <StartDialog />}
       {locked.value && <TokenDialog />}
     </>

@@ -58,6 +58,19 @@ export interface RunPage {
   next: string | null;
 }
 
+/** What the engine's scheduler noted of one request. */
+export interface Served {
+  queued_at: number;
+  started_at?: number | null;
+  finished_at?: number | null;
+  held_seconds?: number;
+  preempted_at?: number[];
+  updates?: number;
+  expected_tokens?: number;
+  outcome?: string;
+  why?: string;
+}
+
 /** One execution of a node, as far as it is recorded. */
 export interface NodeRow {
   path: string;
@@ -74,6 +87,7 @@ export interface NodeRow {
   ttft: number | null;
   deadline: number | null;
   slack: number | null;
+  served: Served[];
   error: string | null;
 }
 
@@ -214,15 +228,35 @@ export interface Goodput {
   runs: RunAccount[];
   agents: Record<string, Sums>;
   total: Sums;
+  classes: Record<string, ClassSums>;
+  spans: Span[];
   engine: Engine | null;
 }
 
+/** Requests of one class that are decided. */
+export interface ClassSums {
+  met: number;
+  missed: number;
+  others: number;
+  output_tokens: number;
+  good_tokens: number;
+}
+
+export interface Span {
+  start: number;
+  end: number;
+  classes: Record<string, ClassSums>;
+}
+
 export interface Engine {
-  classes: Record<string, { met: number; missed: number; others: number; output_tokens: number; good_tokens: number }>;
+  classes: Record<string, ClassSums>;
   running: number;
   waiting: number;
   kv_cache: number | null;
   preemptions: number;
   degraded: number;
   rejected: number;
+  holding: boolean;
+  steps: number;
+  step_seconds: number;
 }

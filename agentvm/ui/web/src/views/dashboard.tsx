@@ -1,18 +1,23 @@
 // Goodput: which runs came in time, by how much, and what their tokens were worth.
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import { get } from "../api";
 import { count, duration, percent, plural, shortAgent } from "../format";
 import { href } from "../router";
 import type { Engine, Goodput, RunAccount, Sums } from "../types";
+import { Attained, ClassTable, OverTime, spansOf, type Sample } from "./attainment";
 import { Empty, Facts, Problem, Skeleton } from "./parts";
+import { useRoom } from "./room";
 
+/** Looks at the engine that are kept, one each three seconds. */
+const SAMPLES = 400;
 const SPANS: [string, number | null][] = [["Last hour", 3600], ["Last day", 86_400], ["All", null]];
 
 export function DashboardView() {
   const found = useSignal<Goodput | null>(null);
   const span = useSignal<number | null>(null);
   const problem = useSignal("");
+  const samples = useSignal<Sample[]>([]);
   useEffect(() => {
     let over = false;
     let timer = 0;
@@ -23,6 +28,7 @@ export function DashboardView() {
           const next = await get<Goodput>(`/v1/goodput${since}`);
           if (over) return;
           found.value = next;
+          if (next.engine) samples.value = [...samples.value.slice(-SAMPLES), { at: Date.now() / 1000, classes: next.engine.classes }];
           problem.value = "";
         }
       } catch (error) {
@@ -44,13 +50,13 @@ export function DashboardView() {
       </header>
       {problem.value && <Problem message={problem.value} />}
       {!data && !problem.value && <Skeleton />}
-      {data && data.total.runs === 0 && <Empty title="No runs in this time"><p>Goodput counts what came by its deadline. Give a run one: <code>--deadline 30s</code>.</p></Empty>}
-      {data && data.total.runs > 0 && <Cards data={data} />}
+      {data && data.total.runs === 0 && !data.engine && <Empty title="No runs in this time"><p>Goodput counts what came by its deadline. Give a run one: <code>--deadline 30s</code>.</p></Empty>}
+      {data && (data.total.runs > 0 || data.engine) && <Cards data={data} samples={samples.value} />}
     </main>
   );
 }
 
-function Cards({ data }: { data: Goodput }) {
+function Cards({ data, samples }: { data: Goodput; samples: Sample[] }) {
   const { total } = data;
   const decided = total.met + total.missed;
   return (
@@ -61,10 +67,12 @@ function Cards({ data }: { data: Goodput }) {
         <Card name="Tokens made" value={count(total.output_tokens)} about={`by ${plural(total.runs, "run")}`} share={null} />
         <Card name="Results reused" value={count(total.reused)} about="taken from the same work elsewhere, at no cost" share={null} />
       </div>
+      <OverTime title="Over time" spans={data.spans} />
       <Slack runs={data.runs} />
+      {Object.keys(data.classes).length > 0 && <section class="section"><h2>By class</h2><ClassTable classes={data.classes} caption="Runs by class" /></section>}
       <section class="section">
         <h2>By agent</h2>
-        <div class="table-wrap">
+        <div class="table-wrap" role="region" aria-label="Runs by agent" tabIndex={0}>
           <table class="table">
             <thead><tr><th scope="col">Agent</th><th scope="col" class="num">Runs</th><th scope="col" class="num">Met</th><th scope="col" class="num">Missed</th><th scope="col">Attainment</th><th scope="col" class="num">Tokens in time</th></tr></thead>
             <tbody>{Object.entries(data.agents).sort(([, a], [, b]) => b.runs - a.runs).map(([agent, sums]) => <AgentRow key={agent} agent={agent} sums={sums} />)}</tbody>
@@ -73,30 +81,21 @@ function Cards({ data }: { data: Goodput }) {
       </section>
       <section class="section">
         <h2>Engine</h2>
-        {data.engine ? <EngineFacts engine={data.engine} /> : <p class="muted">No engine with the scheduler serves here now, so there is nothing to show of one. It starts with the first call of <code>--llm vllm:MODEL</code>.</p>}
+        {data.engine ? <EngineFacts engine={data.engine} samples={samples} /> : <p class="muted">No engine with the scheduler serves here now, so there is nothing to show of one. It starts with the first call of <code>--llm vllm:MODEL</code>.</p>}
       </section>
     </>
   );
 }
 
-function EngineFacts({ engine }: { engine: Engine }) {
+function EngineFacts({ engine, samples }: { engine: Engine; samples: Sample[] }) {
   return (
     <>
-      <div class="table-wrap">
-        <table class="table">
-          <thead><tr><th scope="col">Class</th><th scope="col" class="num">Met</th><th scope="col" class="num">Missed</th><th scope="col">Attainment</th><th scope="col" class="num">Tokens in time</th></tr></thead>
-          <tbody>{Object.entries(engine.classes).map(([name, each]) => (
-            <tr key={name}>
-              <th scope="row">{name.replace("_", " ")}</th><td class="num">{count(each.met)}</td><td class="num">{count(each.missed)}</td>
-              <td><Attained met={each.met} missed={each.missed} /></td>
-              <td class="num">{count(each.good_tokens)} of {count(each.output_tokens)}</td>
-            </tr>
-          ))}</tbody>
-        </table>
-      </div>
+      <ClassTable classes={engine.classes} caption="Requests by class since the engine started" />
+      <OverTime title="Since this page was opened" spans={spansOf(samples)} />
       <Facts rows={[
         ["Running", plural(engine.running, "request")],
-        ["Waiting", plural(engine.waiting, "request")],
+        ["Waiting", `${plural(engine.waiting, "request")}${engine.holding ? ", held back" : ""}`],
+        ["Step", engine.steps ? `${duration(engine.step_seconds / engine.steps)} on average` : null],
         ["KV cache", engine.kv_cache === null ? null : percent(engine.kv_cache, 1)],
         ["Preemptions", count(engine.preemptions)],
         ["Best effort", engine.degraded ? `${plural(engine.degraded, "request")} that could not be in time` : null],
@@ -104,12 +103,6 @@ function EngineFacts({ engine }: { engine: Engine }) {
       ]} />
     </>
   );
-}
-
-function Attained({ met, missed }: { met: number; missed: number }) {
-  const all = met + missed;
-  if (all === 0) return <span class="muted">no deadlines</span>;
-  return <span class="bar-cell"><span class="meter" aria-hidden="true"><i class={met / all < 0.8 ? "soon" : "good"} style={{ width: `${(100 * met) / all}%` }} /></span>{percent(met, all)}</span>;
 }
 
 function Card({ name, value, about, share }: { name: string; value: string; about: string; share: number | null }) {
@@ -137,16 +130,8 @@ function AgentRow({ agent, sums }: { agent: string; sums: Sums }) {
 /** Each ended run with a deadline as a mark: what was left of its time, as a share of it. */
 function Slack({ runs }: { runs: RunAccount[] }) {
   const ended = runs.filter((each) => each.slack !== null && each.deadline_at !== null).slice(0, 200).reverse();
-  const ref = useRef<HTMLElement>(null);
-  const room = useSignal(1000);
-  useEffect(() => {
-    if (!ref.current) return;
-    const observer = new ResizeObserver(([entry]) => { room.value = Math.max(280, entry!.contentRect.width); });
-    observer.observe(ref.current);
-    return () => observer.disconnect();
-  }, [ended.length > 0]);
+  const [ref, width] = useRoom(280);
   if (ended.length === 0) return null;
-  const width = room.value;
   const height = 170;
   const share = (each: RunAccount): number => Math.max(-1, each.slack! / (each.deadline_at! - each.started_at));
   const left = 84;
@@ -157,7 +142,7 @@ function Slack({ runs }: { runs: RunAccount[] }) {
     <section class="section">
       <h2>Slack of the last {plural(ended.length, "run")}</h2>
       <figure class="chart" ref={ref}>
-        <svg width={width} height={height} role="img" aria-label={`Time left at the end of ${ended.length} runs: ${ended.filter((each) => each.met).length} met their deadline.`}>
+        <svg width={width} height={height} role="group" aria-label={`Time left at the end of ${ended.length} runs: ${ended.filter((each) => each.met).length} met their deadline.`}>
           {[1, 0, -1].map((each) => <g key={each} class={each === 0 ? "zero" : "grid"}><line x1={left - 8} x2={width} y1={y(each)} y2={y(each)} /><text x={left - 16} y={y(each) + 4} text-anchor="end">{each === 0 ? "deadline" : each > 0 ? "all left" : "twice over"}</text></g>)}
           {ended.map((each, n) => {
             const x = left + (n + 0.5) * step;

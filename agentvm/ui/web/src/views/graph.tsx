@@ -182,7 +182,7 @@ export function GraphView({ live, selected, onSelect }: Props) {
   return (
     <div class="graph" ref={ref}>
       <svg tabindex={0} role="listbox" aria-label="Graph of the run. Arrow keys move, Enter opens and closes boxes, plus and minus zoom."
-        aria-activedescendant={here ? `shape-${here.id}` : undefined} onKeyDown={onKeyDown} class="graph-canvas">
+        aria-activedescendant={here && found?.rects[here.id] && visible(found.rects[here.id]!) ? `shape-${here.id}` : undefined} onKeyDown={onKeyDown} class="graph-canvas">
         <defs>
           <marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0,.6 7,4 0,7.4z" class="tip" /></marker>
         </defs>
@@ -250,7 +250,7 @@ function BoxHead({ shape, rect, state, path, live, chosen, iteration, onPick, on
   const counter = repeated && last >= 0 ? `${iteration + 1} of ${last + 1}` : "";
   return (
     <g id={`shape-${shape.id}`} role="option" aria-selected={chosen} class={`head s-${state}`} data-path={path} data-state={state}
-      aria-label={`${title}, ${shape.node.kind}, ${STATES[state].word}${counter && `, iteration ${counter}`}`}>
+      aria-label={`${title} ${counter}, ${shape.node.kind}, ${STATES[state].word}`}>
       <g onClick={onPick} class="hit">
         <rect x={rect.x} y={rect.y} width={rect.width} height={HEADER} rx={12} fill="transparent" />
         <StateDot x={rect.x + 19} y={rect.y + 18} state={state} />
@@ -309,10 +309,10 @@ function Leaf({ shape, rect, state, path, live, chosen, onPick, onOpen }: PartPr
   const sub = subOf(shape, path, live, state);
   return (
     <g id={`shape-${shape.id}`} role="option" aria-selected={chosen} class={`leaf hit k-${node.kind} s-${state} ${chosen ? "chosen" : ""}`}
-      data-path={path} data-state={state} aria-label={`${title}, ${node.kind}, ${STATES[state].word}${sub && `, ${sub}`}`} onClick={onPick} onDblClick={() => shape.box && onOpen()}>
+      data-path={path} data-state={state} aria-label={`${title} ${sub}, ${STATES[state].word}`} onClick={onPick} onDblClick={() => shape.box && onOpen()}>
       <rect x={rect.x} y={rect.y} width={rect.width} height={rect.height} rx={node.kind === "python" ? 6 : 10} class="card" />
       <StateDot x={rect.x + 20} y={rect.y + rect.height / 2} state={state} />
-      <text x={rect.x + 37} y={rect.y + (sub ? 20 : rect.height / 2 + 4)} class="title">{title}</text>
+      <text x={rect.x + 37} y={rect.y + (sub ? 20 : rect.height / 2 + 4)} class="title">{title}</text>{" "}
       {sub && <text x={rect.x + 37} y={rect.y + 35} class="sub">{sub}</text>}
       {shape.box && <Step x={rect.x + rect.width - 16} y={rect.y + rect.height / 2} sign="+" label={`Open ${title}`} onStep={onOpen} />}
     </g>

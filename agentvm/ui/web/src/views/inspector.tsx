@@ -7,7 +7,8 @@ import type { Live } from "../live";
 import { href } from "../router";
 import { nodeAt } from "../graph/place";
 import { ENDED, RUNS, STATES, type NodeState } from "../states";
-import type { Json, NodeDetail, RunDetail, Tree } from "../types";
+import type { Json, NodeDetail, RunDetail, Served, Tree } from "../types";
+import { AccountSection, remainingOf } from "./account";
 import { DraftList, DraftSection } from "./draft";
 import { ForkDialog } from "./fork";
 import { QuestionCard } from "./question";
@@ -25,14 +26,20 @@ export function NodeInspector({ live, path, onClose }: { live: Live; path: strin
 
   useEffect(() => {
     const stop = new AbortController();
+    let timer = 0;
     problem.value = "";
     if (!known) return; // nothing is recorded: what there is to say is in the program
     if (detail.peek()?.path !== path) detail.value = null;
-    get<NodeDetail>(`${runPath(live.run, "node")}?path=${encodeURIComponent(path)}`, stop.signal).then(
-      (found) => { detail.value = found; },
+    const look = (): Promise<void> => get<NodeDetail>(`${runPath(live.run, "node")}?path=${encodeURIComponent(path)}`, stop.signal).then(
+      (found) => {
+        detail.value = found;
+        // Of a call under way only the engine knows how it fares.
+        if (state === "running" && found.schedule.length) timer = window.setTimeout(look, 1500);
+      },
       (error: Error) => { if (!stop.signal.aborted) problem.value = error.message; },
     );
-    return () => stop.abort();
+    void look();
+    return () => { stop.abort(); clearTimeout(timer); };
   }, [path, stamp]);
 
   const at = path.lastIndexOf("/") + 1;
@@ -55,7 +62,7 @@ export function NodeInspector({ live, path, onClose }: { live: Live; path: strin
       {state === "running" && <DraftSection live={live} path={path} />}
       {!known && <PlaceFacts live={live} path={path} />}
       {known && found === null && !problem.value && <Skeleton />}
-      {found && <NodeFacts found={found} />}
+      {found && <NodeFacts found={found} served={live.journal.served.get(path) ?? found.served} />}
       {forking.value && found && <ForkDialog live={live} node={found} onClose={() => { forking.value = false; }} />}
     </div>
   );
@@ -79,7 +86,7 @@ function PlaceFacts({ live, path }: { live: Live; path: string }) {
   );
 }
 
-function NodeFacts({ found }: { found: NodeDetail }) {
+function NodeFacts({ found, served }: { found: NodeDetail; served: Served[] }) {
   const took = found.started_at !== null && found.finished_at !== null ? found.finished_at - found.started_at : null;
   const d = found.detail;
   const known = found.inputs.filter((each) => each.known);
@@ -105,8 +112,14 @@ function NodeFacts({ found }: { found: NodeDetail }) {
           ["Finished by", text(d.finish_reason)],
         ]} />
       </Section>
-      {found.hints && Object.keys(found.hints).length > 0 && <Section title="Hints" aside="what the scheduler was told"><Pairs values={found.hints} /></Section>}
-      {found.schedule.length > 0 && <Section title="Scheduler" aside="its account of the call">{found.schedule.map((each, n) => <Pairs key={n} values={each} />)}</Section>}
+      {found.hints && Object.keys(found.hints).length > 0 && (
+        <Section title="Hints" aside="what the scheduler was told">
+          <Pairs values={Object.fromEntries(Object.entries(found.hints).filter(([name]) => name !== "remaining"))} />
+          <Facts rows={[["still to come", remainingOf(found.hints.remaining)]]} />
+        </Section>
+      )}
+      <AccountSection served={served} tokens={found.tokens?.output ?? null} />
+      {found.schedule.length > 0 && <details class="fold"><summary>All that the engine says of it</summary>{found.schedule.map((each, n) => <Pairs key={n} values={each} />)}</details>}
       {found.attempts.length > 0 && <Section title="Failed attempts">{found.attempts.map((each, n) => <Pairs key={n} values={each} />)}</Section>}
       <Section title="Why">
         <p class="why">{sentence(found.why)}</p>
@@ -146,6 +159,7 @@ export function RunInspector({ live, detail }: { live: Live; detail: RunDetail }
   });
   return (
     <div class="inspector-body">
+      <h2 class="sr-only">This run</h2>
       {detail.questions.map((each) => <QuestionCard key={each.path} live={live} question={each} />)}
       <DraftList live={live} />
       {detail.in_doubt.length > 0 && (

@@ -25,14 +25,15 @@ export function Button({ kind, class: more, type = "button", ...rest }: ButtonPr
   return <button type={type} class={`button ${kind ?? ""} ${more ?? ""}`} {...rest} />;
 }
 
-export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
+/** Instead of a list that is empty; `first` where it is all of the page. */
+export function Empty({ title, children, first }: { title: string; children?: ComponentChildren; first?: boolean }) {
   return (
     <div class="empty">
       <svg viewBox="0 0 120 64" aria-hidden="true">
         <path d="M22 20v10c0 8 6 13 13 13h50c7 0 13-5 13-13v-4M60 43v8" />
         <circle cx="22" cy="14" r="6" /><circle cx="98" cy="20" r="6" /><circle cx="60" cy="56" r="6" />
       </svg>
-      <h2>{title}</h2>
+      {first ? <h1>{title}</h1> : <h2>{title}</h2>}
       {children}
     </div>
   );

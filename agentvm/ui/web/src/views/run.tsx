@@ -29,7 +29,7 @@ export function RunView({ run }: { run: string }) {
   }, []);
 
   const error = live.error.value;
-  if (error?.status === 404) return <main class="page" id="main"><Empty title="There is no such run"><p>Run <code>{run}</code> is not in this store. It may have been removed.</p><a class="button" href={href([])}>See all runs</a></Empty></main>;
+  if (error?.status === 404) return <main class="page" id="main"><Empty first title="There is no such run"><p>Run <code>{run}</code> is not in this store. It may have been removed.</p><a class="button" href={href([])}>See all runs</a></Empty></main>;
   const detail = live.detail.value;
   return (
     <main class="run-page" id="main">
@@ -137,10 +137,10 @@ function Deadline({ detail, now }: { detail: RunDetail; now: number }) {
   return (
     <div class="deadline">
       <dt>Time</dt>
-      <dd>{duration(used)}<small>of {duration(allowed)}</small><small class={met === false ? "late" : met ? "good" : ""}>{verdict}</small></dd>
+      <dd>{duration(used)}<small>of {duration(allowed)}</small><small class={met === false ? "late" : met ? "good" : ""}>{verdict}</small>
       <div class="meter" role="meter" aria-label="Time used of the deadline" aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(Math.min(100, (100 * used) / allowed))}>
         <i class={met === false ? "late" : left < allowed * 0.2 && !ended ? "soon" : ""} style={{ width: `${Math.min(100, (100 * used) / allowed)}%` }} />
-      </div>
+      </div></dd>
     </div>
   );
 }

@@ -94,7 +94,7 @@ export function RunsView() {
         <div class="run-table">
           <div class="run-row head" aria-hidden="true"><span>Agent</span><span>Status</span><span>Progress</span><span>Deadline</span><span>Started</span><span>Time</span></div>
           <VirtualList items={shown.value} height={52} label="Runs" keyOf={(each) => each.id} selected={selected.value} onSelect={(id) => { if (selected.value === id || !keyboard) go(["runs", id]); else selected.value = id; }}
-            onOpen={(id) => go(["runs", id])} describe={(each) => `${shortAgent(each.agent)} ${each.id}, ${RUNS[each.status].word}, ${ago(each.created_at, now.value)}`}
+            onOpen={(id) => go(["runs", id])}
             row={(each) => <Row run={each} now={now.value} />} />
           {next.value && <Button class="more" onClick={more}>Load older runs</Button>}
         </div>
@@ -116,7 +116,7 @@ function Row({ run, now }: { run: Run; now: number }) {
       <span class="run-agent"><b>{shortAgent(run.agent)}</b><small><code>{run.id}</code>{run.parent && <em title={`forked from ${run.parent}`}>↳ {run.difference || "fork"}</em>}</small></span>
       <span><RunChip status={run.status} /></span>
       <span class="muted">{done !== null ? <>{count(done)} nodes{run.progress!.running.length > 0 && <small class="s-running"> · {run.progress!.running.length} running</small>}</> : `${count(run.events)} events`}</span>
-      <span>{run.deadline_at === null ? <span class="muted">none</span> : <DeadlineCell run={run} now={now} />}</span>
+      <span><span class="sr-only">deadline: </span>{run.deadline_at === null ? <span class="muted">none</span> : <DeadlineCell run={run} now={now} />}</span>
       <span class="muted">{ago(run.created_at, now)}</span>
       <span class="num">{run.status === "interrupted" || run.status === "suspended" ? "–" : duration(Math.max(0, ended - run.created_at))}</span>
     </div>

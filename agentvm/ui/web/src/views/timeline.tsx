@@ -5,7 +5,9 @@ import { duration } from "../format";
 import type { Place } from "../journal";
 import type { Live } from "../live";
 import { plain } from "../prefs";
+import { inWords, PARTS, partsOf, type Part } from "../served";
 import { STATES, type NodeState } from "../states";
+import type { Served } from "../types";
 import { Empty, Glyph } from "./parts";
 import { VirtualList } from "./virtual";
 
@@ -64,6 +66,7 @@ export function Timeline({ live, selected, onSelect }: Props) {
               {each === "all" ? "All" : STATES[each].word}</label>
           ))}
         </div>
+        {live.journal.served.size > 0 && <PartsLegend />}
       </div>
       <div class="axis" aria-hidden="true">
         <div class="axis-names">Node</div>
@@ -76,25 +79,26 @@ export function Timeline({ live, selected, onSelect }: Props) {
       {rows.value.length === 0
         ? <Empty title={live.journal.places.size ? "No node fits the filter" : "No node has run yet"} />
         : <VirtualList items={rows.value} height={30} label="Nodes" class="timeline-rows" keyOf={(each) => each.row.path} selected={selected} onSelect={onSelect}
-            describe={(each) => `${each.row.path}, ${STATES[each.state].word}${timeOf(each, now.value)}`}
-            row={(each) => <Row place={each} start={start} now={now.value} share={share} due={due !== null && due - start <= whole ? share(due) : null} />} />}
+            unseen={(each) => `${STATES[each.state].word}${waits(live.journal.served.get(each.row.path), now.value)}`}
+            row={(each) => <Row place={each} served={live.journal.served.get(each.row.path)} start={start} now={now.value} share={share} due={due !== null && due - start <= whole ? share(due) : null} />} />}
     </div>
   );
 }
 
-function timeOf({ row }: Place, now: number): string {
-  return row.started_at === null ? "" : `, ${duration((row.finished_at ?? now) - row.started_at)}`;
+function waits(served: Served[] | undefined, now: number): string {
+  return served ? `; ${inWords(served, now)}` : "";
 }
 
 interface RowProps {
   place: Place;
+  served: Served[] | undefined;
   start: number;
   now: number;
   share(at: number): number;
   due: number | null;
 }
 
-function Row({ place, start, now, share, due }: RowProps) {
+function Row({ place, served, start, now, share, due }: RowProps) {
   const { row, state } = place;
   const at = row.path.lastIndexOf("/") + 1;
   const began = row.started_at;
@@ -112,7 +116,8 @@ function Row({ place, start, now, share, due }: RowProps) {
         {earlier
           ? <span class="row-note">{state === "given" ? "given by the fork" : "inherited"}</span>
           : <>
-              <i class={`bar s-${state}`} style={{ left: `${share(began)}%`, width: `${Math.max(0.3, share(until!) - share(began))}%` }} />
+              <i class={`bar s-${state} ${served ? "faint" : ""}`} style={{ left: `${share(began)}%`, width: `${Math.max(0.3, share(until!) - share(began))}%` }} />
+              {served?.map((each, n) => <Parts key={n} served={each} now={now} share={share} />)}
               <span class="row-note" style={share(until!) > 72 ? { right: `${101 - share(began)}%` } : { left: `${share(until!) + 0.8}%` }}>
                 {state === "waiting" ? "asked" : duration(until! - began)}
                 {row.slack !== null && <em class={row.slack < 0 ? "late" : ""}>{row.slack < 0 ? ` late by ${duration(-row.slack)}` : ` ${duration(row.slack)} slack`}</em>}
@@ -120,6 +125,25 @@ function Row({ place, start, now, share, due }: RowProps) {
             </>}
       </div>
     </>
+  );
+}
+
+/** Within the bar of a model call: waiting, held back, running; a mark where it had to give way. */
+function Parts({ served, now, share }: { served: Served; now: number; share(at: number): number }) {
+  return (
+    <>
+      {partsOf(served, now).map(({ what, from, to }) => <i key={what} class={`part ${what}`} title={`${PARTS[what]} ${duration(to - from)}`} style={{ left: `${share(from)}%`, width: `${share(to) - share(from)}%` }} />)}
+      {served.preempted_at?.map((at) => <i key={at} class="preempted" title="preempted" style={{ left: `${share(at)}%` }}>▾</i>)}
+    </>
+  );
+}
+
+function PartsLegend() {
+  return (
+    <ul class="parts-legend" aria-label="Bars of model calls">
+      {(Object.keys(PARTS) as Part["what"][]).map((each) => <li key={each}><i class={`part ${each}`} aria-hidden="true" />{PARTS[each]}</li>)}
+      <li><i class="preempted" aria-hidden="true">▾</i>preempted</li>
+    </ul>
   );
 }
 

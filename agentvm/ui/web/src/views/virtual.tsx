@@ -13,7 +13,8 @@ interface Props<T> {
   /** Enter, or a double click. */
   onOpen?(key: string): void;
   row(item: T, selected: boolean): ComponentChildren;
-  describe(item: T): string;
+  /** What is in sight, but not in words, for those who do not see it. */
+  unseen?(item: T): string;
   class?: string;
 }
 
@@ -67,11 +68,12 @@ export function VirtualList<T>(props: Props<T>) {
         {items.slice(first, last).map((item, n) => {
           const key = keyOf(item);
           return (
-            <div key={key} id={id(key)} role="option" aria-selected={key === selected} aria-label={props.describe(item)}
+            <div key={key} id={id(key)} role="option" aria-selected={key === selected}
               aria-setsize={items.length} aria-posinset={first + n + 1} class="virtual-row" data-key={key}
               style={{ transform: `translateY(${(first + n) * height}px)`, height: `${height}px` }}
               onClick={() => props.onSelect(key)} onDblClick={() => props.onOpen?.(key)}>
               {props.row(item, key === selected)}
+              {props.unseen && <span class="sr-only">{props.unseen(item)}</span>}
             </div>
           );
         })}
