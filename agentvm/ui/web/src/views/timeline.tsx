@@ -71,7 +71,7 @@ export function Timeline({ live, selected, onSelect }: Props) {
       <div class="axis" aria-hidden="true">
         <div class="axis-names">Node</div>
         <div class="axis-track">
-          {ticks(whole).map((each) => <span key={each} style={{ left: `${(100 * each) / whole}%` }}>{each === 0 ? "0" : duration(each)}</span>)}
+          {ticks(whole).filter((each) => due === null || due - start <= whole || each < whole * 0.75).map((each) => <span key={each} style={{ left: `${(100 * each) / whole}%` }}>{each === 0 ? "0" : duration(each)}</span>)}
           {due !== null && due - start <= whole && <span class="due" style={{ left: `${share(due)}%` }}>deadline</span>}
           {due !== null && due - start > whole && <span class="due far">deadline at {duration(due - start)} ›</span>}
         </div>
