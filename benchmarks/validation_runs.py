@@ -28,6 +28,10 @@ from agentvm_serving.sim.simulator import simulate
 from agentvm_serving.workload import Call, Item
 
 FACTORS = 3
+MOVES = 60
+"""Of a simplex."""
+_Corner = tuple[float, list[float]]
+"""Its cost, and where it is."""
 
 
 @dataclass(frozen=True)
@@ -139,32 +143,45 @@ def off(runs: Sequence[Run], engine: Engine) -> float:
 
 
 def fitted(runs: Sequence[Run], engine: Engine) -> tuple[float, ...]:
-    """The three factors, by pattern search in their logarithms."""
+    """The three factors, searched by their logarithms."""
     return searched(lambda logs: off(runs, scaled(engine, [math.exp(each) for each in logs])), FACTORS)
 
 
 def searched(cost: Callable[[Sequence[float]], float], size: int) -> tuple[float, ...]:
-    """Where the cost is least, near zero; Hooke and Jeeves (1961).
-
-    A step along each axis where that helps, then as far again in the direction it led; else half the step.
-    """
-    at, step = [0.0] * size, 0.4
-    best = cost(at)
-    while step > 0.005:
-        before = list(at)
-        for axis in range(size):
-            for sign in (1, -1):
-                tried = [each + sign * step * (number == axis) for number, each in enumerate(at)]
-                if (found := cost(tried)) < best:
-                    at, best = tried, found
-                    break
-        if at == before:
-            step /= 2
-            continue
-        tried = [2 * new - old for new, old in zip(at, before, strict=True)]
-        if (found := cost(tried)) < best:
-            at, best = tried, found
+    """Where the cost is least, near zero: by simplices, each begun where the last one ended."""
+    at = [0.0] * size
+    for step in (0.4, -0.3, 0.2, -0.1):
+        at = _simplex(cost, at, step)
     return tuple(math.exp(each) for each in at)
+
+
+def _simplex(cost: Callable[[Sequence[float]], float], at: Sequence[float], step: float) -> list[float]:
+    """Nelder and Mead (1965): a step costs and another saves alike, so one at a time finds nothing."""
+    corners = [list(at), *([*at[:n], at[n] + step, *at[n + 1 :]] for n in range(len(at)))]
+    ranked = sorted((cost(each), each) for each in corners)
+    for _ in range(MOVES):
+        if ranked[-1][0] - ranked[0][0] < 1e-3 * ranked[0][0] + 1e-9:
+            break
+        middle = [statistics.fmean(axis) for axis in zip(*(each for _, each in ranked[:-1]), strict=True)]
+        worst = ranked[-1][1]
+
+        def moved(by: float, worst: Sequence[float] = worst, middle: Sequence[float] = middle) -> _Corner:
+            there = [m + by * (m - w) for m, w in zip(middle, worst, strict=True)]
+            return cost(there), there
+
+        found = moved(1.0)
+        if found < ranked[0]:
+            found = min(found, moved(2.0))
+        elif found[0] >= ranked[-2][0]:
+            found = min(moved(0.5), moved(-0.5))
+        if found < ranked[-1]:
+            ranked[-1] = found
+        else:
+            best = ranked[0][1]
+            nearer = [[(b + e) / 2 for b, e in zip(best, each, strict=True)] for _, each in ranked[1:]]
+            ranked[1:] = [(cost(each), each) for each in nearer]
+        ranked.sort()
+    return ranked[0][1]
 
 
 def compared(run: Run, engine: Engine) -> dict[str, float]:

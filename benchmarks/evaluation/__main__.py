@@ -7,7 +7,7 @@
 `run` goes on where it was interrupted: results are rows in benchmarks/results/STUDY.json, and what is
 there is not run again. `--seeds` runs a part. `drop` throws away what a policy did that has changed since.
 `--traces` is a folder with `azure_conv_public.csv`, whose arrivals some studies take; without it those
-are left out. `tables` writes the tables of docs/evaluation.md anew from the results.
+are left out. `tables` writes the tables of docs/evaluation.md and docs/simulator.md anew from the results.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import argparse
 import os
 from pathlib import Path
 
-from .page import PAGE, with_tables
+from .page import PAGES, with_tables
 from .running import Slice
 from .studies import STUDIES
 
@@ -34,10 +34,11 @@ def main() -> None:
         each.add_argument(
             "studies", nargs="*", metavar="STUDY", help=f"of {', '.join(STUDIES)}; default: all"
         )
-    commands.add_parser("tables", help="write the tables of docs/evaluation.md")
+    commands.add_parser("tables", help="write the tables of the pages")
     arguments = parser.parse_args()
     if arguments.command == "tables":
-        PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        for page in PAGES:
+            page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
         return
     if unknown := set(arguments.studies) - set(STUDIES):
         parser.error(f"there is no study {', '.join(sorted(unknown))}. Choose from: {', '.join(STUDIES)}")

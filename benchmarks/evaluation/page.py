@@ -1,17 +1,19 @@
-"""The page: docs/evaluation.md, whose tables are those of the results."""
+"""The pages whose tables are those of the results: docs/evaluation.md, docs/simulator.md."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from . import capacity, tables
+from . import capacity, tables, validated
 from .studies import RESULTS, STUDIES
 from .targets import of_study, targets
 
-PAGE: Final = RESULTS.parents[1] / "docs" / "evaluation.md"
+DOCS: Final = RESULTS.parents[1] / "docs"
+PAGES: Final = (DOCS / "evaluation.md", DOCS / "simulator.md")
 NOT_YET: Final = "Not run yet."
 KINDS: Final[dict[str, Callable[[Sequence[Any]], Iterable[str]]]] = {
     "comparison": tables.comparison,
@@ -24,6 +26,14 @@ KINDS: Final[dict[str, Callable[[Sequence[Any]], Iterable[str]]]] = {
     "capacity": tables.capacity,
 }
 """Tables by name."""
+OTHERS: Final[dict[str, Callable[[Any], Iterable[str]]]] = {
+    "speed": validated.speed,
+    "replayed": validated.replayed,
+    "recorded": validated.recorded,
+    "predicted": validated.predicted,
+    "ranked": validated.ranked,
+}
+"""Tables of results that are no studies."""
 
 
 def with_tables(page: str, results: Path = RESULTS) -> str:
@@ -40,6 +50,8 @@ def _lines(name: str, kind: str, results: Path) -> list[str]:
     if name == "targets":
         return list(targets(results))
     path = results / f"{name}.json"
+    if kind in OTHERS:
+        return [*OTHERS[kind](json.loads(path.read_text())), ""] if path.exists() else [NOT_YET, ""]
     rows: Sequence[Any] = capacity.read(path) if STUDIES[name].capacity else of_study(results, name)
     if not rows:
         return [NOT_YET, ""]

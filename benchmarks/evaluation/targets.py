@@ -47,6 +47,7 @@ def targets(results: Path = RESULTS) -> Iterator[str]:
             what = f"A100: programs' tokens in time with compiled hints {wanted} times those with `{other}`"
             yield line(what, f"{text(ratio, 2)} at 1.2", _yes(ratio.mean >= wanted))
     yield from _validated(results)
+    yield from _ranked(results)
     yield from _speeds(results)
     yield ""
 
@@ -119,6 +120,23 @@ def _validated(results: Path) -> Iterator[str]:
     if replays := [abs(row["error"]) for row in _json(results / "validation_replay.json")]:
         what = "simulator against vLLM's scheduler in virtual time: goodput within 3 %"
         yield line(what, f"at most {100 * max(replays):.1f} %", _yes(max(replays) <= REPLAYED))
+
+
+def _ranked(results: Path) -> Iterator[str]:
+    path = results / "validation_cpu.json"
+    if not path.exists():
+        return
+    found = json.loads(path.read_text(encoding="utf-8"))
+    for name, said in ERRORS.items():
+        error = found["errors"][name]
+        what = (
+            f"simulator against real vLLM on a CPU, runs not fitted to: mean {said} within {percent(WITHIN)}"
+        )
+        yield line(what, f"{100 * error:+.0f} %", _yes(abs(error) <= WITHIN))
+    gaps = [each for each in found["order"] if each["significant"]]
+    agree = sum(each["agrees"] for each in gaps)
+    what = "simulator ranks policies as real vLLM on a CPU wherever the real gap is significant"
+    yield line(what, f"{agree} of {len(gaps)} gaps", _yes(agree == len(gaps)))
 
 
 def _speeds(results: Path) -> Iterator[str]:

@@ -25,9 +25,10 @@ class Here(running.Slice):
         return ThreadPoolExecutor(1)
 
 
-def test_tables_are_those_of_the_results():
-    """Written anew from the rows, the page stays as it is."""
-    said = page.PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", page.PAGES, ids=lambda path: path.name)
+def test_tables_are_those_of_the_results(path):
+    """Written anew from the rows, a page stays as it is."""
+    said = path.read_text(encoding="utf-8")
     assert page.with_tables(said) == said
     assert said.count("<!-- table ") == said.count("<!-- end -->") > 4
 

@@ -12,6 +12,7 @@ import pytest
 
 from agentvm_serving.sim.engine import Engine
 from agentvm_serving.sim.profiles import Options, profiles
+from benchmarks import validation_cpu
 from benchmarks.validation import gpu
 from benchmarks.validation_runs import Run, Served, compared, fitted, off, read_run, scaled, served_again
 
@@ -74,3 +75,19 @@ def test_runs_are_read_from_tables_and_from_event_logs(tmp_path):
     one, other = read_run(f"edf={table}"), read_run(f"jit={log}")
     assert list(one.requests) == list(other.requests)
     assert (one.policy, other.policy, one.requests[0].within) == ("edf", "jit", 6.0)
+
+
+def test_runs_of_one_seed_predict_those_of_another(tmp_path):
+    """Fitted to an engine that is made up; the order of policies is that of the runs."""
+    engine = scaled(replace(ENGINE, max_num_seqs=validation_cpu.SLOTS), TRUE)
+    runs = []
+    for seed in validation_cpu.SEEDS[:2]:
+        for policy in ("fcfs", "edf"):
+            made = validation_cpu.Run(policy, 1.6, seed, 4.0, 10, 0.0, [], [])
+            made.calls = validation_cpu.plain(validation_cpu.simulated(made, engine))
+            runs.append(made)
+    found = validation_cpu.predicted(runs)
+    assert all(abs(error) < 0.05 for error in found["errors"].values())
+    assert all(each["agrees"] for each in found["order"]) and len(found["predicted"]) == 2
+    validation_cpu.write(path := tmp_path / "found.json", {"machine": {}, **found, "runs": []})
+    assert json.loads(path.read_text())["order"][0]["policies"] == ["fcfs", "edf"]
