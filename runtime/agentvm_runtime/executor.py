@@ -42,7 +42,7 @@ class Executor(Frame):
     """A frame that knows how each kind of node runs."""
 
     async def run(self, index: int, node: Node) -> None:
-        if node.kind in CALLS:
+        if node.kind is TOOL or node.kind in CALLS:
             await self._call(index, node)
             if node.after:
                 await self.earlier(node)
@@ -81,13 +81,15 @@ class Executor(Frame):
     async def _call(self, index: int, node: Node) -> None:
         kind = node.kind
         callee, args, kwargs = self.program.namespace.evaluator(node)(self.inputs(node), Kept())
-        waits = node.effect is not PURE and kind is not LLM
+        waits = node.effect is not PURE and kind is not LLM and not self.is_free(index, node.effect)
         if waits and (kind is HUMAN or isinstance(callee, Tool) or agent_of(callee) is None):
             await self.reached(index, node.effect)
         if node.attrs.get("gates"):
             # After all else it waits for: what is before it in the program may have to pass the same gates.
             call = partial(self._called, index, node, callee, args, kwargs)
             value = await _through(self._gates(node), call)
+        elif kind is TOOL and isinstance(callee, Tool):
+            value = await self._tool(node, callee, args, kwargs)
         else:
             value = await self._called(index, node, callee, args, kwargs)
         self.env[node.results[0]].set(value)
@@ -101,9 +103,7 @@ class Executor(Frame):
         self, index: int, node: Node, callee: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         if node.kind is TOOL and isinstance(callee, Tool):
-            place = Place(self.path_of(node), node.site, name=self.program.program.name)
-            copied = copy_value(kwargs) if kwargs else kwargs
-            return await call_tool(self.session, place, callee, copy_value(args), copied)
+            return await self._tool(node, callee, args, kwargs)
         place = self._place(node)
         if node.kind is LLM:
             return await ask_model(self.session, place, args, kwargs)
@@ -123,6 +123,11 @@ class Executor(Frame):
         return await run_program(
             self.session, compile_agent(helper), values, place.path, owner, self.siblings
         )
+
+    def _tool(self, node: Node, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Awaitable[Any]:
+        place = Place(self.path_of(node), node.site, name=self.program.program.name)
+        copied = copy_value(kwargs) if kwargs else kwargs
+        return call_tool(self.session, place, tool, copy_value(args), copied)
 
     def _place(self, node: Node) -> Place:
         return Place(

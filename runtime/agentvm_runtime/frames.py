@@ -38,10 +38,14 @@ from .slots import Slot
 from .tracing import Tracer, pure
 from .values import copy_value
 
+# Bound once: to look a member of an enum up takes as long as to call a function.
+PURE, WRITE = Effect.PURE, Effect.WRITE
 DEEPEST = 8
 """Frames that run in one task, each within the one before: Python nests no calls for ever."""
 
 NOTHING_UNFOLDED: dict[str, SiteProfile] = {}
+NO_NAMES: Mapping[str, Slot] = {}
+_UNRENAMED: Mapping[str, str] = {}
 LITERAL_SLOTS = {name: Slot(value) for name, value in LITERALS.items()}
 
 
@@ -62,9 +66,14 @@ class Owner:
 
     async def reached(self, effect: Effect) -> None:
         """Wait until an effect within may happen, as far as what is around it is concerned."""
-        if self.iterations is not None and (effect is Effect.WRITE or self.node.effect is Effect.WRITE):
+        if self.orders(effect):
+            assert self.iterations is not None
             await self.iterations.reached(self.iteration)
         await self.frame.reached(self.index, effect)
+
+    def orders(self, effect: Effect) -> bool:
+        """Whether an effect within waits for the iterations before."""
+        return self.iterations is not None and (effect is WRITE or self.node.effect is WRITE)
 
 
 class Frame(ABC):
@@ -72,6 +81,15 @@ class Frame(ABC):
 
     unfolded: dict[str, SiteProfile] = NOTHING_UNFOLDED
     """By site, what is known of nodes of this frame that hold regions."""
+    depth = 0
+    """How many frames run in one task with this one, around it."""
+    names: Mapping[str, Slot] = NO_NAMES
+    """The names that the frame was given or assigned, as they were where it failed."""
+    _draining = False
+    _chain: deque[int] | None = None
+    """Of a chain: nodes that are ready and run in the frame's task."""
+    _stirred: asyncio.Event | None = None
+    """Set when there is one, if somebody waits for it."""
 
     def __init__(
         self,
@@ -91,28 +109,20 @@ class Frame(ABC):
         self.siblings = siblings
         """The iterations that are joined with the one this is in."""
         self.plan = plan = session.plans.of(region)
-        self.env = env = dict(LITERAL_SLOTS)
+        self.env = env = LITERAL_SLOTS.copy()
         env.update(zip(region.params, params, strict=True))
         for name in plan.made:
             env[name] = Slot()
-        self._names = session.revision.names.get(program.program.name, {})
+        renamed = session.revision.names
+        self._names = renamed.get(program.program.name, _UNRENAMED) if renamed else _UNRENAMED
         self._inline: list[int] = []
         """Nodes that are ready and need no task."""
-        self._draining = False
-        self.depth = 0
-        """How many frames run in one task with this one, around it."""
-        self._chain: deque[int] | None = None
-        """Of a chain: nodes that are ready and run in the frame's task."""
-        self._stirred: asyncio.Event | None = None
-        """Set when there is one, if somebody waits for it."""
         if plan.chain and owner is not None and region is not program.program.body:
             around = owner.frame.depth
             if around < DEEPEST:
                 self._chain, self.depth = deque(), around + 1
         self.halfway: dict[int, Mapping[str, Slot]] = {}
         """Of nodes that failed: what they had made of the names until then."""
-        self.names: Mapping[str, Slot] = {}
-        """The names that the frame was given or assigned, as they were where it failed."""
         self.results = list(map(env.__getitem__, region.results))
         """Slots of the region's results; filled as the frame executes."""
 
@@ -153,7 +163,7 @@ class Frame(ABC):
                 break
             if ready:
                 index = ready.popleft()
-                await group.run(index, partial(self.run, index, nodes[index]))
+                await group.run(index, self.run, index, nodes[index])
             else:
                 self._stirred = asyncio.Event()
                 group.wake(len(nodes), self._stirred)
@@ -173,13 +183,25 @@ class Frame(ABC):
 
     async def reached(self, index: int, effect: Effect) -> None:
         """Wait until control has certainly come to a node, as far as the effect requires it."""
-        if effect is Effect.PURE or self.session.rehearsing:
+        if effect is PURE or self.session.rehearsing:
             return
         node = self.region.nodes[index]
         if node.after:
             await self.earlier(node)
         if self.owner is not None:
             await self.owner.reached(effect)
+
+    def is_free(self, index: int, effect: Effect) -> bool:
+        """Whether `reached` has nothing to wait for, here and in all frames around: most have not."""
+        frame: Frame = self
+        while not frame.region.nodes[index].after:
+            owner = frame.owner
+            if owner is None:
+                return True
+            if owner.orders(effect):
+                break
+            frame, index = owner.frame, owner.index
+        return False
 
     async def earlier(self, node: Node) -> None:
         for site in node.after:

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from .records import DEADLINE, Event, EventKind
 
+_DONE = EventKind.DONE  # bound once: to look a member of an enum up takes as long as to call a function
+
 
 class History:
     """A journal, indexed. Later events count over earlier ones."""
@@ -34,8 +36,11 @@ class History:
             self.add(each)
 
     def add(self, event: Event) -> None:
+        if event.kind is _DONE:  # most are
+            self.results[event.path] = event
+            return
         match event.kind:
-            case EventKind.DONE | EventKind.FAILED:
+            case EventKind.FAILED:
                 self.results[event.path] = event
             case EventKind.INTENT:
                 self.intents[event.path] = event

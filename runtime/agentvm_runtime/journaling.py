@@ -32,6 +32,8 @@ from .streams import Audience
 from .values import decode, digest
 from .work import Work
 
+_FAILED = EventKind.FAILED  # bound once: to look a member of an enum up takes as long as to call a function
+
 USED = "used"
 """In the detail of a fork's first intent: paths inherited by then, of results that depend on writes."""
 
@@ -119,10 +121,10 @@ class Journal(Halting):
         if work is not None and CHANGED in event.detail:
             name, positions = event.detail[CHANGED], event.detail["positions"]
             result = redo(work.arguments, self._data(name), positions)
-            if event.kind is not EventKind.FAILED:
+            if event.kind is not _FAILED:
                 return result
             hold(value, result)
-        if event.kind is EventKind.FAILED:
+        if event.kind is _FAILED:
             self.failures.add(value, event.path, event.value, event.node)
             raise value
         return value

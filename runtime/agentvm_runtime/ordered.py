@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -34,26 +35,28 @@ class OrderedGroup:
     after the other.
     """
 
+    # Of the class until they change: each iteration of a loop has a group.
+    failed_at: int | None = None
+    """The first child in order that has failed so far."""
+    error: BaseException | None = None
+    _coming = 0
+    """Tasks that have not begun."""
+    _taking = False
+    """Whether a task is running that will take the next child unless the one it runs waits."""
+    _prefix = 0
+    """The children before this one have succeeded."""
+    _changed: Slot | None = None
+
     def __init__(self, tasks: TaskGroup | None) -> None:
         self._tasks = tasks
         self._left: deque[tuple[int, Callable[[], Awaitable[None]], Context]] = deque()
         """Children that no task runs yet."""
-        self._coming = 0
-        """Tasks that have not begun."""
-        self._taking = False
-        """Whether a task is running that will take the next child unless the one it runs waits."""
         self._scopes: dict[int, anyio.CancelScope] = {}
-        self._prefix = 0
-        """The children before this one have succeeded."""
         self._beyond: set[int] = set()
         """Those that have succeeded after others that have not yet."""
         self._asked: dict[int, Slot] = {}
         """What `ended` gave of those that had not."""
         self._waiting: list[tuple[int, asyncio.Event]] = []
-        self.failed_at: int | None = None
-        """The first child in order that has failed so far."""
-        self.error: BaseException | None = None
-        self._changed: Slot | None = None
 
     def start(self, index: int, work: Callable[[], Awaitable[None]]) -> None:
         """Run a child, unless one before it has failed."""
@@ -103,10 +106,10 @@ class OrderedGroup:
     def _goes_on(self) -> None:
         self._taking = True
 
-    async def run(self, index: int, work: Callable[[], Awaitable[None]]) -> None:
+    async def run(self, index: int, work: Callable[..., Awaitable[None]], *args: Any) -> None:
         """Run a child in the caller's task, when no other is under way that could fail before it."""
         try:
-            await work()
+            await work(*args)
         except Halt as halt:
             self.fail(-1, halt)  # before all: nothing goes on
         except BaseException as error:

@@ -189,8 +189,13 @@ def _forgotten(event: Event) -> Event:
 
 def named(event: Event) -> list[Digest]:
     """The values that an event names."""
-    others = [Digest(event.detail[each]) for each in (CHANGED, HALFWAY) if each in event.detail]
-    return others if event.value is None else [event.value, *others]
+    value, detail = event.value, event.detail
+    named = [] if value is None else [value]
+    if CHANGED in detail:
+        named.append(Digest(detail[CHANGED]))
+    if HALFWAY in detail:
+        named.append(Digest(detail[HALFWAY]))
+    return named
 
 
 @dataclass(slots=True)

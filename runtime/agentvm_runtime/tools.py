@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ from .work import Outcome, Work
 PURE, READ, WRITE = Effect.PURE, Effect.READ, Effect.WRITE
 
 
-async def call_tool(
+def call_tool(
     session: Session,
     place: Place,
     tool: Tool,
@@ -36,7 +36,7 @@ async def call_tool(
     kwargs: dict[str, Any],
     *,
     traced: bool = False,
-) -> Any:
+) -> Awaitable[Any]:
     """Call a tool from within a run, or use what is recorded of the call."""
     work = tool_work(place, tool, args, kwargs, traced=traced)
 
@@ -48,7 +48,7 @@ async def call_tool(
         notes.tool_seconds.append(time.monotonic() - started)
         return Outcome(value, work.usage.taken() if work.usage else {})
 
-    return await session.perform(work, execute)
+    return session.perform(work, execute)
 
 
 def tool_work(
@@ -69,7 +69,6 @@ def tool_work(
         effect is READ,
         (args, kwargs) if traced else None,
         None if tool.limit is None else room_of(tool),
-        Usage(),
     )
 
 
@@ -153,7 +152,7 @@ class Unrecorded:
     def __init__(self, session: Session, work: Work) -> None:
         """`work` is the tool's, which pays for what it asks the model."""
         self._session = session
-        self._usage = work.usage or Usage()
+        self._usage = work.usage = work.usage or Usage()
 
     async def llm(self, request: LlmRequest) -> Any:
         return (await complete(self._session, request, Place("", "llm"), self._usage)).value

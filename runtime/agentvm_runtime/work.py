@@ -45,7 +45,7 @@ class Work:
     room: anyio.Semaphore | None = None
     """Where it takes its turn, if only so many may be under way at once."""
     usage: Usage | None = None
-    """Counts what its model calls take, until that is journaled."""
+    """Counts what its model calls take, until that is journaled; of a tool's, once it is called."""
 
 
 WAITING = frozenset({"agent", "human"})

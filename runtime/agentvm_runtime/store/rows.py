@@ -11,7 +11,7 @@ import zstandard
 from agentvm_runtime.errors import StoreError
 from agentvm_runtime.records import Event, EventKind, Lease, MemoEntry, RunRecord, RunStatus, Source
 
-from .details import detail_text
+from .details import detail_of, detail_text
 
 RAW, ZSTD = 0, 1
 COMPRESS_ABOVE = 4096
@@ -93,19 +93,8 @@ _SOURCES = {source.value: source for source in Source}
 def event_of(row: tuple[Any, ...]) -> Event:
     """From the columns of `schema.events` after `run_id`, in order."""
     seq, kind, path, site, node, key, value, source, started_at, finished_at, detail = row
-    return Event(
-        kind=_KINDS[kind],
-        path=path,
-        site=site,
-        node=node,
-        key=key,
-        value=value,
-        source=_SOURCES[source],
-        started_at=started_at,
-        finished_at=finished_at,
-        detail=json.loads(detail) if detail else {},
-        seq=seq,
-    )
+    kind, source = _KINDS[kind], _SOURCES[source]
+    return Event(kind, path, site, node, key, value, source, started_at, finished_at, detail_of(detail), seq)
 
 
 def memo_row(entry: MemoEntry) -> dict[str, Any]:

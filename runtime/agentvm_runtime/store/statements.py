@@ -1,15 +1,21 @@
 """The stores' statements, made once from the tables of `schema`, for every database.
 
 They take named parameters and give rows in the order of the table's columns.
+Compiling one takes a third of a millisecond, more than most take to be executed;
+so their texts for SQLite are kept beside this module (`scripts/statements.py`
+writes them, a test compares).
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
 from importlib import import_module
+from itertools import product
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -52,8 +58,21 @@ def _dialects(name: Name) -> tuple[Any, Any]:
 _PARAMETER = re.compile(r"(?<!:):(\w+)")
 
 
+TEXTS = Path(__file__).with_name("statements.json")
+
+
+@cache
+def _known() -> dict[str, str]:
+    """Texts for SQLite, by name."""
+    known: dict[str, str] = json.loads(TEXTS.read_text(encoding="utf-8"))
+    return known
+
+
 class Statement:
     """One statement, compiled for a database when it is first used there."""
+
+    name = ""
+    """By which its text is known, once it has one."""
 
     def __init__(
         self, build: Callable[[Any], Any], columns: list[str] | None = None, index: str | None = None
@@ -70,6 +89,11 @@ class Statement:
     @cached_property
     def sqlite(self) -> str:
         """Its text, with parameters as `:name`."""
+        return _known().get(self.name) or self.compiled
+
+    @property
+    def compiled(self) -> str:
+        """The same, made from the tables."""
         module, dialect = _dialects("sqlite")
         compiled = str(self._build(module).compile(dialect=dialect, **self._more))
         if self._index is not None:
@@ -287,6 +311,12 @@ def migrate(name: Name, found: int) -> Iterator[str]:
     yield f"UPDATE meta SET value = '{schema.SCHEMA_VERSION}' WHERE name = 'schema_version'"
 
 
+def named() -> dict[str, Statement]:
+    """All statements by name."""
+    return {each.name: each for each in _all()}
+
+
+@cache
 def list_runs(agent: bool, status: bool, before: bool = False) -> Statement:
     """Runs, newest first, by `agent` and `status` and after another where asked for, at most `limit`."""
     runs = schema.runs
@@ -298,4 +328,18 @@ def list_runs(agent: bool, status: bool, before: bool = False) -> Statement:
     if before:
         moment = bindparam("before_at", type_=Double), bindparam("before_id", type_=String)
         query = query.where(tuple_(runs.c.created_at, runs.c.id) < tuple_(*moment))
-    return plain(query.suffix_with(_LIMIT))
+    statement = plain(query.suffix_with(_LIMIT))
+    chosen = {"AGENT": agent, "STATUS": status, "BEFORE": before}
+    statement.name = "_".join(["LIST_RUNS", *(name for name, given in chosen.items() if given)])
+    return statement
+
+
+def _all() -> Iterator[Statement]:
+    yield from (each for each in globals().values() if isinstance(each, Statement))
+    yield from (list_runs(*chosen) for chosen in product((False, True), repeat=3))
+
+
+for _name, _statement in list(globals().items()):
+    if isinstance(_statement, Statement):
+        _statement.name = _name
+del _name, _statement

@@ -39,10 +39,12 @@ class Values(Access):
     def values_now(self, digests: Sequence[Digest]) -> dict[Digest, bytes]:
         def work(reader: Reader) -> dict[Digest, bytes]:
             found: dict[Digest, bytes] = {}
+            size = 0
             with suppress(TakesLong):
                 for digest, data in reader.values(digests, small=True):
                     found[digest] = data
-                    if len(found) * CHUNK > _MUCH and sum(map(len, found.values())) > _MUCH:
+                    size += len(data)
+                    if size > _MUCH:
                         break
             return found if digests[0] in found else found | dict(reader.values(digests[:1]))
 
