@@ -39,6 +39,8 @@ class Slice:
     processes: int = 1
     seeds: Sequence[int] = ()
     """All of a study's, by default."""
+    policies: Sequence[str] = ()
+    """The same."""
     results: Path = RESULTS
     studies: Mapping[str, Study] = field(default_factory=lambda: STUDIES)
     say: Callable[[str], None] = print
@@ -84,7 +86,11 @@ class Slice:
         rows = [row for row in read_json(path) if key_of(row) in belong]
         saturated = self._saturated(study, source, rows, pool)
         done = set(map(key_of, rows))
-        jobs = [job for job in study.jobs(source, saturated, self.seeds) if job.key not in done]
+        jobs = [
+            job
+            for job in study.jobs(source, saturated, self.seeds)
+            if self._wanted(job.policy) and job.key not in done
+        ]
         write_json(rows, path)
         for row in self._each(name, served, jobs, lambda job: job.policy, pool):
             rows.append(row)
@@ -98,11 +104,15 @@ class Slice:
             for seed in self.seeds or study.seeds
             for engine in study.engines
             for policy in study.present()
-            if (engine, policy, seed) not in {(each.engine, each.policy, each.seed) for each in rows}
+            if self._wanted(policy)
+            and (engine, policy, seed) not in {(each.engine, each.policy, each.seed) for each in rows}
         ]
         for found in self._each(name, capacity.searched, searches, lambda each: each.job.policy, pool):
             rows += found
             capacity.write(rows, path)
+
+    def _wanted(self, policy: str) -> bool:
+        return not self.policies or policy in self.policies
 
     def _each(
         self,
