@@ -23,6 +23,8 @@ from agentvm_compiler.errors import InputError
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
+_MOST_WRONG = 20
+"""Mistakes that are named at once."""
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -66,6 +68,8 @@ def _bound(agent: Agent, given: Mapping[str, tuple[Any, bool]], remedy: str) -> 
     wrong: list[str] = []
     bound: dict[str, Any] = {}
     for name, (value, is_text) in given.items():
+        if len(wrong) == _MOST_WRONG:  # whoever sends a thousand wrong names is not helped by all of them
+            raise _refused(agent, [*wrong, "..."])
         parameter = parameters.get(name, extra)
         if parameter is None or (parameter.kind in _VARIADIC and parameter is not extra):
             wrong.append(_unknown(name, [each for each in parameters if each not in given]))

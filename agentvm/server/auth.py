@@ -6,7 +6,9 @@ no other site's request carries.
 
 Without a token the socket itself is the guard, so only loopback is served so,
 and what a browser can be made to do by another site is refused: a name that is
-not this machine's (DNS rebinding), and an `Origin` that is not the server's.
+not this machine's (DNS rebinding), an `Origin` that is not the server's, and what
+the browser itself says comes from another site (`Sec-Fetch-Site`), as an image
+or a frame that sends no `Origin` does.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
@@ -105,6 +108,8 @@ class Guard:
         self._check_origin(scope, host)
         path, write = scope["path"], scope["method"] in _WRITES
         is_open = path in OPEN_PATHS or (path.startswith(OPEN_PREFIXES) and not write)
+        if not is_open:  # a link to the page may stand anywhere
+            self._check_site(scope)
         if not is_open and not signed_in(scope, self._settings):
             raise Refused(
                 401,
@@ -117,6 +122,10 @@ class Guard:
         # A page of another site can send a form without asking; it cannot send JSON.
         if write and scope["method"] != "DELETE" and kind != "application/json":
             raise Refused(415, "not-json", "Send JSON, with `Content-Type: application/json`.")
+
+    def _check_site(self, scope: Scope) -> None:
+        if header(scope, b"sec-fetch-site") in ("cross-site", "same-site"):
+            raise _other_site()
 
     def _check_host(self, host: str) -> None:
         name = urlsplit(f"//{host}").hostname or ""
@@ -137,7 +146,11 @@ class Guard:
         origin = urlsplit(header(scope, b"origin") or "null")
         if origin.scheme in ("http", "https") and origin.netloc.lower() == host.lower():
             return
-        raise Refused(403, "wrong-origin", "Pages of other sites may not use this server.")
+        raise _other_site()
+
+
+def _other_site() -> Refused:
+    return Refused(403, "wrong-origin", "Pages of other sites may not use this server.")
 
 
 def _host_of(scope: Scope) -> str:

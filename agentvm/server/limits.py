@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import anyio
 
-from .asgi import Application, Message, Receive, Scope, Send, header
+from .asgi import Application, Message, Receive, Scope, Send, has_header, header
 from .problems import MODEL_API, Refused, answer
 from .settings import Settings
 
@@ -71,6 +71,12 @@ class _Request:
         """Ends what has not begun to answer in time."""
 
     async def serve(self, app: Application) -> None:
+        if has_header(self._scope, b"content-length") and has_header(self._scope, b"transfer-encoding"):
+            # Whoever stands in front may read it otherwise, and take the rest for another request.
+            await self.refuse(
+                Refused(400, "two-lengths", "Send Content-Length or Transfer-Encoding, not both.")
+            )
+            return
         length = header(self._scope, b"content-length") or "0"
         if not length.isdigit() or len(length) > 15 or int(length) > self._most:
             await self.refuse(self._too_large())

@@ -12,12 +12,15 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from agentvm_compiler.errors import ConfigError
+
+from .connections import Connection
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -83,8 +86,7 @@ async def listen(
     try:
         config = uvicorn.Config(
             app,
-            # The parser in Python: it bounds what it takes, and refuses what is ambiguous.
-            http="h11",
+            http=_connections(settings),
             ws="none",
             h11_max_incomplete_event_size=LARGEST_HEAD,
             timeout_keep_alive=KEEP_ALIVE,
@@ -108,6 +110,11 @@ async def listen(
         await Server(config, app.state.house.runner.closing.set, lambda: told(url)).serve([bound])
     finally:
         bound.close()
+
+
+def _connections(settings: Settings) -> Any:
+    """What makes a connection. The parser is the one in Python: it bounds what it takes, and is strict."""
+    return partial(Connection, head_timeout=settings.head_timeout, take_timeout=settings.take_timeout)
 
 
 def _bind(host: str, port: int) -> socket.socket:

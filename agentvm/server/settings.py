@@ -28,10 +28,14 @@ class Settings:
     """Bytes of a request's body."""
     max_model_body: int = 64 * 1024 * 1024
     """The same for the model API, whose prompts may hold images."""
+    head_timeout: float = 30.0
+    """Seconds for a request's head to arrive, from the connection or the answer before."""
     body_timeout: float = 30.0
     """Seconds for a request's body to arrive."""
     request_timeout: float = 60.0
     """Seconds for an answer, those of streams and of the model API not counted."""
+    take_timeout: float = 60.0
+    """Seconds in which a client must take something of an answer that waits for it."""
     heartbeat: float = 15.0
     """Seconds between two signs of life on a silent event stream."""
     poll: float = 0.5

@@ -12,9 +12,18 @@ def jsonable(value: Any) -> Any:
 
     try:
         # by way of text: the direct conversion leaves NaN as it is, which is not JSON
-        return json.loads(to_json(value, fallback=repr, inf_nan_mode="strings", bytes_mode="base64"))
+        text = to_json(value, fallback=repr, inf_nan_mode="strings", bytes_mode="base64")
+        return json.loads(text, parse_int=_integer)
     except ValueError:  # a cycle, or text that is not Unicode
         return repr(value)
+
+
+def _integer(digits: str) -> int | str:
+    """An integer; as text if it is too long for Python to write again (`sys.get_int_max_str_digits`)."""
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
 
 
 def error_text(error: object) -> str | None:

@@ -119,6 +119,45 @@ async def test_one_line_gives_a_client_deadlines(served: Served) -> None:
     assert (await served.record(other))["slo"] == "latency"
 
 
+async def test_a_langgraph_program_gains_deadlines_by_one_line(served: Served) -> None:
+    """`default_headers` of LangChain's own chat model; all calls of the graph have them."""
+    langchain = pytest.importorskip("langchain_openai", reason="langchain-openai is not installed")
+    graphs = pytest.importorskip("langgraph.graph", reason="LangGraph is not installed")
+    key = fresh()
+    model = langchain.ChatOpenAI(
+        model=served.model,
+        base_url=f"{served.url}/v1",
+        api_key=TOKEN,
+        max_tokens=4,
+        default_headers={"X-AgentVM-Deadline": "600s", "X-AgentVM-Key": key},
+    )
+
+    async def ask(state: Any) -> dict[str, Any]:
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    graph = graphs.StateGraph(graphs.MessagesState)
+    graph.add_node("first", ask).add_node("second", ask)
+    graph.add_edge(graphs.START, "first").add_edge("first", "second").add_edge("second", graphs.END)
+    found = await graph.compile().ainvoke({"messages": [("user", "What is the capital of France?")]})
+    assert len(found["messages"]) == 3
+    records = await served.engine.scheduler.records(key)
+    assert [each["slo"] for each in records] == ["deadline", "deadline"]
+
+
+async def test_a_pydantic_ai_program_gains_deadlines_by_one_line(served: Served) -> None:
+    """The client that its provider is given has the headers."""
+    pydantic_ai = pytest.importorskip("pydantic_ai", reason="pydantic-ai is not installed")
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    key = fresh()
+    async with served.client(**{"X-AgentVM-Deadline": "600s", "X-AgentVM-Key": key}) as client:
+        model = OpenAIChatModel(served.model, provider=OpenAIProvider(openai_client=client))
+        agent = pydantic_ai.Agent(model, model_settings={"temperature": 0, "max_tokens": 16})
+        assert (await agent.run(QUESTION[0]["content"])).output == "The capital of France is Paris."
+    assert (await served.record(key))["slo"] == "deadline"
+
+
 async def test_an_objective_that_cannot_be_read_is_refused(served: Served) -> None:
     """The client raises its own error, whose message has the remedy."""
     async with served.client(**{"X-AgentVM-Deadline": "soon"}) as client:
@@ -130,7 +169,9 @@ async def test_structured_output_and_tools_pass(served: Served) -> None:
     """What vLLM offers is offered here."""
     schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     wanted = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
-    function = {"name": "look_up", "parameters": schema}
+    schema["properties"]["city"]["maxLength"] = 20
+    # Without `strict` vLLM sees to the form of the call only, and the small model's arguments fit nothing.
+    function = {"name": "look_up", "parameters": schema, "strict": True}
     choice = {"type": "function", "function": {"name": "look_up"}}
     async with served.client() as client:
         answer = await client.chat.completions.create(
@@ -147,6 +188,7 @@ async def test_structured_output_and_tools_pass(served: Served) -> None:
         )
         [call] = answer.choices[0].message.tool_calls
         assert call.function.name == "look_up"
+        assert isinstance(json.loads(call.function.arguments)["city"], str)
 
 
 @pytest.mark.parametrize("stream", [True, False])

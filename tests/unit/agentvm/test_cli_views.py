@@ -184,12 +184,14 @@ def test_every_value_has_a_json_form():
     cyclic: list = []
     cyclic.append(cyclic)
     values = {"nan": math.nan, "bytes": b"\xff", "set": {1}, "object": SimpleNamespace(a=1), "key": {1: 2}}
+    values["long"] = 10**5000
     assert json.loads(json.dumps(jsonable(values), allow_nan=False)) == {
         "nan": "NaN",
         "bytes": "_w==",
         "set": [1],
         "object": "namespace(a=1)",
         "key": {"1": 2},
+        "long": "1" + "0" * 5000,
     }
     assert jsonable(cyclic) == repr(cyclic)
 

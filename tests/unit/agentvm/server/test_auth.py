@@ -126,6 +126,16 @@ class TestOnLoopback:
         twice = httpx.Headers([("Origin", "http://localhost"), ("Origin", origin)])
         assert (await api.client.get("/v1/runs", headers=twice)).status_code == 403
 
+    @pytest.mark.parametrize("site", ["cross-site", "same-site"])
+    async def test_what_another_site_embeds_is_refused(self, api: Any, site: str) -> None:
+        """An image or a frame brings no `Origin`; a link to the page is fine wherever it stands."""
+        headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"}
+        for url in ("/v1/runs", "/v1/runs/x/events", "/metrics", "/openapi.json"):
+            assert (await api.client.get(url, headers=headers)).status_code == 403
+        assert (await api.client.get("/ui/", headers=headers)).status_code == 200
+        own = {"Sec-Fetch-Site": "same-origin"}
+        assert (await api.client.get("/v1/runs", headers=own)).status_code == 200
+
     async def test_its_own_page_is_served(self, api: Any) -> None:
         """The page has the server's own origin."""
         assert (await api.client.get("/v1/runs", headers={"Origin": "http://localhost"})).status_code == 200
@@ -146,6 +156,7 @@ class TestOnLoopback:
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["content-security-policy"].startswith("default-src 'none'")
         assert headers["cache-control"] == "no-store"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
 
 
 @pytest.mark.parametrize(

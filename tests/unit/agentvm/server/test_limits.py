@@ -69,6 +69,27 @@ async def test_malformed_bodies_are_refused_and_start_nothing(api: Any, body: by
     assert await api.vm.list() == []
 
 
+async def test_wrong_names_are_not_all_told(serving: Any) -> None:
+    """Looking for what was meant by each of 100,000 would take a second of everybody's time."""
+    async with serving("memory", Settings(poll=0.01)) as api:
+        body = {"agent": "breaks", "inputs": {f"name{number}": 1 for number in range(100_000)}}
+        answer = await api.client.post("/v1/runs", json=body)
+        assert answer.status_code == 422
+        assert len(answer.content) < 4000 and "..." in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("body", [b"[" * 900 + b"]" * 900, b"9" * 3900, b'"\\udfff"', b"NaN"])
+async def test_values_that_are_hard_to_keep_are_refused_or_kept(api: Any, body: bytes) -> None:
+    """Depth, length and odd text of an input, an answer and a fork's value."""
+    given = b'{"agent": "breaks", "inputs": {"topic": %b}}' % body
+    assert (await api.client.post("/v1/runs", content=given, headers=JSON)).status_code in (201, 422)
+    run = await api.start("asks", topic="it")
+    await api.ended(run)
+    for what, given in {"answer": b'{"value": %b}', "fork": b'{"set": {"human#1": %b}}'}.items():
+        answer = await api.client.post(f"/v1/runs/{run}/{what}", content=given % body, headers=JSON)
+        assert answer.status_code in (201, 422), answer.text
+
+
 @pytest.mark.parametrize(
     "path",
     [
