@@ -177,6 +177,7 @@ class Tracker:
         decode = self.steps.seconds(Batch(decodes=running, context=self._held))
         return EngineView(
             now=now,
+            requests=len(self.views),
             slots=slots,
             step=self.steps.seconds(batch),
             base=base,

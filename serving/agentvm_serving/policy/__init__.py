@@ -18,7 +18,6 @@ from .gmax import Gmax
 from .jit import Jit
 from .oracle import Oracle
 from .past_future import PastFuture
-from .reserve import Reserve
 from .slos_serve import SlosServe
 from .tempo import Tempo
 from .views import EngineView, Policy, Rank, RequestView
@@ -32,12 +31,10 @@ POLICIES: Final[Mapping[str, Policy]] = MappingProxyType(
         "fcfs": orders.FCFS,
         "gmax": Gmax(),
         "jit": Jit(),
-        "jit_dense": Jit(dense=True),
         "llf": orders.LLF,
         "oracle": Oracle(),
         "past_future": PastFuture(),
         "plas": orders.PLAS,
-        "reserve": Reserve(),
         "sjf": orders.SJF,
         "slos_serve": SlosServe(),
         "srtf": orders.SRTF,

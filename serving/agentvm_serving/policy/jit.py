@@ -1,178 +1,117 @@
-"""`jit`: deadline order over the set of requests that is feasible together.
+"""`jit`: who can be in time together is let in, just in time; the others wait outside.
 
-Just-in-time scheduling after JITServe (NSDI'26, arXiv 2504.20068) inside the
-frame of real-time scheduling. A request has a *chance* to be in time: the share
-of requests from the same place in a program, no shorter than it is already,
-that would fit into the time it has left. Requests are taken in deadline order,
-each with the chance it has at its projected start, when those before it have
-run. Where waiting would cost one too much of its chance, the set is too large:
-the request of least *goodput density* (expected goodput for its expected work,
-section 4.2 there) among those so far is left out, as Moore and Hodgson (1968)
-leave out the longest job. What is left out runs as far as there is room.
+Just-in-time scheduling after JITServe (NSDI'26, arXiv 2504.20068). All that run share
+each step, so whoever is let in makes everybody's steps longer, and under overload all are
+late together. So a plan finds the set of requests that is in time together (`fitting`),
+by what each needs (`need`):
 
-Density order alone, as in GMAX, was measured to fall behind deadline order
-wherever most deadlines can be met; deadline order alone wastes the engine on
-requests that will be late.
+- chats, what runs and programs that have begun come first: they need little, or are half paid for;
+- then goes the largest *goodput density*, tokens at stake for the engine's time that they
+  take (section 4.2 there): whole programs, with the stages that their hints forecast.
 
-O(N log N) for N requests; the plan holds for some steps.
+Among those let in, chats go first and the others by the moment at which they must go on at
+the latest. Prompts are cut so that no step takes longer than the plan has it. Who was not
+let in waits outside (`WAITS`) until there is room to spare; nothing that runs is stopped.
+
+Where all fit, this is least laxity first with chats before the rest, and nobody waits;
+without objectives it is first come, first served. O(N log N + K N) for K step lengths and N
+requests, of which at most `SEEN` wait.
 """
 
 from __future__ import annotations
 
 import heapq
-import math
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
-from .orders import prefill
-from .views import EngineView, RequestView
+from .fitting import FREE, LEAST, Fit, Margins, best_fit
+from .need import Need, need_of
+from .views import WAITS, EngineView, Rank, RequestView
 
-FEASIBLE, LEFT_OUT, HOPELESS = 0, 1, 2
+LET_IN, LEFT_OUT, HOPELESS, UNSEEN = 0, 1, 2, 3
 """Tiers of the rank."""
-STARVED: Final = -1
-"""Tier of those that have waited too long."""
+SEEN: Final = 256
+"""Waiting requests that a plan looks at, the soonest due."""
+SPARE: Final = 0.15
+"""Share of the room that may be reserved when one that was left out starts."""
+SOON: Final = 10.0
+"""Seconds in which the prompt of such a one is to be read."""
 EARLIER: Final = 1e12
-"""Seconds that put a chat before whatever goes by density."""
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    """What a plan finds out about one request."""
-
-    view: RequestView
-    due: float
-    """When its next token (`latency`) or its last one is due, Unix seconds."""
-    chance: float
-    """Probability of goodput if it went on now."""
-    density: float
-    """Expected goodput, tokens, for a second of one slot."""
-    work: float
-    """Expected seconds of one slot."""
-    later: float = 0.0
-    """Expected seconds of one slot that the program's later stages take."""
-    waits: bool = False
-    """Whether its start is still to come, so that those before it cost it time."""
+"""Seconds that put a chat before whatever has a deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Jit:
-    """The policy.
+    """The policy."""
 
-    Nearer to 1, `keep` leaves out more and sooner: more tokens in time under
-    overload, of fewer requests.
-    """
-
-    keep: float = 0.97
-    """Share of its chance that a request must keep when it waits for those before it."""
-    least: float = 0.5
-    """Chance under which a request is hopeless."""
-    patience: float = 60.0
-    """Seconds of waiting after which a request goes first, so that none starves."""
-    starved_share: float = 0.125
-    """Share of the slots that such requests may take, at least one."""
+    margins: Margins = field(default_factory=Margins)
     every: int = 10
-    dense: bool = False
-    """Whether the feasible set goes by density, after its chats: more tokens in time, fewer requests."""
-    ahead: float = 0.0
-    """Share of the work of programs' later stages that counts when the set is judged too large."""
     exchanges: bool = False
-    """Whether running requests out of the feasible set give way to those in it (`exchange`)."""
+    """Whether running requests that are late give way to those let in (`exchange`)."""
 
-    def plan(self, views: Collection[RequestView], engine: EngineView) -> None:
-        jobs = [_job(view, engine) for view in views]
-        for job in jobs:
-            job.view.rank = (HOPELESS, -job.chance, job.view.ordinal)
-        hopeful = [each for each in jobs if each.chance >= self.least]
-        for job in hopeful:
-            job.view.rank = (LEFT_OUT, -job.density, job.view.ordinal)
-        wanted = sorted((each for each in hopeful if each.density), key=lambda each: each.due)
-        left_out = set(map(id, self._left_out(wanted, engine)))
-        for job in wanted:
-            if id(job) not in left_out:
-                job.view.rank = (FEASIBLE, self._place(job), job.view.ordinal)
-        self._feed_starved(views, engine)
-
-    def _place(self, job: _Job) -> float:
-        """Where a job goes in the feasible set, the smallest first."""
-        if not self.dense:
-            return job.due
-        hints = job.view.hints
-        return job.due - EARLIER if hints is not None and hints.slo == "latency" else -job.density
-
-    def _left_out(self, jobs: Iterable[_Job], engine: EngineView) -> list[_Job]:
-        """Those that would make others late, of jobs in deadline order."""
-        taken: list[tuple[float, int, _Job]] = []
-        out: list[_Job] = []
-        work = 0.0
-        for number, job in enumerate(jobs):
-            heapq.heappush(taken, (job.density, number, job))
-            work += (load := self._load(job))
-            while job.waits and not self._fits(job, engine, max(0.0, work - load)):
-                _, _, worst = heapq.heappop(taken)
-                out.append(worst)
-                work -= self._load(worst)
-                if worst is job:
-                    break
-        return out
-
-    def _load(self, job: _Job) -> float:
-        return job.work + self.ahead * job.later
-
-    def _fits(self, job: _Job, engine: EngineView, before: float) -> bool:
-        """Whether the job keeps its chance if it waits for so much work (seconds of one slot)."""
-        start = engine.now + before / engine.slots
-        return _chance(job.view, engine, job.due, start) >= self.keep * job.chance
-
-    def _feed_starved(self, views: Collection[RequestView], engine: EngineView) -> None:
-        """Let those go first that have waited longest, as many as have a share of the slots."""
-        room = max(1, int(self.starved_share * engine.slots))
-        starved = [
-            view for view in views if view.rank[0] != FEASIBLE and engine.now - view.arrival > self.patience
-        ]
-        for view in heapq.nsmallest(room, starved, key=lambda view: view.ordinal):
-            view.rank = (STARVED, view.arrival, view.ordinal)
+    def plan(self, views: Collection[RequestView], engine: EngineView) -> int | None:
+        if len(views) < engine.requests:
+            for view in views:
+                view.rank = _at_first(need_of(view, engine), engine)
+            return None
+        needs = [need_of(view, engine) for view in _seen(views, engine)]
+        minded = [need for need in needs if need.goodput]
+        if not minded:
+            for view in views:
+                view.rank = (LET_IN, view.arrival, view.ordinal)
+            return None
+        minded.sort(key=_precedence)
+        stay = not self.exchanges
+        others = sum(need.view.running for need in needs if not need.goodput) if stay else 0
+        fit = best_fit(minded, others, engine, self.margins, stay)
+        for view in views:
+            view.rank = (WAITS + UNSEEN, view.arrival, view.ordinal)
+        taken = set(map(id, fit.taken))
+        _leave_out([need for need in needs if id(need) not in taken], fit, engine)
+        for need in fit.taken:
+            need.view.rank = _place(need, engine, fit.step)
+        return max(LEAST, int((fit.step - engine.decode) / max(FREE, engine.per_prefill)))
 
 
-def _job(view: RequestView, engine: EngineView) -> _Job:
-    hints = view.hints
-    start = prefill(view, engine)
-    left = engine.length(view).expected - view.output_tokens
-    # The others wait while a prompt is worked on; decoding takes one slot of many.
-    work = left * engine.step + start * engine.slots
-    if hints is None or hints.slo == "best_effort":
-        return _Job(view, view.deadline, 1.0, 0.0, work)
-    if hints.slo == "latency":
-        return _token_by_token(view, engine, start, left, work)
-    due = view.deadline
-    value = float(view.output_tokens + left)
-    after_work = 0.0
-    for stage in hints.remaining:
-        calls = stage.calls / hints.siblings
-        due -= stage.times * (stage.output_tokens * engine.step + stage.tool_seconds + engine.step)
-        after_work += stage.times * calls * stage.output_tokens * engine.step
-        value += stage.times * calls * stage.output_tokens
-    value += engine.attained.get(view.program, 0) / hints.siblings
-    chance = _chance(view, engine, due, engine.now)
-    return _Job(view, due, chance, chance * value / (work + after_work), work, after_work, not view.running)
+def _precedence(need: Need) -> tuple[bool, bool, bool, float]:
+    return (not need.view.running, not need.begun, not need.chat, -need.density)
 
 
-def _chance(view: RequestView, engine: EngineView, due: float, start: float) -> float:
-    """Probability that the request is done when due, if it goes on at a moment."""
-    seconds = due - start - prefill(view, engine) - engine.step
-    tokens = view.output_tokens + math.floor(seconds / engine.step)
-    return engine.chance(view, tokens)
+def _place(need: Need, engine: EngineView, step: float) -> Rank:
+    """Of one that is let in."""
+    view = need.view
+    return (LET_IN, view.next_due - EARLIER if need.chat else need.starts(engine, step), view.ordinal)
 
 
-def _token_by_token(view: RequestView, engine: EngineView, start: float, left: int, work: float) -> _Job:
-    """A latency request: late tokens do not count, but a faster engine than asked for catches up."""
-    due = view.next_due
-    late = engine.now + start + engine.step - due
-    gained = view.pace - engine.step
-    if late <= 0:
-        good = float(left)
-    elif gained <= 0:
-        good = 0.0
-    else:
-        good = max(0.0, left - math.ceil(late / gained))
-    return _Job(view, due, 1.0 if good else 0.0, good / work, work)
+def _at_first(need: Need, engine: EngineView) -> Rank:
+    """Of a new one, while the others are not to be seen: where more is to follow it waits for the plan."""
+    view = need.view
+    place = _place(need, engine, engine.step) if need.goodput else (HOPELESS, view.arrival, view.ordinal)
+    follows = view.hints is not None and bool(view.hints.remaining)
+    return (WAITS + place[0], *place[1:]) if follows else place
+
+
+def _leave_out(rest: Sequence[Need], fit: Fit, engine: EngineView) -> None:
+    """Rank those that are not let in; who waits starts only where there is room to spare."""
+    for need in rest:
+        hopes = need.goodput and need.pace > engine.base
+        place = (LEFT_OUT, -need.density) if hopes else (HOPELESS, need.view.arrival)
+        need.view.rank = (*place, need.view.ordinal)
+    full = False
+    for view in sorted((need.view for need in rest if not need.view.running), key=lambda view: view.rank):
+        rate = (view.prompt_tokens + view.output_tokens - view.cached_tokens) / SOON
+        full = full or (bool(fit.taken) and not fit.has_room(rate, 1.0, SPARE, engine))
+        fit.add(rate, 1.0, engine)
+        if full:
+            view.rank = (WAITS + view.rank[0], *view.rank[1:])
+
+
+def _seen(views: Collection[RequestView], engine: EngineView) -> Iterable[RequestView]:
+    """What runs, and of what waits as much as a plan can look at: the soonest due of those with hope."""
+    waiting = [view for view in views if not view.running]
+    if len(waiting) <= SEEN:
+        return views
+    hopeful = [view for view in waiting if view.deadline > engine.now and view.rank[0] != WAITS + HOPELESS]
+    kept = heapq.nsmallest(SEEN, hopeful or waiting, key=lambda view: (view.deadline, view.ordinal))
+    return [*(view for view in views if view.running), *kept]

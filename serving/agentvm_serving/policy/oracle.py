@@ -41,6 +41,6 @@ class Oracle:
     def every(self) -> int:
         return self.jit.every
 
-    def plan(self, views: Collection[RequestView], engine: EngineView) -> None:
+    def plan(self, views: Collection[RequestView], engine: EngineView) -> int | None:
         known = Knowing(**{each.name: getattr(engine, each.name) for each in fields(engine)})
-        self.jit.plan(views, known)
+        return self.jit.plan(views, known)

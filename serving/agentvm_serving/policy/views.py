@@ -83,6 +83,8 @@ class EngineView:
 
     now: float
     """Unix seconds."""
+    requests: int = 0
+    """Requests that there are. A plan for fewer is for new or changed ones alone."""
     slots: int = 1
     """Requests that may run at once."""
     step: float = 0.05

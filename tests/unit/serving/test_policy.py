@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agentvm_compiler.errors import ConfigError
-from agentvm_compiler.wire import Hints, Stage
+from agentvm_compiler.wire import Hints
 from agentvm_serving.estimate.lengths import Lengths
 from agentvm_serving.order.queue import RankedQueue
 from agentvm_serving.policy import POLICIES, EngineView, Policy, RequestView, policy_named
@@ -92,74 +92,6 @@ def test_plas_serves_programs_that_had_little_service():
     of = {run: Hints(run=run) for run in ("much", "little", "none")}
     views = [view(number, number, hints=hints) for number, hints in enumerate(of.values())]
     assert order("plas", *views, attained={"much": 2000, "little": 90}) == [1, 2, 0]
-
-
-class TestJit:
-    """`jit`: deadline order over what is feasible together."""
-
-    def test_it_is_deadline_order_where_all_can_be_in_time(self):
-        """Nothing is left out."""
-        views = [sited(n, "report", NOW + due) for n, due in enumerate((30, 10, 20))]
-        assert order("jit", *views, lengths=learnt(report=20), slots=2) == [1, 2, 0]
-
-    def test_what_cannot_be_in_time_goes_last(self):
-        """Even if its deadline is the first."""
-        views = sited(0, "report", NOW + 1), sited(1, "report", NOW + 30)
-        assert order("jit", *views, lengths=learnt(report=20)) == [1, 0]
-
-    def test_where_not_all_fit_the_least_dense_is_left_out(self):
-        """One slot and 10 s for two of 6 s each: the one with the longer prompt, though it is due first."""
-        views = sited(0, "report", NOW + 9.5, prompt_tokens=1000), sited(1, "report", NOW + 10)
-        lengths = learnt(report=60)
-        assert order("edf", *views, lengths=lengths) == [0, 1]
-        assert order("jit", *views, lengths=lengths) == [1, 0]
-
-    def test_dense_puts_tokens_before_deadlines(self):
-        """Chats first, then what has most at stake for its work; what cannot be in time still goes last."""
-        later = Hints(
-            slo="deadline", deadline=NOW + 60, site="report", run="r", remaining=(Stage(output_tokens=5),)
-        )
-        views = [
-            sited(0, "report", NOW + 20),
-            view(1, NOW, hints=later),
-            chat(2, NOW),
-            sited(3, "report", NOW),
-        ]
-        lengths = learnt(report=20, chat=5)
-        engine = {"lengths": lengths, "slots": 8, "attained": {"r": 500}}
-        assert order("jit", *views, **engine) == [2, 0, 1, 3]
-        assert order("jit_dense", *views, **engine) == [2, 1, 0, 3]
-
-    def test_work_nearly_done_is_worth_finishing(self):
-        """A running request needs little more for all its tokens, so it is not the one left out."""
-        running = sited(1, "report", NOW + 7, output_tokens=40, cached_tokens=40, running=True)
-        waiting = sited(0, "report", NOW + 7.5)
-        assert order("jit", waiting, running, lengths=learnt(report=60)) == [1, 0]
-
-    def test_stages_to_come_make_a_call_urgent(self):
-        """It is due when they still fit before the program's deadline."""
-        later = Hints(
-            slo="deadline", deadline=NOW + 40, site="report", remaining=(Stage(times=3, output_tokens=80),)
-        )
-        views = sited(0, "report", NOW + 30), view(1, NOW, hints=later)
-        assert order("jit", *views, lengths=learnt(report=20), slots=8) == [1, 0]
-
-    def test_a_late_chat_is_served_as_long_as_it_can_catch_up(self):
-        """Its tokens count one by one."""
-        late, hopeless = chat(0, NOW - 2), chat(1, NOW - 30)
-        lengths = learnt(chat=30)
-        assert order("jit", hopeless, late, sited(2, "chat", NOW + 20), lengths=lengths, slots=4) == [0, 2, 1]
-
-    def test_plain_clients_are_served_in_arrival_order_after_those_with_deadlines(self):
-        """Alone they see first come, first served."""
-        plain = [view(n, arrival=NOW - 3 + n) for n in range(3)]
-        assert order("jit", *reversed(plain)) == [0, 1, 2]
-        assert order("jit", *plain, sited(3, "report", NOW + 100)) == [3, 0, 1, 2]
-
-    def test_nobody_starves(self):
-        """Who has waited too long goes first, but only so many at a time."""
-        old = [view(n, arrival=NOW - 100 + n) for n in range(3)]
-        assert order("jit", *old, sited(3, "report", NOW + 100), slots=16) == [0, 1, 3, 2]
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))

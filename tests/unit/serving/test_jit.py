@@ -1,4 +1,4 @@
-"""`reserve`: who is let in, who waits outside, and how long steps may be."""
+"""`jit`: who is let in, who waits outside, and how long steps may be."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from agentvm_compiler.wire import Hints, Stage
 from agentvm_serving.estimate.lengths import Lengths
 from agentvm_serving.policy import EngineView, RequestView
-from agentvm_serving.policy.reserve import LEAST, Reserve
+from agentvm_serving.policy.fitting import LEAST
+from agentvm_serving.policy.jit import Jit
 from agentvm_serving.policy.views import WAITS
 
 NOW = 1000.0
@@ -25,6 +26,7 @@ ENGINE: dict[str, Any] = {
     "marginal": 0.0002,
     "per_prefill": 0.0001,
     "budget": 512,
+    "slots": 256,
     "lengths": LENGTHS,
 }
 """10,000 prompt tokens a second at most; a step is 10 to 71 ms long."""
@@ -50,7 +52,7 @@ def running(view: RequestView, tokens: int = 10) -> RequestView:
 
 
 def plan(*views: RequestView, **engine: Any) -> int | None:
-    return Reserve().plan(views, EngineView(**{**ENGINE, **engine}))
+    return Jit().plan(views, EngineView(**{**ENGINE, **engine}))
 
 
 def outside(views: list[RequestView]) -> list[int]:
@@ -118,7 +120,7 @@ def test_without_objectives_it_is_first_come_first_served():
 @pytest.mark.parametrize(("view", "waits"), [(program(0, 30.0), True), (chat(0), False)])
 def test_a_new_program_waits_for_the_next_plan(view: RequestView, waits: bool):
     """Alone it does not show whether it fits; a single call does not wait."""
-    assert plan(view) is None
+    assert plan(view, requests=2) is None
     assert (view.rank[0] >= WAITS) is waits
 
 
