@@ -95,5 +95,5 @@ class Account:
         for path, records in calls.items():
             call = self._calls.get(path)
             outcome = records[-1].get("outcome") if records else None
-            if call is not None and outcome in ("met", "missed"):
+            if call is not None and call.slo != "best_effort" and outcome in ("met", "missed"):
                 call.met = outcome == "met"

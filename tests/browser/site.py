@@ -17,6 +17,7 @@ from agentvm import AgentVM
 from agentvm.server.app import create_app
 from agentvm.server.settings import Settings
 from agentvm.testing import ScriptedLLM
+from agentvm_compiler.calls import Agent
 from agentvm_compiler.wire import CallRecord, HintsChange, ModelCall, ModelResult
 
 from .agents import AGENTS
@@ -136,8 +137,11 @@ class Speaking(ScriptedLLM):
 class Site:
     """A server with the agents of these tests. The port stays the same when it is started again."""
 
-    def __init__(self, store: str, model: Model, token: str | None = None) -> None:
+    def __init__(
+        self, store: str, model: Model, token: str | None = None, agents: Sequence[Agent] = AGENTS
+    ) -> None:
         self.model = model
+        self._agents = agents
         self._settings = Settings(token=token)
         self._store = store
         with socket.socket() as free:
@@ -179,7 +183,7 @@ class Site:
 
     async def _serve(self, up: threading.Event) -> None:
         async with AgentVM(store=self._store, llm=Speaking(self.model)) as vm:
-            app = create_app(vm, AGENTS, self._settings)
+            app = create_app(vm, self._agents, self._settings)
             config = uvicorn.Config(
                 app, host="127.0.0.1", port=self.port, log_level="error", timeout_graceful_shutdown=1
             )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agentvm.loading import load_agent
+
 from .site import Model, Site
 
 if TYPE_CHECKING:
@@ -235,6 +237,54 @@ def test_a_run_of_a_thousand_nodes_is_drawn_in_part(page: Page, site: Site) -> N
     page.keyboard.press("/")
     page.keyboard.type("[321]")
     rows.locator("[role=option][aria-setsize='3']").first.wait_for()
+
+
+THOUSAND = """
+from agentvm import agent, llm
+
+@agent
+async def row(text: str) -> str:
+    %s
+    return text
+
+@agent
+async def wide(width: int) -> list[str]:
+    return [await llm(f"call {number}", temperature=0) for number in range(width)]
+"""
+
+
+def test_a_thousand_calls_in_a_row_and_side_by_side_are_laid_out(
+    open_page: Callable[..., Page], tmp_path: Path, model: Model
+) -> None:
+    """Each below the one before it, only those in sight in the document; of a map the cells of all."""
+    file = tmp_path / "thousand.py"
+    calls = (f'text = await llm(f"{n} {{text[:9]}}", temperature=0)' for n in range(1000))
+    file.write_text(THOUSAND % "\n    ".join(calls))
+    site = Site("memory", model, agents=[load_agent(f"{file}:{name}") for name in ("row", "wide")])
+    long, many = site.begin("row", text="x"), site.begin("wide", width=1000)
+    for each in (long, many):
+        site.ended(each)
+
+    page = open_page(f"{site.url}/ui/#/runs/{long}")
+    node(page, "llm#1", "done").wait_for()
+    drawn = page.locator(".graph [data-path]")
+    assert 5 < drawn.count() < 60
+    boxes = [each.bounding_box() for each in drawn.all()]
+    tops = [each["y"] for each in boxes if each is not None]
+    assert tops == sorted(set(tops))
+    page.goto(f"{site.url}/ui/#/runs/{long}?node=llm%23999")
+    page.locator(".graph-canvas").focus()
+    page.keyboard.press("ArrowDown")
+    page.get_by_role("heading", name="llm#1000", exact=True).wait_for()
+    node(page, "llm#1000", "done").wait_for()
+
+    page.goto(f"{site.url}/ui/#/runs/{many}")
+    node(page, "map#1", "done").wait_for()
+    page.locator(".stepper", has_text="1000 of 1000").wait_for()
+    assert page.locator(".cell.s-done").count() > 20
+    node(page, "map#1[999]/llm#1", "done").wait_for()
+    page.context.close()
+    site.stop()
 
 
 def test_all_is_within_reach_of_the_keyboard(page: Page, site: Site) -> None:

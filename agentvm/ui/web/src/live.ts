@@ -13,6 +13,8 @@ export class Live {
   readonly detail = signal<RunDetail | null>(null);
   readonly graph = signal<Graph | null>(null);
   readonly error = signal<ApiError | null>(null);
+  /** Whether all nodes that were recorded have been read. */
+  readonly loaded = signal(false);
   /** Whether the stream is broken and is being taken up again. */
   readonly broken = signal(false);
   /** Grows with each change of the journal; at most once a frame. */
@@ -43,12 +45,15 @@ export class Live {
 
   private async load(): Promise<void> {
     const signal = this.stopped.signal;
-    const nodes = this.journal.seq === 0 ? this.loadNodes(this.journal, signal) : null;
+    // In this order: the numbers of a large run are there long before all its nodes are.
+    const detail = get<RunDetail>(runPath(this.run), signal);
+    if (!this.detail.value) detail.then((found) => { this.detail.value ??= found; }, () => {});
     if (!this.graph.value) {
       get<Graph>(runPath(this.run, "graph"), signal).then((found) => { this.graph.value = found; }, () => {});
     }
-    const [detail] = await Promise.all([get<RunDetail>(runPath(this.run), signal), nodes]);
-    this.take(detail);
+    const nodes = this.journal.seq === 0 ? this.loadNodes(this.journal, signal) : null;
+    this.take((await Promise.all([detail, nodes]))[0]);
+    this.loaded.value = true;
     this.changed();
   }
 

@@ -16,11 +16,15 @@ let worker: Worker | null = null;
 let newest = 0;
 let waiting: { id: number; resolve(found: Layout): void; reject(error: Error): void } | null = null;
 
+/** Start the worker before there is anything to lay out: that takes as long as reading a run. */
+export function warm(): Worker {
+  return (worker ??= start());
+}
+
 export function layOut(panel: SizedPanel): Promise<Layout> {
-  worker ??= start();
   const id = ++newest;
   waiting?.reject(new Error("overtaken"));
-  worker.postMessage({ id, panel });
+  warm().postMessage({ id, panel });
   return new Promise((resolve, reject) => { waiting = { id, resolve, reject }; });
 }
 

@@ -1,52 +1,36 @@
 // Goodput: which runs came in time, by how much, and what their tokens were worth.
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import { get } from "../api";
 import { count, duration, percent, plural, shortAgent } from "../format";
+import { useLooking } from "../looking";
 import { href } from "../router";
 import type { Engine, Goodput, RunAccount, Sums } from "../types";
 import { Attained, ClassTable, OverTime, spansOf, type Sample } from "./attainment";
-import { Empty, Facts, Problem, Skeleton } from "./parts";
+import { Empty, Facts, Problem, Segments, Skeleton } from "./parts";
 import { useRoom } from "./room";
 
 /** Looks at the engine that are kept, one each three seconds. */
 const SAMPLES = 400;
-const SPANS: [string, number | null][] = [["Last hour", 3600], ["Last day", 86_400], ["All", null]];
+const SPANS: [number | null, string][] = [[3600, "Last hour"], [86_400, "Last day"], [null, "All"]];
 
 export function DashboardView() {
   const found = useSignal<Goodput | null>(null);
   const span = useSignal<number | null>(null);
   const problem = useSignal("");
   const samples = useSignal<Sample[]>([]);
-  useEffect(() => {
-    let over = false;
-    let timer = 0;
-    const look = async (): Promise<void> => {
-      try {
-        if (document.visibilityState === "visible") {
-          const since = span.value === null ? "" : `?since=${Math.floor(Date.now() / 1000 - span.value)}`;
-          const next = await get<Goodput>(`/v1/goodput${since}`);
-          if (over) return;
-          found.value = next;
-          if (next.engine) samples.value = [...samples.value.slice(-SAMPLES), { at: Date.now() / 1000, classes: next.engine.classes }];
-          problem.value = "";
-        }
-      } catch (error) {
-        if (!over) problem.value = (error as Error).message;
-      }
-      if (!over) timer = window.setTimeout(look, 3000);
-    };
-    void look();
-    return () => { over = true; clearTimeout(timer); };
-  }, [span.value]);
+  useLooking(async (over) => {
+    const since = span.value === null ? "" : `?since=${Math.floor(Date.now() / 1000 - span.value)}`;
+    const next = await get<Goodput>(`/v1/goodput${since}`);
+    if (over()) return;
+    found.value = next;
+    if (next.engine) samples.value = [...samples.value.slice(-SAMPLES), { at: Date.now() / 1000, classes: next.engine.classes }];
+  }, 3, [span.value], (message) => { problem.value = message; });
   const data = found.value;
   return (
     <main class="page" id="main">
       <header class="page-head">
         <h1>Goodput</h1>
-        <div class="segments" role="radiogroup" aria-label="Time span">
-          {SPANS.map(([name, value]) => <label key={name}><input type="radio" name="span" checked={span.value === value} onChange={() => { span.value = value; }} />{name}</label>)}
-        </div>
+        <Segments label="Time span" name="span" options={SPANS} value={span.value} onChange={(value) => { span.value = value; }} />
       </header>
       {problem.value && <Problem message={problem.value} />}
       {!data && !problem.value && <Skeleton />}

@@ -1,6 +1,7 @@
 // A form by JSON Schema: fields for simple types, JSON text for all others. It gives values, checked as far as the schema says.
 import { useSignal, type Signal } from "@preact/signals";
 import type { Json, Schema } from "../types";
+import { Segments } from "./parts";
 
 /** What stands in a form: texts as typed, by name; a missing one is left out. */
 export type Draft = Record<string, string | boolean | undefined>;
@@ -123,17 +124,9 @@ export function FieldInput({ field, value, onChange, problem, label }: InputProp
     <div class="field">
       <label for={id} id={`${id}-label`}>{label ?? field.name}<span class="hint">{hint}{field.required ? "" : ", optional"}</span></label>
       {kind === "boolean" ? (
-        <div class="segments" role="radiogroup" aria-labelledby={`${id}-label`}>
-          {[true, false].map((each) => (
-            <label key={String(each)}><input type="radio" name={id} checked={value === each} onChange={() => onChange(each)} />{each ? "Yes" : "No"}</label>
-          ))}
-        </div>
+        <Segments label={field.name} labelledby={`${id}-label`} name={id} options={[[true, "Yes"], [false, "No"]]} value={value} onChange={onChange} />
       ) : kind === "choice" && schema.enum!.length <= 4 ? (
-        <div class="segments" role="radiogroup" aria-labelledby={`${id}-label`}>
-          {(schema.enum as string[]).map((each) => (
-            <label key={each}><input type="radio" name={id} checked={value === each} onChange={() => onChange(each)} />{each}</label>
-          ))}
-        </div>
+        <Segments label={field.name} labelledby={`${id}-label`} name={id} options={(schema.enum as string[]).map((each): [string, string] => [each, each])} value={text} onChange={onChange} />
       ) : kind === "choice" ? (
         <select {...common} value={text} onChange={input}>
           <option value="" />

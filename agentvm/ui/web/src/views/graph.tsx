@@ -91,7 +91,7 @@ export function GraphView({ live, selected, onSelect }: Props) {
 
   live.version.value; // drawn anew when the journal has changed
   const journal = live.journal;
-  const ended = ENDED.has(live.detail.value?.status ?? "running");
+  const ended = live.loaded.value && ENDED.has(live.detail.value?.status ?? "running");
 
   const iteration = (box: string): number => pinned.value[box] ?? Math.max(0, journal.boxes.get(box)?.last ?? 0);
   const pathOf = (shape: Shape): string => {

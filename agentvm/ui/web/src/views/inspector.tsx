@@ -60,8 +60,8 @@ export function NodeInspector({ live, path, onClose }: { live: Live; path: strin
       {canFork && <div class="actions"><Button onClick={() => { forking.value = true; }}>Fork from here…</Button></div>}
       {problem.value && <Problem message={problem.value} />}
       {state === "running" && <DraftSection live={live} path={path} />}
-      {!known && <PlaceFacts live={live} path={path} />}
-      {known && found === null && !problem.value && <Skeleton />}
+      {!known && live.loaded.value && <PlaceFacts live={live} path={path} />}
+      {(known || !live.loaded.value) && found === null && !problem.value && <Skeleton />}
       {found && <NodeFacts found={found} served={live.journal.served.get(path) ?? found.served} />}
       {forking.value && found && <ForkDialog live={live} node={found} onClose={() => { forking.value = false; }} />}
     </div>
@@ -114,8 +114,7 @@ function NodeFacts({ found, served }: { found: NodeDetail; served: Served[] }) {
       </Section>
       {found.hints && Object.keys(found.hints).length > 0 && (
         <Section title="Hints" aside="what the scheduler was told">
-          <Pairs values={Object.fromEntries(Object.entries(found.hints).filter(([name]) => name !== "remaining"))} />
-          <Facts rows={[["still to come", remainingOf(found.hints.remaining)]]} />
+          <Pairs values={{ ...found.hints, remaining: remainingOf(found.hints.remaining) }} />
         </Section>
       )}
       <AccountSection served={served} tokens={found.tokens?.output ?? null} />

@@ -79,6 +79,28 @@ export function Value({ value, label, short = false }: { value: Json; label: str
   );
 }
 
+interface SegmentsProps<T> {
+  label: string;
+  /** Of the group, in the document. */
+  name: string;
+  options: readonly (readonly [T, string])[];
+  value: T | undefined;
+  onChange(value: T): void;
+  /** The id of what labels the group, if that is in sight. */
+  labelledby?: string;
+}
+
+/** One of a few, side by side. */
+export function Segments<T>({ label, name, options, value, onChange, labelledby }: SegmentsProps<T>) {
+  return (
+    <div class="segments" role="radiogroup" {...(labelledby ? { "aria-labelledby": labelledby } : { "aria-label": label })}>
+      {options.map(([each, word]) => (
+        <label key={word}><input type="radio" name={name} checked={value === each} onChange={() => onChange(each)} />{word}</label>
+      ))}
+    </div>
+  );
+}
+
 interface DialogProps {
   title: string;
   onClose: () => void;

@@ -3,6 +3,7 @@ import { signal, useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { post, runPath } from "../api";
 import { count, duration, shortAgent } from "../format";
+import { warm } from "../graph/client";
 import { Live } from "../live";
 import { plain, runView } from "../prefs";
 import { go, href, place, setQuery } from "../router";
@@ -12,11 +13,17 @@ import { CompareDialog } from "./compare";
 import { ForkInputsDialog } from "./fork";
 import { GraphView } from "./graph";
 import { NodeInspector, RunInspector } from "./inspector";
-import { Button, Empty, Problem, RunChip, Skeleton } from "./parts";
+import { Button, Empty, Problem, RunChip, Segments, Skeleton } from "./parts";
 import { Timeline } from "./timeline";
 
+const VIEWS = [["graph", "Graph"], ["timeline", "Timeline"]] as const;
+
 export function RunView({ run }: { run: string }) {
-  const live = useMemo(() => new Live(run), [run]);
+  const live = useMemo(() => {
+    const found = new Live(run);
+    warm();
+    return found;
+  }, [run]);
   useEffect(() => () => live.close(), [live]);
   const selected = place.value.query.get("node");
   const select = (path: string | null): void => setQuery({ node: path });
@@ -39,11 +46,7 @@ export function RunView({ run }: { run: string }) {
       <div class={`panes ${selected ? "with-node" : ""}`}>
         <section class="stage" aria-label={runView.value === "graph" ? "Graph" : "Timeline"}>
           <div class="stage-tools">
-            <div class="segments" role="radiogroup" aria-label="View">
-              {(["graph", "timeline"] as const).map((each) => (
-                <label key={each}><input type="radio" name="view" checked={runView.value === each} onChange={() => { runView.value = each; }} />{each === "graph" ? "Graph" : "Timeline"}</label>
-              ))}
-            </div>
+            <Segments label="View" name="view" options={VIEWS} value={runView.value} onChange={(value) => { runView.value = value; }} />
             <label class="switch"><input type="checkbox" checked={plain.value} onChange={() => { plain.value = !plain.value; }} />Plain code</label>
           </div>
           {!detail ? <Skeleton /> : runView.value === "graph"
@@ -84,7 +87,7 @@ function Header({ live, detail }: { live: Live; detail: RunDetail }) {
       busy.value = false;
     }
   };
-  const states = tally(live);
+  const states = live.loaded.value ? tally(live) : { done: detail.nodes, reused: detail.inherited, running: 0, ...detail.tokens };
   return (
     <header class="run-head">
       <div class="run-title">

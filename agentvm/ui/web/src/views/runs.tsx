@@ -1,16 +1,18 @@
 // The list of runs, newest first, with filters; looked at again while the page is in sight.
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { get, locked } from "../api";
+import { get } from "../api";
 import { ago, count, duration, shortAgent } from "../format";
+import { useLooking } from "../looking";
 import { go, place, setQuery } from "../router";
 import { ENDED, RUNS } from "../states";
 import type { Run, RunPage } from "../types";
-import { Button, Empty, Problem, RunChip, Skeleton } from "./parts";
+import { Button, Empty, Problem, RunChip, Segments, Skeleton } from "./parts";
 import { openStart } from "./start";
 import { VirtualList } from "./virtual";
 
-const FILTERS = ["all", "running", "suspended", "completed", "failed", "interrupted"] as const;
+const STATUSES = ["running", "suspended", "completed", "failed", "interrupted"] as const;
+const FILTERS: [string, string][] = [["all", "All"], ...STATUSES.map((each): [string, string] => [each, RUNS[each].word])];
 const PAGE = 100;
 
 export function RunsView() {
@@ -32,30 +34,16 @@ export function RunsView() {
     if (after) wanted.set("after", after);
     return `/v1/runs?${wanted}`;
   };
-  useEffect(() => {
-    let over = false;
-    let timer = 0;
-    const look = async (): Promise<void> => {
-      try {
-        if (document.visibilityState === "visible" && !locked.value) {
-          const page = await get<RunPage>(path());
-          if (over) return;
-          announce(runs.peek(), page.runs, (what) => { said.value = what; });
-          const older = (runs.peek() ?? []).slice(PAGE);
-          runs.value = older.length ? [...page.runs, ...older.filter((each) => !page.runs.some((one) => one.id === each.id))] : page.runs;
-          if (!older.length) next.value = page.next;
-          problem.value = "";
-        }
-      } catch (error) {
-        if (!over) problem.value = (error as Error).message;
-      }
-      now.value = Date.now() / 1000;
-      if (!over) timer = window.setTimeout(look, 1500);
-    };
-    runs.value = null;
-    void look();
-    return () => { over = true; clearTimeout(timer); };
-  }, [status, agent]);
+  useEffect(() => { runs.value = null; }, [status, agent]);
+  useLooking(async (over) => {
+    const page = await get<RunPage>(path());
+    if (over()) return;
+    announce(runs.peek(), page.runs, (what) => { said.value = what; });
+    const older = (runs.peek() ?? []).slice(PAGE);
+    runs.value = older.length ? [...page.runs, ...older.filter((each) => !page.runs.some((one) => one.id === each.id))] : page.runs;
+    if (!older.length) next.value = page.next;
+    now.value = Date.now() / 1000;
+  }, 1.5, [status, agent], (message) => { problem.value = message; });
 
   const shown = useComputed(() => {
     const wanted = (place.value.query.get("q") ?? "").trim().toLowerCase();
@@ -74,11 +62,7 @@ export function RunsView() {
       <header class="page-head"><h1>Runs</h1><Button kind="primary" class="small-only" onClick={openStart}>Start a run</Button></header>
       <div class="toolbar">
         <input type="search" data-search placeholder="Filter by run or agent" aria-label="Filter runs" aria-keyshortcuts="/" value={text} onInput={(event) => setQuery({ q: event.currentTarget.value || null })} />
-        <div class="segments" role="radiogroup" aria-label="Status">
-          {FILTERS.map((each) => (
-            <label key={each}><input type="radio" name="status" checked={status === each} onChange={() => setQuery({ status: each === "all" ? null : each })} />{each === "all" ? "All" : each === "suspended" ? "waiting" : each}</label>
-          ))}
-        </div>
+        <Segments label="Status" name="status" options={FILTERS} value={status} onChange={(value) => setQuery({ status: value === "all" ? null : value })} />
         <select aria-label="Agent" value={agent} onChange={(event) => setQuery({ agent: event.currentTarget.value || null })}>
           <option value="">All agents</option>
           {[...new Set([...agents.value, ...(agent ? [agent] : [])])].map((each) => <option key={each} value={each}>{shortAgent(each)}</option>)}

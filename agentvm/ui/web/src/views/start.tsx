@@ -1,12 +1,12 @@
 // Starting a run: a form made from the inputs of the agent.
 import { signal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { get, post } from "../api";
+import { get } from "../api";
 import { duration } from "../format";
-import { go } from "../router";
-import type { AgentInfo, Json, Run } from "../types";
+import type { AgentInfo, Json } from "../types";
 import { Fields, fieldsOf, parsed, readAll, useDraft } from "./form";
-import { Button, Dialog, Empty, Problem, Skeleton } from "./parts";
+import { Dialog, Empty, Problem, Skeleton } from "./parts";
+import { RunForm, TextField } from "./send";
 
 export const starting = signal(false);
 export const openStart = (): void => { starting.value = true; };
@@ -51,36 +51,16 @@ function AgentForm({ agent, onClose }: { agent: AgentInfo; onClose(): void }) {
   const fields = fieldsOf(agent.input_schema);
   const { draft, problems } = useDraft(fields ?? []);
   const json = useSignal("{}");
-  const deadline = useSignal("");
-  const problem = useSignal("");
-  const busy = useSignal(false);
-  const send = async (event: Event): Promise<void> => {
-    event.preventDefault();
-    problem.value = "";
-    try {
-      const inputs: Json | null = fields ? readAll(fields, draft.value, problems) : parsed(json.value);
-      if (inputs === null) return;
-      busy.value = true;
-      const { run } = await post<{ run: Run }>("/v1/runs", { agent: agent.ref, inputs, ...(deadline.value.trim() && { deadline: deadline.value.trim() }) });
-      onClose();
-      go(["runs", run.id]);
-    } catch (error) {
-      problem.value = (error as Error).message;
-    } finally {
-      busy.value = false;
-    }
+  const body = (): Record<string, unknown> | null => {
+    const inputs: Json | null = fields ? readAll(fields, draft.value, problems) : parsed(json.value);
+    return inputs === null ? null : { agent: agent.ref, inputs };
   };
+  const otherwise = agent.deadline ? `by default ${duration(agent.deadline)}` : "none if empty";
   return (
-    <form class="form" onSubmit={send} noValidate>
-      {fields ? <Fields fields={fields} draft={draft} problems={problems} /> : (
-        <div class="field"><label for="inputs">Inputs<span class="hint">JSON object</span></label><textarea id="inputs" class="mono" rows={6} value={json.value} onInput={(event) => { json.value = event.currentTarget.value; }} /></div>
-      )}
-      <div class="field">
-        <label for="deadline">Deadline<span class="hint">{agent.deadline ? `such as 30s; by default ${duration(agent.deadline)}` : "such as 30s; none if empty"}</span></label>
-        <input id="deadline" value={deadline.value} onInput={(event) => { deadline.value = event.currentTarget.value; }} />
-      </div>
-      {problem.value && <Problem message={problem.value} />}
-      <footer><Button onClick={onClose}>Cancel</Button><Button kind="primary" type="submit" disabled={busy.value}>{busy.value ? "Starting…" : "Start"}</Button></footer>
-    </form>
+    <RunForm path="/v1/runs" body={body} words={["Start", "Starting…"]} otherwise={otherwise} onClose={onClose}>
+      {fields
+        ? <Fields fields={fields} draft={draft} problems={problems} />
+        : <TextField id="inputs" label="Inputs" kind="JSON" rows={6} value={json.value} onInput={(value) => { json.value = value; }} />}
+    </RunForm>
   );
 }

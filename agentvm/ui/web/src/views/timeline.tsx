@@ -8,7 +8,7 @@ import { plain } from "../prefs";
 import { inWords, PARTS, partsOf, type Part } from "../served";
 import { STATES, type NodeState } from "../states";
 import type { Served } from "../types";
-import { Empty, Glyph } from "./parts";
+import { Empty, Glyph, Segments, Skeleton } from "./parts";
 import { VirtualList } from "./virtual";
 
 interface Props {
@@ -17,7 +17,8 @@ interface Props {
   onSelect(path: string): void;
 }
 
-const FILTERS: (NodeState | "all")[] = ["all", "running", "waiting", "failed", "done", "reused"];
+const STATED: NodeState[] = ["running", "waiting", "failed", "done", "reused"];
+const FILTERS: [NodeState | "all", string][] = [["all", "All"], ...STATED.map((each): [NodeState, string] => [each, STATES[each].word])];
 
 export function Timeline({ live, selected, onSelect }: Props) {
   const text = useSignal("");
@@ -45,7 +46,7 @@ export function Timeline({ live, selected, onSelect }: Props) {
   });
 
   const detail = live.detail.value;
-  if (!detail) return null;
+  if (!detail || !live.loaded.value) return <Skeleton />;
   const start = detail.created_at;
   let end = detail.finished_at ?? (running ? now.value : start);
   for (const each of rows.value) if (each.state !== "reused") end = Math.max(end, each.row.finished_at ?? 0);
@@ -60,12 +61,7 @@ export function Timeline({ live, selected, onSelect }: Props) {
       <div class="toolbar">
         <input ref={search} type="search" data-search placeholder="Filter nodes" aria-label="Filter nodes by path" aria-keyshortcuts="/" value={text.value}
           onInput={(event) => { text.value = event.currentTarget.value; }} />
-        <div class="segments" role="radiogroup" aria-label="State">
-          {FILTERS.map((each) => (
-            <label key={each}><input type="radio" name="node-state" checked={only.value === each} onChange={() => { only.value = each; }} />
-              {each === "all" ? "All" : STATES[each].word}</label>
-          ))}
-        </div>
+        <Segments label="State" name="node-state" options={FILTERS} value={only.value} onChange={(value) => { only.value = value; }} />
         {live.journal.served.size > 0 && <PartsLegend />}
       </div>
       <div class="axis" aria-hidden="true">
