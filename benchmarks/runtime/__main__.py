@@ -27,7 +27,7 @@ from . import peers, tables
 from .figures import Case, Measured, Place
 from .postgres import NoServer, server
 
-SECTIONS = ("durable", "skew", "sharing", "resuming", "forks", "space", "long", "postgres")
+SECTIONS = ("durable", "skew", "sharing", "resuming", "forks", "space", "long", "gathering", "postgres")
 
 
 def main() -> None:

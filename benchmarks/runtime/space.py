@@ -56,12 +56,12 @@ def size(program: object, *inputs: Any) -> Bench:
     async def bench(place: Place) -> Found:
         async with machine(place.url) as vm:
             await vm.run(program, *inputs)
-        return {"size": Taken(sum(_bytes(place.folder)) / 1e6)}
+        return {"size": Taken(sum(sizes(place.folder)) / 1e6)}
 
     return bench
 
 
-def _bytes(folder: Path) -> list[int]:
+def sizes(folder: Path) -> list[int]:
     """Of the database and of what it has beside it."""
     return [each.stat().st_size for each in folder.iterdir() if each.name.startswith("runs.db")]
 

@@ -12,12 +12,14 @@ import types
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from agentvm_compiler.parsing import parse
 
 from .frontend.tree import children
 from .ir import UNBOUND, Kind, Node, base
+
+T = TypeVar("T")
 
 Kept = dict[str, Any]
 """The variables of a node's code when it has ended, be it by an exception."""
@@ -37,6 +39,7 @@ class Namespace:
     file: str
     _functions: dict[tuple[str, frozenset[str]], Callable[..., Any]] = field(default_factory=dict)
     _evaluators: dict[str, Evaluate] = field(default_factory=dict)
+    _made: dict[str, Any] = field(default_factory=dict)
 
     def evaluator(self, node: Node) -> Evaluate:
         """The function of a node with code."""
@@ -62,6 +65,17 @@ class Namespace:
             return self._built(node, missing)(kept, *(value for value in values if value is not UNBOUND))
 
         return evaluate
+
+    def function(self, node: Node, params: list[str], body: list[ast.stmt]) -> types.FunctionType:
+        """A function that runs other statements where a node's code would run."""
+        return _function(params, body, node, self, frozenset())
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Something that is made when it is first asked for by this name."""
+        if name not in self._made:
+            self._made[name] = make()
+        made: T = self._made[name]
+        return made
 
     def handled(self, node: Node) -> tuple[Any, ...]:
         """The exception types of a `try` node, one entry a handler."""

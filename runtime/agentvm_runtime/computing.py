@@ -13,7 +13,7 @@ from agentvm_compiler.ir import UNBOUND, Node, base
 from .errors import UnstorableValue, is_failure
 from .folding import fold_key
 from .frames import Frame
-from .growing import grow
+from .growing import do_again, grow
 from .keys import python_key
 from .ports import Commit
 from .records import HALFWAY
@@ -30,11 +30,15 @@ def python(frame: Frame, index: int, node: Node) -> None:
 
 def _results(frame: Frame, index: int, node: Node) -> Sequence[Any]:
     fold = fold_key(node, frame.operands(node))
-    work = code_work(frame, node, fold)
+    if fold:
+        found = _done_again(frame, node, fold)
+        if found is not None:
+            return found
+    work = code_work(frame, node)
     started = time.time()
-    found = _grown(frame, node, work) if fold else _replayed(frame, index, node, work)
-    if found is not None:
-        return found if fold else _overridden(frame, work, found)
+    recorded = _replayed(frame, index, node, work)
+    if recorded is not None:
+        return _overridden(frame, work, recorded)
     evaluate, inputs, kept = frame.namespace.evaluator(node), frame.inputs(node), Kept()
     try:
         results = evaluate(inputs, kept)
@@ -42,22 +46,23 @@ def _results(frame: Frame, index: int, node: Node) -> Sequence[Any]:
         frame.halfway[index] = _changed(node, kept)
         _keep_failure(frame, index, node, work, error, started)
         raise
-    if fold:
-        frame.session.folded(work, started)
-    else:
-        _keep(frame, node, work, results, started)
+    _keep(frame, node, work, results, started)
     return _overridden(frame, work, results)
 
 
-def _grown(frame: Frame, node: Node, work: Work) -> list[Any] | None:
-    """The results of a fold that could be done in place, where a fork sets none of them."""
-    if frame.session.given(work.path):
+def _done_again(frame: Frame, node: Node, fold: str) -> Sequence[Any] | None:
+    """The results of a fold; None if it is one for ordinary Python to run. Then nothing has happened."""
+    work, started, results = code_work(frame, node, fold), time.time(), None
+    try:
+        # What a fork sets is nothing that slots of this node's may hand on.
+        if not frame.session.given(work.path):
+            results = grow(node, frame.env, frame.namespace)
+        if results is None:
+            results = do_again(node, frame.namespace, frame.inputs(node))
+    except Exception:  # which it raises again there
         return None
-    started = time.time()
-    results = grow(node, frame.env, frame.namespace.evaluator(node))
-    if results is not None:
-        frame.session.folded(work, started)
-    return results
+    frame.session.folded(work, started)
+    return _overridden(frame, work, results)
 
 
 async def traced(frame: Frame, index: int, node: Node) -> None:

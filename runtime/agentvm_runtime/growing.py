@@ -1,4 +1,4 @@
-"""Growing in place: what is put into a large container goes into that container, not into a copy.
+"""Growing in place: what known code changes of a large value is changed there, not in a copy.
 
 Value semantics gives each version of a container to whoever reads it. But in a loop
 that gathers, hardly anybody reads the older ones, and copying each takes the square
@@ -11,125 +11,138 @@ object that it lies in, a call under way), the fold is done on a copy as any cod
 
 from __future__ import annotations
 
-import sys
-import weakref
-from collections.abc import Collection, Mapping
-from typing import Any
+import types
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
-from agentvm_compiler.codegen import Evaluate
-from agentvm_compiler.ir import Node, base
+from agentvm_compiler.codegen import Namespace
+from agentvm_compiler.ir import UNBOUND, Node, base
 
-from .folding import form_of
+from .doing import Doing, Grown, Part, Root, taken_back
+from .holding import Held, is_alone
+from .known import DO, rewritten
+from .objects import is_record
 from .slots import CHANGEABLE, Slot, Undo, is_large
-from .undoing import Steps, put_in
+
+Left: TypeAlias = "tuple[str | None, Any, dict[str, Any]]"
+"""How code was left, what with, and its variables then."""
 
 
-class _Stand:
-    """Stands for a container where a fold's code runs, and notes what is put into it."""
+def grow(node: Node, env: Mapping[str, Slot], namespace: Namespace) -> list[Any] | None:
+    """Do known code in place. Returns its results, or None if somebody else holds what it changes.
 
-    __slots__ = ("steps",)
+    The slots of versions that were made in place hold these when it returns; who waits for them
+    has not been told.
 
-    def __init__(self) -> None:
-        self.steps: list[tuple[str, tuple[Any, ...]]] = []
-
-    def append(self, *given: Any) -> None:
-        self.steps.append(("append", given))
-
-    def appendleft(self, *given: Any) -> None:
-        self.steps.append(("appendleft", given))
-
-    def add(self, *given: Any) -> None:
-        self.steps.append(("add", given))
-
-    def insert(self, *given: Any) -> None:
-        self.steps.append(("insert", given))
-
-    def extend(self, *given: Any) -> None:
-        self.steps.append(("extend", given))
-
-    def __setitem__(self, *given: Any) -> None:
-        self.steps.append(("[]=", given))
-
-    def __iadd__(self, other: Any) -> _Stand:
-        self.steps.append(("+=", (other,)))
-        return self
-
-    def __add__(self, other: Any) -> _Stand:
-        self.steps.append(("+", (other,)))
-        return self
-
-
-def grow(node: Node, env: Mapping[str, Slot], evaluate: Evaluate) -> list[Any] | None:
-    """Do a fold in place. Returns its results, or None if that cannot be; then nothing has happened.
-
-    The slots of the new versions hold these when it returns; who waits for them has not been told.
+    Raises:
+        Exception: the code is for ordinary Python to run.
+    Whether it raises or returns None: then nothing has happened.
     """
-    form = form_of(node.code)
-    if form is None:
+    doing = Doing(free=False)
+    roots = {name: Root(env[name].holder()) for name in node.operands if _may_change(env[name].value)}
+    if len({id(root.holder) for root in roots.values()}) < len(roots):
         return None
-    stands = {name: _Stand() for name in node.operands if base(name) in form.into and _grows(env[name])}
-    if not stands or form.read.intersection(map(base, stands)):
-        return None
-    holders = {name: env[name].holder() for name in stands}
-    if len(set(map(id, holders.values()))) < len(stands) or not all(map(_is_alone, holders.values())):
-        return None
-    inputs = [stands[name] if name in stands else env[name].value for name in node.operands]
     try:
-        results = list(evaluate(inputs, {}))
-        undone = put_in([(holders[name].value, stand.steps) for name, stand in stands.items()])
-    except Exception:  # which the code itself raises again, on copies
+        given = [roots[name] if name in roots else env[name].value for name in node.operands]
+        left = _code(node, namespace)(doing, *given)
+        del given
+        return _handed_on(node, env, roots, doing, left)
+    except Held:
+        doing.take_back()
         return None
-    places = {base(name): (position, env[name]) for position, name in enumerate(node.results)}
-    others = [name for name in node.operands if name not in stands and base(name) in places]
-    for name in others:
-        position, newer = places[base(name)]
-        _pass_on(env[name], newer, results[position], holders.values())
-    for name, undo in zip(stands, undone, strict=True):
-        position, newer = places.get(base(name), (-1, Slot()))
-        _hand_on(holders[name], newer, undo, stands[name].steps)
-        if position >= 0:
-            results[position] = newer.value
+    except BaseException:
+        doing.take_back()
+        raise
+
+
+def do_again(node: Node, namespace: Namespace, inputs: Sequence[Any]) -> list[Any]:
+    """The results of known code on copies. Raises what makes it one for ordinary Python to run."""
+    return _results(node, _code(node, namespace)(Doing(free=True), *inputs))
+
+
+def _code(node: Node, namespace: Namespace) -> Callable[..., Left]:
+    def build() -> types.FunctionType:
+        given = [base(each) for each in node.operands]
+        return namespace.function(node, [DO, *given], rewritten(node.code, given))
+
+    return namespace.once(f"known {node.site}", build)
+
+
+def _may_change(value: Any) -> bool:
+    cls = type(value)
+    return cls in CHANGEABLE or (cls is str and is_large(value)) or is_record(cls)
+
+
+def _results(node: Node, left: Left) -> list[Any]:
+    reason, value, variables = left
+    exits = 2 if node.attrs.get("exits") else 0
+    named = [variables.get(base(each), UNBOUND) for each in node.results[exits:]]
+    return [reason, value, *named] if exits else named
+
+
+def _handed_on(
+    node: Node, env: Mapping[str, Slot], roots: Mapping[str, Root], doing: Doing, left: Left
+) -> list[Any]:
+    """The results, with what was changed held by the slots of the new versions."""
+    results = _results(node, left)
+    del left
+    _check(results, roots, doing)
+    order = sorted(range(len(results)), key=lambda place: type(results[place]) is Grown)
+    for place in order:
+        result, newer = results[place], env[node.results[place]]
+        if type(result) is Root:
+            results[place] = _hand_on(result, newer)
+        elif type(result) is Grown:
+            if result.root.undone:
+                _hand_on(result.root, Slot())
+            results[place] = _grow(result.root.holder, newer, result.added)
+        del result
+    for root in roots.values():
+        if root.undone:  # nobody reads the new version
+            _hand_on(root, Slot())
     return results
 
 
-def _pass_on(older: Slot, newer: Slot, result: Any, growing: Collection[Slot]) -> None:
-    """Let one slot hold a container that the code only gives on, as it shares something with the rest."""
-    holder = older.holder()
-    if holder not in growing and result is holder.value and is_large(result):
-        holder.hand_on(newer, None)
-        newer.value = result
+def _check(results: Sequence[Any], roots: Mapping[str, Root], doing: Doing) -> None:
+    """Raises Held unless all that is left can be handed on."""
+    grown = [each for each in results if type(each) is Grown]
+    if any(type(each) is Part for each in results) or len({id(each.root) for each in grown}) < len(grown):
+        raise Held
+    for each in grown:
+        if each.changes != doing.changes or not is_alone(each.root.holder):
+            raise Held
 
 
-def _grows(slot: Slot) -> bool:
-    value = slot.value
-    return type(value) in CHANGEABLE or (type(value) is str and is_large(value))
-
-
-def _references(holder: Slot) -> int:
-    return sys.getrefcount(holder.value)
-
-
-def _count() -> int:
-    slot = Slot([])
-    alone, held = _references(slot), slot.value
-    return alone if _references(slot) > alone and held is slot.value else -1
-
-
-_ALONE = _count()
-"""References to a container that only its slot holds, as they are counted here; -1 if they are not."""
-
-
-def _is_alone(holder: Slot) -> bool:
-    """Whether nothing but the slot refers to the container."""
-    return _references(holder) == _ALONE and not weakref.getweakrefcount(holder.value)
-
-
-def _hand_on(holder: Slot, newer: Slot, undo: Undo | None, steps: Steps) -> None:
+def _hand_on(root: Root, newer: Slot) -> Any:
     """Let the slot of the new version hold it."""
-    value = holder.value
-    holder.hand_on(newer, undo)
-    if type(value) is str:
-        # No other reference is left: Python makes this one longer where it is.
-        for _, (part,) in steps:
-            value += part
+    value, holder = root.holder.value, root.holder
+    holder.hand_on(newer, partial(taken_back, root.undone) if root.undone else None)
     newer.value = value
+    root.holder, root.undone = newer, []
+    return value
+
+
+def _grow(holder: Slot, newer: Slot, added: Sequence[Any]) -> Any:
+    """Let the slot of a new version hold what has something at its end."""
+    value, length = holder.value, len(holder.value)
+    holder.hand_on(newer, _cut(type(value), length))
+    if type(value) is str:
+        for part in added:
+            # No other reference is left: Python makes this one longer where it is.
+            value += part
+    else:
+        for part in added:
+            value.extend(part)
+    newer.value = value
+    return value
+
+
+def _cut(cls: type, length: int) -> Undo:
+    def undo(newer: Any) -> Any:
+        if cls is str:
+            return newer[:length]
+        del newer[length:]
+        return newer
+
+    return undo

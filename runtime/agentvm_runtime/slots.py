@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from .values import shallow_copy
+
 _PENDING: Any = object()
 
-CHANGEABLE = frozenset({list, dict, set, deque})
+CHANGEABLE = frozenset({list, dict, set, deque, defaultdict, Counter, OrderedDict})
 CONTAINERS = CHANGEABLE | {tuple}
 LARGE = 16
 """Items above which a container is large."""
@@ -138,8 +140,7 @@ class Slot:
             assert older._handed is not None
             undo = older._handed[1]
             if undo is not None:
-                changeable = held is newest and type(value) in CHANGEABLE
-                value = undo(value.copy() if changeable else value)
+                value = undo(shallow_copy(value) if held is newest else value)
                 held = older
         if held is not newest:
             held.value, held._handed = value, None

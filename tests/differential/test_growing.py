@@ -43,6 +43,39 @@ FOLDS = [
     "rows.append([a])",
     "rows[0].append(b)",
     "pairs.append((a, xs))",
+    "if a not in seen:\n    seen.add(a)\n    xs.append(a)",
+    "if n % 2:\n    xs.append(a)\nelse:\n    rows.append([a, b])",
+    "d.setdefault(a, []).append(b)",
+    "d[a] = d.get(a, 0) + 1",  # may fail
+    "count[a] += 1",
+    "groups[n % 2].append(a)",
+    "groups[n % 2] += [a, n]",
+    "state.notes.append(a)",
+    "state.seen[a] = n",
+    "state.turns += 1",
+    "state.notes = state.notes[-3:]",
+    "memory.facts.extend([a, b])",
+    "memory.turns = n",
+    "records.append(Hit(a, n))",
+    "records[-1].tags.append(b)",  # may fail
+    "records[0].score += 1",  # may fail
+    "t += records[-1].text",  # may fail
+    "b = xs.pop()",  # may fail
+    "del xs[0]",  # may fail
+    "b = xs.pop(0); xs.extend([a, b])",  # may fail
+    "queue.append(n)",
+    "n = queue.popleft()",  # may fail
+    "heapq.heappush(heap, (n, a))",
+    "n, b = heapq.heappop(heap)",  # may fail
+    "d.update({a: n, b: m})",
+    "d.pop(a, None)",
+    "seen.discard(n)",
+    "m = max(m, len(t))",
+    "for k in range(n % 4):\n    xs.append(f'{a} {k}')",
+    "messages.append({'role': 'user', 'content': a})",
+    "messages[-1]['content'] += b",
+    "rows[-1] = xs",
+    "xs.sort(); xs.reverse()",
 ]
 READS = [
     "ys = xs",
@@ -56,6 +89,13 @@ READS = [
     "b = await late(ys, await llm(a))",
     "b = await late(rows, await llm(b))",
     "m = await put(f'{len(xs)} {len(d)}')",
+    "a = await llm(messages=messages)",
+    "a = await late(messages, b)",
+    "ys = state.notes",
+    "records.append(records[0])",  # may fail
+    "b = await late(state.notes, await llm(f'{len(records)} {memory.turns}'))",
+    "state = State(list(xs))",
+    "d = {k: v for k, v in d.items() if k != a}",
 ]
 BLOCKS = [
     "if n % 2:\n    {0}\nelse:\n    {1}",
@@ -65,9 +105,34 @@ BLOCKS = [
     "while len(xs) < n % 5:\n    xs.append(await llm(f'w {{len(xs)}}'))\n    {0}",
 ]
 HEAD = """\
+import heapq
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
+
 from agentvm import agent, llm, tool
 
 LOG = []
+
+
+@dataclass
+class Hit:
+    text: str
+    score: int
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass
+class State:
+    notes: list[str] = field(default_factory=list)
+    seen: dict[str, int] = field(default_factory=dict)
+    turns: int = 0
+
+
+class Memory(BaseModel):
+    facts: list[str] = []
+    turns: int = 0
 
 
 @tool
@@ -92,10 +157,17 @@ async def risky(number: int) -> int:
 async def program(n: int, b: str, xs: list[str]):
     a, t, m, ys = "a", "", 0, xs[1:]
     d, e, seen, rows, pairs = {}, {}, set(), [[]], []
+    state, memory, records, queue, heap = State(), Memory(), [], deque(), []
+    count, groups, messages = Counter(), defaultdict(list), [{"role": "user", "content": "begin"}]
     for n in range(n, n + 4):
         a = await llm(f"next {n}")
 """
-TAIL = "    return xs, ys, n, a, b, t, m, list(d.items()), list(e.items()), sorted(seen), rows, pairs\n"
+TAIL = """\
+    return (
+        xs, ys, n, a, b, t, m, list(d.items()), list(e.items()), sorted(map(str, seen)), rows, pairs, state,
+        memory, records, list(queue), heap, list(count.items()), list(groups.items()), messages,
+    )
+"""
 
 
 @pytest.fixture(autouse=True)

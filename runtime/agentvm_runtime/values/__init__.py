@@ -7,9 +7,9 @@ parts and cycles included. Never pickle: bytes cannot make anything run.
 """
 
 from . import array_kinds, builtin_kinds, instance_kinds, pydantic_kinds  # noqa: F401  (they register their kinds)
-from .copying import copy_value
+from .copying import copy_value, shallow_copy
 from .keys import call_digest, digest, key_digest, token
 from .reader import decode
 from .writer import encode
 
-__all__ = ["call_digest", "copy_value", "decode", "digest", "encode", "key_digest", "token"]
+__all__ = ["call_digest", "copy_value", "decode", "digest", "encode", "key_digest", "shallow_copy", "token"]

@@ -7,6 +7,7 @@ Parts shared before the copy are shared after it.
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from .kinds import Kind, kind_of
 T = TypeVar("T")
 _KEPT = -1  # no object's id
 _ATOMS = frozenset({type(None), bool, int, float, str, bytes, type, complex})
+_COPIED: frozenset[Any] = frozenset({list, dict, set, deque, defaultdict, Counter, OrderedDict})
 
 
 def copy_value(value: T) -> T:
@@ -26,6 +28,19 @@ def copy_value(value: T) -> T:
     if cls in _ATOMS or (cls is tuple and _ATOMS.issuperset(map(type, value))):  # type: ignore[call-overload]
         return value
     copied: T = _copy(value, {})
+    return copied
+
+
+def shallow_copy(value: T) -> T:
+    """A copy that has the same parts; the value itself if it cannot change."""
+    cls = type(value)
+    if cls in _COPIED:
+        return value.copy()  # type: ignore[attr-defined, no-any-return]
+    kind = None if cls in _ATOMS else kind_of(cls)
+    if kind is None or kind.body is None or kind.fill is None:
+        return value
+    copied: T = kind.make(cls, kind.head(value))
+    kind.fill(copied, kind.body(value))
     return copied
 
 

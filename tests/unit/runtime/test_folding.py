@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
-from collections import Counter
+import builtins
+import heapq
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from agentvm import AgentVM, agent, llm
 from agentvm.testing import ScriptedLLM
 from agentvm_compiler.calls import Effect
-from agentvm_compiler.ir import Kind, Node
+from agentvm_compiler.codegen import Namespace
+from agentvm_compiler.ir import UNBOUND, Kind, Node, base
 from agentvm_runtime.folding import fold_key
+from agentvm_runtime.growing import do_again
 from agentvm_runtime.records import EventKind
 from agentvm_runtime.store.memory import MemoryStore
+from agentvm_runtime.values import copy_value
 
 
 @agent
@@ -103,6 +111,50 @@ class Odd(list[int]):
     """A list whose `append` may do anything."""
 
 
+@dataclass
+class Note:
+    text: str
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Checked:
+    text: str
+
+    def __post_init__(self) -> None:
+        self.text = self.text.strip()
+
+
+class Facts(BaseModel):
+    facts: list[Any] = []
+    turns: int = 0
+
+
+class Strict(BaseModel, validate_assignment=True):
+    facts: list[Any] = []
+    turns: int = 0
+
+
+OUTSIDE: list[int] = []
+GLOBALS = {"heapq": heapq, "Note": Note, "Checked": Checked, "OUTSIDE": OUTSIDE}
+
+
+def done_again(code: str, values: dict[str, Any]) -> dict[str, Any] | None:
+    """The names that a fold leaves, done on copies; None if it is none."""
+    names = {each.id for each in ast.walk(ast.parse(code)) if isinstance(each, ast.Name)}
+    results = tuple(f"{each}.1" for each in sorted(names - GLOBALS.keys() - vars(builtins).keys()))
+    node = Node(Kind.PYTHON, "python#1", tuple(f"{name}.0" for name in values), results, code)
+    if not fold_key(node, list(values.values())):
+        return None
+    try:
+        found = do_again(node, Namespace(lambda: None, GLOBALS, {}, "agent.py"), list(values.values()))
+    except Exception:
+        return None
+    return {
+        base(name): value for name, value in zip(node.results, found, strict=True) if value is not UNBOUND
+    }
+
+
 @pytest.mark.parametrize(
     ("code", "values"),
     [
@@ -115,40 +167,78 @@ class Odd(list[int]):
         ("a.append(b + '!' * 3)", {"a": BIG, "b": "x"}),
         ("a += b + '\\n'", {"a": "x" * 2000, "b": "y"}),
         ("a = a + [{'role': b}]", {"a": BIG, "b": "user"}),
+        ("a.append(b.text)", {"a": BIG, "b": Note("x")}),
+        ("a.append(Note(b, tags=[c]))", {"a": BIG, "b": "x", "c": "y"}),
+        ("a.append(f'{b:{c}}')", {"a": BIG, "b": 1, "c": 3}),
+        ("a.append(b + [1])", {"a": BIG, "b": [1]}),
+        ("a[b] += c", {"a": BIG[:], "b": 1, "c": 2}),
+        ("a.facts.append(b)", {"a": Facts(facts=BIG), "b": 2}),
+        ("a.turns += 1", {"a": Facts(facts=BIG)}),
+        ("a['x'].append(b)", {"a": {"x": BIG}, "b": 2}),
+        ("a.setdefault(b, []).append(c)", {"a": dict.fromkeys(range(100)), "b": "x", "c": 1}),
+        ("a[b].append(c)", {"a": defaultdict(list, {n: [n] for n in BIG}), "b": "x", "c": 1}),
+        ("a[b] += 1", {"a": Counter(map(str, BIG)), "b": "x"}),
+        ("a[b] = a.get(b, 0) + 1", {"a": dict.fromkeys(range(100), 1), "b": 7}),
+        ("if b not in a:\n    a.add(b)\n    c.append(b)", {"a": set(BIG), "b": 200, "c": []}),
+        ("if b.text:\n    a.append(b)\nelse:\n    OUTSIDE.append(b)", {"a": BIG, "b": Note("x")}),
+        ("b = a.pop(0)", {"a": BIG}),
+        ("del a[0]", {"a": BIG}),
+        ("b = a.popleft()", {"a": deque(BIG)}),
+        ("heapq.heappush(a, (b, 'x'))", {"a": [(n, "x") for n in BIG], "b": 3}),
+        ("b = heapq.heappop(a)", {"a": BIG}),
+        ("for b in c:\n    a.append(b * 2)", {"a": BIG, "c": [1, 2]}),
+        ("a.update({b: c})", {"a": dict.fromkeys(BIG), "b": 1, "c": object()}),
+        ("c = sorted(a)", {"a": set(map(str, BIG))}),
+        ("c = '\\n'.join(a[-8:])", {"a": list(map(str, BIG))}),
+        ("c = max(b, len(a))", {"a": BIG, "b": 2}),
+        ("c = b if b else a[0]", {"a": BIG, "b": 0}),
+        ("b, c = a[0], a[1]", {"a": BIG}),
     ],
 )
 def test_what_is_a_fold(code: str, values: dict[str, Any]):
-    """Code that only puts something into a large container, or at its end."""
-    node = Node(Kind.PYTHON, "python#1", tuple(f"{name}.0" for name in values), code=code)
-    assert fold_key(node, list(values.values()))
-    assert not fold_key(
-        Node(Kind.PYTHON, "p#1", node.operands, code=code, effect=Effect.READ), [*values.values()]
-    )
+    """Code of a few operations that are the same everywhere, on a large value: it does what Python does."""
+    python = copy_value(tuple(values.values()))
+    names = dict(zip(values, python, strict=True))
+    exec(code, {**GLOBALS}, names)
+    found = done_again(code, dict(zip(values, copy_value(tuple(values.values())), strict=True)))
+    assert repr(found) == repr(dict(sorted(names.items())))
+    node = Node(Kind.PYTHON, "p#1", tuple(f"{name}.0" for name in values), code=code, effect=Effect.READ)
+    assert not fold_key(node, [*values.values()])
 
 
 @pytest.mark.parametrize(
     ("code", "values"),
     [
         ("a.append(b)", {"a": [1], "b": 1}),  # small: recorded
-        ("a.append(b)", {"a": Odd(BIG), "b": 1}),
-        ("a.append(b())", {"a": BIG, "b": int}),
+        ("a.append(b)", {"a": Odd(BIG), "b": BIG}),
+        ("a.append(b())", {"a": BIG, "b": object}),
         ("a.append(b.text)", {"a": BIG, "b": object()}),
+        ("a.append(Checked(b))", {"a": BIG, "b": " x "}),  # runs a user's code
         ("a.extend(b)", {"a": BIG, "b": {"x", "y"}}),  # in another order in another process
-        ("a += b", {"a": BIG, "b": {"x": 1}.keys()}),
+        ("a.append(list(b))", {"a": BIG, "b": {"x", "y"}}),
+        ("c = b.pop()", {"a": BIG, "b": {"x", "y"}}),
+        ("for c in b:\n    a.append(c)", {"a": BIG, "b": {"x", "y"}}),
+        ("for c in b:\n    a.append(c)", {"a": BIG, "b": list(range(1000))}),  # takes long
+        ("a += b", {"a": BIG, "b": Odd([1])}),
         ("a += OTHER", {"a": BIG}),
+        ("OUTSIDE.append(a)", {"a": BIG}),
+        ("a.append(OUTSIDE)", {"a": BIG}),
         ("a.append(f'{b}')", {"a": BIG, "b": object()}),  # its text may hold an address
-        ("a.append(f'{b:{c}}')", {"a": BIG, "b": 1, "c": 3}),
-        ("a.sort()", {"a": BIG}),
         ("a.append(b + c)", {"a": BIG, "b": Odd(), "c": [1]}),  # whatever its `+` does
-        ("a.append(b + [1])", {"a": BIG, "b": [1]}),
         ("a.append(*b)", {"a": BIG, "b": [1]}),
         ("a.append([*b])", {"a": BIG, "b": {"x", "y"}}),
-        ("a[b] += c", {"a": BIG, "b": 1, "c": 2}),
-        ("a.b.append(c)", {"a": BIG, "c": 2}),
-        ("c = len(a)", {"a": BIG}),
+        ("a.turns += 1", {"a": Strict(facts=BIG)}),
+        ("a.append(hash(b))", {"a": BIG, "b": "x"}),
+        ("a.append(id(b))", {"a": BIG, "b": "x"}),
+        ("a.append(b is c)", {"a": BIG, "b": "x", "c": "x"}),
+        ("a.append(b == c)", {"a": BIG, "b": object(), "c": 1}),
+        ("a.sort(key=len)", {"a": list(map(str, BIG))}),
+        ("a.append([c for c in b])", {"a": BIG, "b": [1]}),
+        ("a.pop(500)", {"a": BIG}),  # raises: it is recorded with what it raised
+        ("if b:\n    a.append(OTHER())", {"a": BIG, "b": 1}),
     ],
 )
 def test_what_is_not_a_fold(code: str, values: dict[str, Any]):
     """Code that may cost much, may come out otherwise in another process, or runs a user's code."""
-    node = Node(Kind.PYTHON, "python#1", tuple(f"{name}.0" for name in values), code=code)
-    assert fold_key(node, list(values.values())) == ""
+    assert done_again(code, values) is None
+    assert OUTSIDE == []
