@@ -1,7 +1,12 @@
 """The desk: ranks requests by a policy, and says what else the policy wants of a step.
 
-An engine's adapter keeps its queues and `running` in the order of these ranks;
-the vLLM plug-in and the simulator ask the same desk. The order is kept as requests
+An engine's adapter keeps its queues in the order of these ranks, and `running` with
+those that decode before those whose prompts are still read: an engine serves the first
+first until its budget of tokens is spent, and a prompt that comes first would spend it
+all, while everybody else waits for the next token. Only where the KV cache is about to be
+full do ranks alone count, since an engine takes blocks back from the last.
+
+The vLLM plug-in and the simulator ask the same desk. The order is kept as requests
 come and go; no step sorts what did not change.
 """
 
@@ -10,6 +15,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Collection, Sequence
+from heapq import nlargest
 from itertools import islice
 from typing import Any, Final
 
@@ -29,10 +35,18 @@ LOOKED: Final = 10
 """Steps after which a policy whose ranks never change is looked after."""
 EXCHANGED: Final = 2
 """Running requests that give way after one plan, at most."""
+BLOCK: Final = 16
+"""Tokens that one more block of KV holds: what each that runs may ask for in the next step."""
 LAST: Final = WAITS - 1
 """The tier after all others that may start."""
 
 logger = logging.getLogger("vllm.agentvm")  # below "vllm", so that it appears in the engine's own log
+
+
+def reads(request: Any) -> bool:
+    """Whether more than its next token is to be worked on: its prompt, or all it has after an eviction."""
+    more: int = request.num_tokens - request.num_computed_tokens
+    return more > 1
 
 
 class Desk:
@@ -48,7 +62,11 @@ class Desk:
         self.queues: list[RankedQueue] = []
         """What waits."""
         self.sorted = True
-        """Whether `running` is in rank order; the adapter unsets it when it admits."""
+        """Whether `running` is in order; the adapter unsets it when it admits."""
+        self._reading = 0
+        """How many at the end of `running` still had prompts to read when it was sorted."""
+        self._scarce = False
+        """Whether `running` is in the order of ranks alone."""
         self._clock = clock
         self._fates = Fates()
         self._planned = 0
@@ -58,24 +76,31 @@ class Desk:
         self._places: int | None = None
         """Most requests to have running while some wait, found with each plan; `None` if nobody minds."""
 
-    def order(self, running: Sequence[Any], sort: Callable[[], None]) -> bool:
+    def order(self, running: Sequence[Any], fits: Callable[[int], bool]) -> tuple[bool, bool]:
         """Rank all anew when that is due, the more seldom the more there are: O(sqrt(N)) a step.
 
         Args:
-            sort: puts `running` in rank order.
+            fits: whether the KV of so many tokens has room now.
 
         Returns:
-            Whether it was due.
+            Whether it was due; whether `running` is to be sorted by `place`.
         """
         planned = self.steps_to_plan <= 1
         self._planned = 0 if planned else self._planned + 1
         if planned:
             self._look(running)
-        if not self.sorted:
-            # Removals keep the order, so only an admission or a plan calls for sorting.
-            sort()
-            self.sorted = True
-        return planned
+        scarce = not fits(BLOCK * len(running))
+        # Removals keep the order; it changes with admissions, plans, and prompts that are read.
+        read = not scarce and not all(map(reads, running[len(running) - self._reading :]))
+        if self.sorted and scarce == self._scarce and not read:
+            return planned, False
+        self._scarce, self.sorted = scarce, True
+        self._reading = 0 if scarce else sum(map(reads, running))
+        return planned, True
+
+    def place(self, request: Any) -> tuple[bool, Rank]:
+        """Where a request stands among those that run: the smallest is served first and evicted last."""
+        return not self._scarce and reads(request), self.rank(request)
 
     @property
     def steps_to_plan(self) -> int:
@@ -181,7 +206,6 @@ class Desk:
         """Running requests to evict for waiting ones, where the policy has it and it is worth it.
 
         Args:
-            running: in rank order.
             fits: whether the KV of so many tokens has room now.
         """
         queue = self.queues[0]
@@ -189,7 +213,7 @@ class Desk:
             return []
         views = self.tracker.views
         first = [views[each.request_id] for each in islice(queue, EXCHANGED)]
-        last = running[: -EXCHANGED - 1 : -1]
+        last = nlargest(EXCHANGED, running, key=self.rank)
         victims = displaced(first, [views[each.request_id] for each in last], self._engine())
         return [
             request

@@ -219,9 +219,10 @@ class ByPolicy:
         return admitted
 
     def begin(self, running: list[Request], fits: Callable[[int], bool]) -> Sequence[Request]:
-        if self._desk.order(running, lambda: running.sort(key=_RANK)):
-            return self._desk.giving_way(running, fits)
-        return ()
+        planned, moved = self._desk.order(running, fits)
+        if moved:
+            running.sort(key=self._desk.place)
+        return self._desk.giving_way(running, fits) if planned else ()
 
     def most_running(self, running: int) -> int | None:
         return self._desk.most_running(running)

@@ -122,9 +122,9 @@ class Levers:
             setattr(self._scheduler, name, queue)
         return queues
 
-    def sort_running(self, rank: Callable[[Any], Rank]) -> None:
-        """Put `running` in rank order: vLLM takes blocks back from its tail."""
-        self._scheduler.running.sort(key=rank)
+    def sort_running(self, place: Callable[[Any], tuple[bool, Rank]]) -> None:
+        """Put `running` in order: vLLM serves it from its head, and takes blocks back from its tail."""
+        self._scheduler.running.sort(key=place)
 
     # one step --------------------------------------------------------------
 

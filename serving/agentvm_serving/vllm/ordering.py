@@ -91,7 +91,9 @@ class OrderMixin(_Stock):
 
     def _order(self) -> bool:
         """Put the requests in order, and let some give way. Whether all were ranked anew."""
-        planned = self._desk.order(self.running, lambda: self._levers.sort_running(self._desk.rank))
+        planned, moved = self._desk.order(self.running, self._levers.fits)
+        if moved:
+            self._levers.sort_running(self._desk.place)
         if planned:
             for request in self._desk.giving_way(self.running, self._levers.fits):
                 self._levers.evict(request)

@@ -49,6 +49,12 @@ def test_every_policy_decides_alike(policy):
     both(policy, mixed(30, 8.0, seed=2), TIGHT)
 
 
+@pytest.mark.parametrize("policy", ["edf", "jit"])
+def test_prompts_are_read_beside_decoding_alike(policy):
+    """Where there is KV for all, so that who decodes goes before prompts however urgent these are."""
+    both(policy, mixed(40, 8.0, seed=2), replace(TIGHT, kv_tokens=60_000, max_num_batched_tokens=64))
+
+
 @pytest.mark.parametrize("policy", ["stock", "edf", "jit"])
 @pytest.mark.parametrize("kv_tokens", [1600, 60_000])
 def test_prompts_find_their_beginnings_alike(policy, kv_tokens):

@@ -59,6 +59,17 @@ def test_long_prompts_are_cut_and_others_decode_beside_them():
     assert log == [{a: 10}, {a: 1, b: 99}, {a: 1, b: 99}, {a: 1, b: 52}, {a: 1, b: 1}, {a: 1}]
 
 
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_nobody_who_decodes_waits_for_a_prompt(policy):
+    """However urgent the prompt is, and though its pieces could take the whole budget."""
+    log: list[dict[str, int]] = []
+    engine = replace(ENGINE, max_num_batched_tokens=100)
+    urgent = replace(once(0.02, 250, 2, "b"), within=2.0)
+    simulate([once(0.0, 10, 30), urgent], engine, policy, watch=lambda replica: setattr(replica, "log", log))
+    assert ["a/0/0" in step for step in log[:30]] == [True] * 30
+    assert any("b/0/0" in step for step in log[:30])
+
+
 def test_when_no_block_is_free_the_last_one_waits_and_is_computed_anew():
     """Of two that outgrow the cache, the one that came later."""
     log: list[dict[str, int]] = []
