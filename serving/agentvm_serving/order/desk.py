@@ -113,11 +113,14 @@ class Desk:
 
     def measures(self, requests: int) -> bool:
         """Whether a step with so many requests is one to learn from. Call it once a step."""
-        self._unmeasured += 1
-        if not self._unmeasured * MEASURED_A_STEP >= requests > 0:
-            return False
-        self._unmeasured = 0
-        return True
+        return bool(self.measured(requests, 1))
+
+    def measured(self, requests: int, steps: int) -> range:
+        """The same of several steps with so many requests: which of them, from 0."""
+        every = max(1, -(-requests // MEASURED_A_STEP))
+        found = range(max(0, every - 1 - self._unmeasured), steps if requests > 0 else 0, every)
+        self._unmeasured = steps - 1 - found[-1] if found else self._unmeasured + steps
+        return found
 
     def plan(self, views: Collection[RequestView]) -> None:
         """Let the policy rank some requests; one that fails must not take the engine with it."""

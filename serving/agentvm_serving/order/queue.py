@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from typing import Any
 
 from agentvm_serving.policy import Rank
+
+_rank_of = itemgetter(0)
 
 
 class RankedQueue:
@@ -70,7 +73,9 @@ class RankedQueue:
 
     def reorder(self) -> None:
         """Put all where their ranks belong now. O(W log W)."""
-        self._entries = sorted(((self._rank(request), request) for _, request in self._entries), key=_rank_of)
+        rank = self._rank
+        self._entries = [(rank(request), request) for _, request in self._entries]
+        self._entries.sort(key=_rank_of)
 
     def __bool__(self) -> bool:
         return bool(self._entries)
@@ -80,7 +85,3 @@ class RankedQueue:
 
     def __iter__(self) -> Iterator[Any]:
         return (request for _, request in self._entries)
-
-
-def _rank_of(entry: tuple[Rank, Any]) -> Rank:
-    return entry[0]

@@ -238,13 +238,13 @@ class ByPolicy:
 
     def stepped(self, batch: Batch, began: float, ends: Sequence[float]) -> None:
         requests = batch.decodes + batch.prompts
-        for number, end in enumerate(ends):
-            if self._desk.measures(requests):
-                made = batch
-                if number:  # only decoding goes on for several steps
-                    made = Batch(decodes=batch.decodes, context=batch.context + number * batch.decodes)
-                # By the clock that a real engine's scheduler has.
-                self._tracker.measured(made, EPOCH + end - (EPOCH + (ends[number - 1] if number else began)))
+        for number in self._desk.measured(requests, len(ends)):
+            made = batch
+            if number:  # only decoding goes on for several steps
+                made = Batch(decodes=batch.decodes, context=batch.context + number * batch.decodes)
+            # By the clock that a real engine's scheduler has.
+            before = ends[number - 1] if number else began
+            self._tracker.measured(made, EPOCH + ends[number] - (EPOCH + before))
 
     def ended(self, request: Request, now: float) -> None:
         self._tracker.forget(request.request_id, request.made, by_itself=True, now=EPOCH + now)

@@ -138,7 +138,7 @@ class Replica:
         """What is under way is over."""
         finished: list[Request] = []
         began = self.now
-        ends = [self._end_of(number) for number in range(1, self._ahead + 1)] or [self.end]
+        ends = self._ends_of(self._ahead) if self._ahead else [self.end]
         if self._ahead:
             self.memory.take(self._wanted(self._ahead))
             self.order.passed(self._ahead - 1)
@@ -201,6 +201,11 @@ class Replica:
     def _end_of(self, step: int) -> float:
         """When a step of the stretch ends, from 1."""
         return self.now + step * self._first + self._more * (step * (step - 1) // 2)
+
+    def _ends_of(self, steps: int) -> list[float]:
+        """The same of each, written out."""
+        now, first, more = self.now, self._first, self._more
+        return [now + step * first + more * (step * (step - 1) // 2) for step in range(1, steps + 1)]
 
     def _wanted(self, steps: int) -> int:
         """New blocks that those that decode need for so many steps."""
