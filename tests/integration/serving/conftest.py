@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 from agentvm_serving.backends.vllm import VllmBackend
 from agentvm_serving.vllm import LOG_VARIABLE
+
+from . import shaken
 
 
 class Events:
@@ -50,17 +53,34 @@ def engine(model_folder: Path, events: Events) -> Iterator[VllmBackend]:
 
 
 @pytest.fixture(scope="module")
-async def strict(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[VllmBackend]:
-    """An engine that speculates, has memory for 288 tokens, and rejects what is hopeless."""
+def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as long as requests of the `strict` engine were paused often."""
+    return tmp_path_factory.mktemp("held") / "held"
+
+
+@pytest.fixture(scope="module")
+async def strict(
+    model_folder: Path, tmp_path_factory: pytest.TempPathFactory, held: Path
+) -> AsyncIterator[VllmBackend]:
+    """An engine that speculates, pauses requests, has memory for 288 tokens, and rejects what is hopeless."""
     speculation = {"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_max": 3}
     memory = ["--block-size", "32", "--num-gpu-blocks-override", "10", "--max-model-len", "256"]
     backend = VllmBackend(
         str(model_folder),
         policy="jit",
         on_hopeless="reject",
-        arguments=[*memory, "--speculative-config", json.dumps(speculation)],
+        arguments=[
+            *memory,
+            "--speculative-config",
+            json.dumps(speculation),
+            "--scheduler-cls",
+            "shaken.create",
+        ],
+        variables={shaken.HELD_VARIABLE: str(held)},
         log_folder=tmp_path_factory.mktemp("strict"),
     )
-    await backend.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(shaken.__file__).parent), prepend=os.pathsep)
+        await backend.start()
     yield backend
     await backend.aclose()

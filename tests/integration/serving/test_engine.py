@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import openai
 import pytest
 
 from agentvm import AgentVM, agent, llm
@@ -306,8 +307,8 @@ async def test_prompts_are_cut_and_prefixes_cached(engine):
     assert second.text == first.text
 
 
-async def test_speculation_and_preemption_change_no_answer(engine, strict):
-    """Greedy answers are those of an engine that has memory for all and guesses nothing."""
+async def test_speculation_preemption_and_pauses_change_no_answer(engine, strict, held):
+    """Greedy answers are those of an engine that has memory for all, pauses nobody and guesses nothing."""
     prompts = [f"Write the numbers from {first} to 99, with commas." for first in (1, 11, 21, 31)]
     answers: dict[tuple[Any, str], str] = {}
 
@@ -322,13 +323,82 @@ async def test_speculation_and_preemption_change_no_answer(engine, strict):
     await all_at_once(engine)
     await all_at_once(strict)
     for _ in range(20):  # a busy machine may have sent them one after the other
-        if (await metrics(strict)).get("agentvm:preemptions_total"):
+        if (await metrics(strict)).get("agentvm:preemptions_total") and held.exists():
             break
         await all_at_once(strict)
     assert [answers[strict, prompt] for prompt in prompts] == [answers[engine, prompt] for prompt in prompts]
     found = await metrics(strict)
     assert sum(v for k, v in found.items() if k.startswith("vllm:spec_decode_num_accepted_tokens_total")) > 0
     assert found["agentvm:preemptions_total"] > 0
+    assert held.stat().st_size > 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_hopeless_request_of_an_openai_client_is_refused(strict, stream):
+    """It gets the reason: as the answer's stop reason, or as an error of its stream. Others are served."""
+    # Thirty steps or more, four tokens each at most: the engine's pace is known from here.
+    await strict.complete(ask("Write the numbers from 1 to 99, with commas.", tokens=120))
+    hints = {"version": 1, "slo": "deadline", "deadline": time.time() + 0.001, "site": "refused"}
+    asked = {"model": strict.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 200}
+    xargs = {"vllm_xargs": {"agentvm": json.dumps(hints)}}
+    async with openai_client(strict) as client:
+        if stream:
+            with pytest.raises(openai.APIError, match="could not be in time") as caught:
+                async for _ in await client.chat.completions.create(**asked, stream=True, extra_body=xargs):
+                    pass
+            assert caught.value.type == "agentvm_refused"
+        else:
+            [choice] = (await client.chat.completions.create(**asked, extra_body=xargs)).choices
+            assert choice.finish_reason == "abort"
+            assert choice.stop_reason.startswith("agentvm: it cannot be in time: it has ")
+        served = await client.chat.completions.create(**{**asked, "max_tokens": 2})
+        assert served.choices[0].finish_reason == "length"
+
+
+def openai_client(backend: Any) -> openai.AsyncOpenAI:
+    """The official client of an engine of ours."""
+    http = client_module().AsyncClient(transport=backend.engine.transport())
+    return openai.AsyncOpenAI(
+        base_url="http://engine/v1", api_key="none", http_client=http, max_retries=0, timeout=LIMIT
+    )
+
+
+@agent
+async def one_question(name: str) -> str:
+    return await llm(f"Say {name}", temperature=0, max_tokens=2)
+
+
+async def test_a_run_whose_deadline_is_brought_forward_overtakes(engine, events, monkeypatch):
+    """Its waiting call is told at the engine; cancelled, its call is ended there."""
+    monkeypatch.setattr(updates, "PAUSE", 0.0)
+    [other] = fresh("other")
+    async with AgentVM(store="memory", llm=Kept(engine)) as vm, Occupied(engine) as slots:
+        hurried, dropped = [await vm.start(one_question, each, deadline=9000) for each in ("a", "b")]
+        keys = [f"{each.id}/llm#1" for each in (hurried, dropped)]
+        await until_added(events, *keys)
+        async with anyio.create_task_group() as group:
+            group.start_soon(engine.complete, ask("Hi", tokens=2, key=other, deadline=time.time() + 3000))
+            await until_added(events, other)
+            await hurried.tighten(1000)
+            await dropped.cancel()
+            with anyio.fail_after(LIMIT):
+                while not (await engine.scheduler.records(keys[0]))[0]["updates"]:  # noqa: ASYNC110 - of another process
+                    await anyio.sleep(0.01)
+            slots.scopes[0].cancel()
+            await hurried.result()
+        [record] = await engine.scheduler.records(keys[0])
+        assert (record["deadline"], record["outcome"]) == (hurried.record.deadline_at, "met")
+        assert (await engine.scheduler.records(keys[1]))[0]["outcome"] in ("refused", "aborted")
+    order = [each["key"] for each in events.of(*keys, other) if each["event"] == "first_scheduled"]
+    assert order == [keys[0], other]
+
+
+async def test_vllms_priority_is_taken_and_ignored(engine):
+    """A client that sends one is served by our order, not refused."""
+    async with openai_client(engine) as client:
+        asked = {"model": engine.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}
+        answer = await client.chat.completions.create(**asked, extra_body={"priority": 7})
+        assert answer.choices[0].finish_reason == "length"
 
 
 async def test_hopeless_calls_are_rejected_with_the_reason(strict):
