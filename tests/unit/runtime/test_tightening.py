@@ -207,7 +207,6 @@ async def test_a_run_that_nobody_drives_has_it_at_once(tmp_path, model):
         due = (await vm.get(name)).deadline_at
         assert due < time.time() + 1001
         assert (await control.tighten(vm.store, await vm.get(name), due + 1)).deadline_at == due
-        taken = await vm.take(name)
-        assert taken is not None
+        taken = await vm.resume(name)
         await taken.result()
         assert (taken.record.deadline_at, tightenings(await vm.store.events(name))) == (due, [due])
