@@ -50,7 +50,7 @@ async def watching(run: Run, starting: Callable[[], bool] = bool) -> AsyncIterat
 
 def worth_a_line(event: Event) -> bool:
     """Whether a log should have it: blocks of Python are many and take no time, unless one fails."""
-    if event.kind in (EventKind.ENDED, EventKind.SCHEDULED):  # its failure had a line, and so had its calls
+    if event.kind in (EventKind.ENDED, EventKind.INHERITED, EventKind.SCHEDULED):  # of a run, not of a call
         return False
     return event.node != "python" or event.kind is EventKind.FAILED
 

@@ -136,6 +136,7 @@ def test_a_log_leaves_out_blocks_of_python_that_went_well():
     """They are many and take no time; one that fails is told."""
     assert worth_a_line(event()) and worth_a_line(event(node="tool"))
     assert not worth_a_line(event(node="python"))
+    assert not worth_a_line(event(EventKind.INHERITED, path="", node=""))
     assert worth_a_line(event(EventKind.FAILED, node="python"))
 
 
