@@ -1,9 +1,8 @@
 """Lineage: what the runs that a fork comes from have recorded, as far as the overrides leave it standing.
 
 It is looked up by path while the fork executes: in the journal of its parent, in
-that of the parent's parent, and so on. What a fork costs thus depends on what it
-comes to, not on how much its ancestors have done. Where single events are not
-found at once (on a server), the journals are read before.
+that of the parent's parent, and so on (`annals`). What a fork costs thus depends
+on what it comes to, not on how much its ancestors have done.
 
 An override opens what it lies in: a recorded call of an agent, or a traced
 region, is gone through again if something in it is overridden.
@@ -11,35 +10,17 @@ region, is gone through again if something in it is overridden.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from .errors import Halt, StoreError
+from .annals import Annals, Wanted, Whole, annals
 from .forking import Chain, Fork, chain_of, enclosing, within
 from .ports import Store
-from .records import FORGETS, Digest, Event, EventKind, RunRecord, Source, failed_with, remembered
+from .records import Digest, Event, EventKind, RunRecord, Source
 
 if TYPE_CHECKING:
     from .work import Work
-
-Wanted = Callable[[str], bool]
-
-
-class Annals(Protocol):
-    """What one run has recorded until it was forked."""
-
-    def at(self, path: str) -> Sequence[Event]:
-        """The events of a path, in order, without what was tried again."""
-        ...
-
-    def started(self) -> Iterable[str]:
-        """Paths of writes that were started, in order."""
-        ...
-
-    async def paths(self) -> Iterable[str]:
-        """Paths of results, in order."""
-        ...
 
 
 class Ancestor:
@@ -185,79 +166,6 @@ class Lineage:
         ]
 
 
-class _Whole:
-    """Annals that were read as a whole."""
-
-    def __init__(self, journal: Sequence[Event], fork: Fork) -> None:
-        self._at: dict[str, list[Event]] = {}
-        self._results: dict[str, None] = {}
-        self._started: dict[str, None] = {}
-        for each in _until(fork, journal):
-            self._at.setdefault(each.path, []).append(each)
-            if each.kind in (EventKind.DONE, EventKind.FAILED):
-                self._results[each.path] = None
-            elif each.kind is EventKind.INTENT:
-                self._started[each.path] = None
-
-    def at(self, path: str) -> Sequence[Event]:
-        return self._at.get(path, ())
-
-    def started(self) -> Iterable[str]:
-        return self._started
-
-    async def paths(self) -> Iterable[str]:
-        return self._results
-
-
-class _ByPath:
-    """Annals of which only what is asked for is read."""
-
-    def __init__(self, store: Store, run_id: str, fork: Fork, wanted: Wanted | None) -> None:
-        self._store = store
-        self._run_id = run_id
-        self._fork = fork
-        self._wanted = wanted
-        # What says of other events that they were tried again has no path.
-        told = store.peek(run_id, path="")
-        self._marks = [each for each in told if FORGETS in each.detail or each.kind is EventKind.ENDED]
-
-    def at(self, path: str) -> Sequence[Event]:
-        found = self._peek(path=path)
-        if self._marks or self._fork.forgets is not None:
-            found = sorted([*found, *self._marks], key=lambda each: each.seq)
-        return [each for each in _until(self._fork, found) if each.path == path] if found else found
-
-    def started(self) -> Iterable[str]:
-        return [each.path for each in self._peek(kind=EventKind.INTENT) if each.seq <= self._fork.seq]
-
-    def _peek(self, *, path: str | None = None, kind: EventKind | None = None) -> list[Event]:
-        """Raises Halt if the store cannot be read: that is no failure of the program in which it is asked."""
-        try:
-            return self._store.peek(self._run_id, path=path, kind=kind)
-        except StoreError as error:
-            raise Halt(error) from None
-
-    async def paths(self) -> Iterable[str]:
-        found = await self._store.result_paths(self._run_id)
-        return [
-            path
-            for seq, path in found
-            if seq <= self._fork.seq and (self._wanted is None or self._wanted(path))
-        ]
-
-
-def _until(fork: Fork, journal: Sequence[Event]) -> list[Event]:
-    """The events that a fork inherits: until it was made, and without the failure that ended the run then.
-
-    The failure of a write stays, as it may have happened.
-    """
-    kept = remembered(each for each in journal if each.seq <= fork.seq)
-    if fork.forgets is None:
-        return kept
-    again = failed_with(kept, fork.forgets) - {each.path for each in kept if each.kind is EventKind.INTENT}
-    return [each for each in kept if each.kind is not EventKind.FAILED or each.path not in again]
-
-
 async def lineage_of(store: Store, record: RunRecord) -> Lineage | None:
     """What a fork inherits, its own overrides applied, all of it read; None for a run that is no fork."""
     chain = await chain_of(store, record)
@@ -270,12 +178,10 @@ async def inheritance(store: Store, chain: Chain, wanted: Wanted | None = None) 
     Args:
         wanted: says of what paths anything will be asked.
     """
-    if not store.near:
-        return Lineage([await _read(store, parent, fork, wanted) for parent, fork in chain])
     return Lineage(
-        [Ancestor(parent.id, fork, _ByPath(store, parent.id, fork, wanted)) for parent, fork in chain]
+        [Ancestor(parent.id, fork, await annals(store, parent.id, fork, wanted)) for parent, fork in chain]
     )
 
 
-async def _read(store: Store, parent: RunRecord, fork: Fork, wanted: Wanted | None = None) -> Ancestor:
-    return Ancestor(parent.id, fork, _Whole(await store.events(parent.id, wanted), fork))
+async def _read(store: Store, parent: RunRecord, fork: Fork) -> Ancestor:
+    return Ancestor(parent.id, fork, Whole(await store.events(parent.id), fork))

@@ -199,8 +199,15 @@ class Store(Protocol):
         """What a run's journal has after an event, in order."""
         ...
 
-    def peek(self, run_id: str, *, path: str | None = None, kind: EventKind | None = None) -> list[Event]:
-        """The durable events of a path or of a kind, of which one is given, in order; on the spot."""
+    def peek(
+        self, run_id: str, *, path: str | None = None, kind: EventKind | None = None, around: int = 0
+    ) -> list[Event]:
+        """The durable events of a path or of a kind, or all if neither is given, in order; on the spot.
+
+        Args:
+            around: with those of a path, also those of the paths that the journal goes through
+                near there, for about so many events; none if it does not come to the path.
+        """
         ...
 
     async def result_paths(self, run_id: str) -> list[tuple[int, str]]:

@@ -536,21 +536,33 @@ async def test_a_journal_is_read_in_part(store: Store, count: int) -> None:
 
 
 async def test_what_is_at_a_path_is_read_on_the_spot(store: Store) -> None:
-    """Its events come in order, of that run alone; where a server would be asked, nobody asks."""
+    """Its events come in order, of that run alone."""
     for run_id in ("run-1", "run-2"):
         for number, path in enumerate("aba", 1):
             intent = EventKind.INTENT if path == "b" else EventKind.DONE
             last = store.append(run_id, replace(EVENT, path=path, kind=intent, detail={"number": number}))
     await last.wait()
     assert await store.result_paths("run-1") == [(1, "a"), (3, "a")]
-    if store.near:
-        first, second, third = await store.events("run-1")
-        assert store.peek("run-1", path="a") == [first, third]
-        assert store.peek("run-1", kind=EventKind.INTENT) == [second]
-        assert store.peek("run-1", path="c") == store.peek("run-3", path="a") == []
-        later = replace(EVENT, path="a", detail={"number": 4})
-        await store.append("run-1", later).wait()
-        assert store.peek("run-1", path="a") == [first, third, replace(later, seq=4)]
+    first, second, third = await store.events("run-1")
+    assert store.peek("run-1", path="a") == [first, third]
+    assert store.peek("run-1", kind=EventKind.INTENT) == [second]
+    assert store.peek("run-1") == [first, second, third]
+    assert store.peek("run-1", path="c") == store.peek("run-3", path="a") == store.peek("run-3") == []
+    later = replace(EVENT, path="a", detail={"number": 4})
+    await store.append("run-1", later).wait()
+    assert store.peek("run-1", path="a") == [first, third, replace(later, seq=4)]
+
+
+async def test_what_is_near_a_path_is_read_with_it(store: Store) -> None:
+    """All events of the paths that the journal goes through there, however far away the other ones are."""
+    for name in ("run-1", "run-2"):
+        for path in ["a", "b", "c", "d", "e", "f", "b", "e", "a"]:
+            last = store.append(name, replace(EVENT, path=path))
+    await last.wait()
+    assert [each.seq for each in store.peek("run-1", path="d", around=2)] == [4, 5, 8]
+    assert [each.seq for each in store.peek("run-1", path="c", around=4)] == [2, 3, 4, 5, 7, 8]
+    assert [each.seq for each in store.peek("run-1", path="a", around=100)] == list(range(1, 10))
+    assert store.peek("run-1", path="z", around=100) == []
 
 
 async def test_values_are_read_by_synchronous_code(store: Store) -> None:

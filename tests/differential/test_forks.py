@@ -58,6 +58,7 @@ async def test_a_call_done_again_is_asked_again(case: Case):
     """Forking at the last model call of a run asks for that one, and for nothing recorded before it."""
     args, kwargs = case.inputs
     store = MemoryStore()
+    store.near = False  # as on a server: what it came from is read in pieces
     with redirect_stdout(io.StringIO()):
         case.log.clear()
         async with AgentVM(store=store, llm=model(case)) as vm:

@@ -212,12 +212,25 @@ class MemoryStore:
             for number, (event, detail) in enumerate(self._events.get(run_id, ())[seq:], start=seq + 1)
         ]
 
-    def peek(self, run_id: str, *, path: str | None = None, kind: EventKind | None = None) -> list[Event]:
+    def peek(
+        self,
+        run_id: str,
+        *,
+        path: str | None = None,
+        kind: EventKind | None = None,
+        around: int = 0,
+    ) -> list[Event]:
         self._check()
         journal = self._events.get(run_id, [])
         places = self._places.setdefault(run_id, Places())
         places.take(journal)
-        numbers = places.of_path.get(path, ()) if path is not None else range(len(journal))
+        numbers: Sequence[int] = range(len(journal))
+        if path is not None:
+            numbers = places.of_path.get(path, ())
+        if around and numbers:
+            first = max(0, numbers[0] - around // 4)
+            paths = {event.path for event, _ in journal[first : first + around]}
+            numbers = sorted(number for each in paths for number in places.of_path[each])
         found = ((number, *journal[number]) for number in numbers)
         return [
             replace(event, detail=json.loads(detail), seq=number + 1)

@@ -192,6 +192,29 @@ GET_EVENTS_AT = plain(
     index="events_by_path",
 )
 GET_EVENTS_OF = plain(_EVENTS.where(schema.events.c.kind == bindparam("kind")).order_by(schema.events.c.seq))
+
+
+def _events_around(dialect: Any) -> Any:
+    events, near = schema.events, schema.events.alias("near")
+    first = select(func.min(events.c.seq)).where(
+        events.c.run_id == bindparam("run_id"), events.c.path == bindparam("path")
+    )
+    behind = bindparam("behind", type_=Integer)
+    paths = (
+        select(near.c.path)
+        .where(near.c.run_id == bindparam("run_id"), near.c.seq >= first.scalar_subquery() - behind)
+        .order_by(near.c.seq)
+        .suffix_with(text("LIMIT :around").bindparams(bindparam("around", type_=Integer)))
+    )
+    if dialect.__name__.endswith("postgresql"):  # a join might read the whole journal
+        among = events.c.path == func.any(func.array(paths.scalar_subquery()))
+    else:
+        among = events.c.path.in_(paths)
+    return _EVENTS.where(among).order_by(events.c.seq)
+
+
+GET_EVENTS_AROUND = Statement(_events_around)
+"""All events of the paths that the journal goes through where it comes to one of them."""
 GET_EVENTS_AFTER = plain(
     _EVENTS.where(schema.events.c.seq > bindparam("seq", type_=Integer)).order_by(schema.events.c.seq)
 )

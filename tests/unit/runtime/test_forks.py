@@ -10,7 +10,9 @@ import pytest
 from agentvm import AgentVM, InputError, RunFailed, UncertainWrite, agent, llm, tool
 from agentvm.testing import ScriptedLLM
 from agentvm_runtime import opening
+from agentvm_runtime.annals import annals
 from agentvm_runtime.errors import StoreError
+from agentvm_runtime.forking import Fork
 from agentvm_runtime.records import EventKind, RunStatus
 from agentvm_runtime.session import Session
 from agentvm_runtime.store.memory import MemoryStore
@@ -127,7 +129,7 @@ class Bench:
 
 @pytest.fixture(params=[True, False], ids=["near", "far"])
 def bench(request: pytest.FixtureRequest) -> Bench:
-    """With a store that is asked for single events, and one whose journals are read as a whole."""
+    """With a store that is asked for single events, and one of whose journals pieces are read."""
     return Bench(near=request.param)
 
 
@@ -420,15 +422,53 @@ async def test_nothing_is_skipped_on_other_inputs(bench: Bench):
     assert prompts == ["0 ants", "1 (0 ants)", "3 MINE"]
 
 
-@pytest.mark.parametrize("length", [10, 100])
-async def test_a_fork_reads_what_it_comes_to(monkeypatch: pytest.MonkeyPatch, length: int):
+@agent
+async def wide(count: int) -> list[str]:
+    """Without a loop of which iterations could be skipped."""
+    return [await llm(f"item {number}") for number in range(count)]
+
+
+@pytest.mark.parametrize("near", [True, False], ids=["near", "far"])
+async def test_what_was_inherited_piece_by_piece_is_what_was_recorded(near: bool):
+    """A fork that goes through all of a long parent has all of it, and asks the model nothing."""
+    bench = Bench(near=near)
+    result = await bench.run_of(wide, 300)
+    assert await bench.fork() == (result, [])
+    assert await bench.fork(bench.last) == (result, [])
+
+
+async def test_pieces_cost_no_more_than_all(monkeypatch: pytest.MonkeyPatch):
+    """Who asks for much that is not there is soon given all there is."""
+    bench = Bench(near=False)
+    await bench.run_of(long_chain, 300, "bees")
+    asked: list[int] = []
+    peek = MemoryStore.peek
+
+    def peeked(store, run_id, **what):
+        found = peek(store, run_id, **what)
+        asked.append(len(found))
+        return found
+
+    monkeypatch.setattr(MemoryStore, "peek", peeked)
+    length = await bench.store.last_seq(bench.run)
+    there = await annals(bench.store, bench.run, Fork(length), None)
+    assert not any(there.at(f"other#{number}") for number in range(1000))
+    assert len(asked) <= 2 + length // 100
+    assert sum(asked) <= 2 * length
+    assert there.at("for#1[7]/llm#1")
+
+
+@pytest.mark.parametrize("near", [True, False], ids=["near", "far"])
+@pytest.mark.parametrize("length", [100, 1000])
+async def test_a_fork_reads_what_it_comes_to(monkeypatch: pytest.MonkeyPatch, near: bool, length: int):
     """Not its ancestors' journals, however long they are: until it does something new, as much is read."""
-    bench, read, seen = Bench(), [], []
+    bench, read, seen = Bench(near=near), [], []
     peek, events = MemoryStore.peek, MemoryStore.events
 
     def peeked(store, run_id, **what):
-        read.append(run_id)
-        return peek(store, run_id, **what)
+        found = peek(store, run_id, **what)
+        read.extend([run_id] * (1 if near else len(found)))
+        return found
 
     async def journal(store, run_id, wanted=None):
         read.extend([run_id] * len(await events(store, run_id)))
@@ -440,7 +480,7 @@ async def test_a_fork_reads_what_it_comes_to(monkeypatch: pytest.MonkeyPatch, le
     first = bench.last
     monkeypatch.setattr(MemoryStore, "peek", peeked)
     monkeypatch.setattr(MemoryStore, "events", journal)
-    for parent, most in ((bench.run, 10), (first, 20)):
+    for parent, most in ((bench.run, 10 if near else 250), (first, 20 if near else 300)):
         read.clear()
         model = ScriptedLLM(lambda call: seen.append(len(read)) or "new")
         async with AgentVM(store=bench.store, llm=model) as vm:

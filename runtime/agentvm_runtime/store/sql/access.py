@@ -10,6 +10,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import anyio
@@ -132,6 +133,14 @@ class Access(ABC):
             if self._reader is None:
                 raise StoreError(f"{self._name}: it is closed; open it first")
             return self._looked(self._reader, work)
+
+    def _at_once(self, work: Callable[[Reader], T]) -> T:
+        """Read while the event loop waits."""
+        if self.near:
+            return self._read_now(work)
+        # A server is asked by an event loop of its own, which needs a thread without another one.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(self._read_now, work).result()
 
     def _looked(self, reader: Reader, work: Callable[[Reader], T]) -> T:
         try:

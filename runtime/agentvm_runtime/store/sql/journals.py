@@ -7,6 +7,7 @@ long as nobody else can have written to the journal.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from agentvm_runtime.records import (
     Digest,
@@ -114,10 +115,19 @@ class Journals(Memos):
             behind_writes=False,
         )
 
-    def peek(self, run_id: str, *, path: str | None = None, kind: EventKind | None = None) -> list[Event]:
-        query = sql.GET_EVENTS_AT if kind is None else sql.GET_EVENTS_OF
-        wanted = {"run_id": run_id, "path": path, "kind": kind and kind.value}
-        return self._read_now(lambda reader: [rows.event_of(row) for row in reader.rows(query, wanted)])
+    def peek(
+        self,
+        run_id: str,
+        *,
+        path: str | None = None,
+        kind: EventKind | None = None,
+        around: int = 0,
+    ) -> list[Event]:
+        query = sql.GET_EVENTS_AT if path is not None else sql.GET_EVENTS
+        query = sql.GET_EVENTS_OF if kind is not None else sql.GET_EVENTS_AROUND if around else query
+        wanted: dict[str, Any] = {"run_id": run_id, "path": path, "kind": kind and kind.value}
+        wanted |= {"around": around, "behind": around // 4}
+        return self._at_once(lambda reader: [rows.event_of(row) for row in reader.rows(query, wanted)])
 
     async def result_paths(self, run_id: str) -> list[tuple[int, str]]:
         def work(reader: Reader) -> list[tuple[int, str]]:

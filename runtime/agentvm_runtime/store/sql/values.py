@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from agentvm_runtime.records import (
@@ -48,8 +47,4 @@ class Values(Access):
                         break
             return found if digests[0] in found else found | dict(reader.values(digests[:1]))
 
-        if self.near:
-            return self._read_now(work)
-        # A server is asked by an event loop of its own, which needs a thread without another one.
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(self._read_now, work).result()
+        return self._at_once(work)
