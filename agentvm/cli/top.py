@@ -62,6 +62,9 @@ def top(
         raise InputError(f"--sort {sort}: use one of {', '.join(SORTS)}.")
     if server is not None and (store is not None or metrics is not None):
         raise InputError("--server has its own store and engine: leave --store and --metrics out.")
+    for option, url in (("--server", server), ("--metrics", metrics)):
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise InputError(f"{option} {url}: a whole URL is needed, such as http://127.0.0.1:8000")
     plain = once or json or not readable_terminal() or os.environ.get("TERM") == "dumb"
     asyncio.run(_watch(store, server, metrics, sort, active, limit, every, plain, json))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentvm_runtime.comparing import results_of
@@ -31,9 +31,9 @@ class NodeView:
     """Whether that is the run itself."""
     reused: bool = False
     """Whether the run's last attempt did not do the work."""
-    attempts: list[Event] = field(default_factory=list)
+    attempts: Sequence[Event] = ()
     """Failed attempts before."""
-    served: list[dict[str, Any]] = field(default_factory=list)
+    served: Sequence[dict[str, Any]] = ()
     """What the engine's scheduler noted of the requests of a model call, as in `CallRecord`."""
 
     @property
@@ -81,7 +81,7 @@ def _own(journal: Iterable[Event], run_id: str) -> dict[str, NodeView]:
             attempts.setdefault(path, []).append(event)
         elif event.kind in _RESULTS:
             shared = event.source in (Source.MEMO, Source.SHARED)
-            tried = attempts.get(path, [])
+            tried = attempts.get(path, ())
             found.pop(path, None)
             found[path] = NodeView(event, _RESULTS[event.kind], run_id, reused=shared, attempts=tried)
         elif event.kind in _BEGUN:

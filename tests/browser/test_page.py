@@ -14,7 +14,7 @@ from agentvm.loading import load_agent
 from .site import Model, Site
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
 DRAFT = "llm#2"
 
@@ -376,6 +376,44 @@ def test_goodput_over_time_is_shown_by_class_and_as_a_table(page: Page, site: Si
         "Runs with a deadline",
         "Best effort",
     ]
+
+
+def test_what_an_engine_decides_is_drawn_while_the_page_is_open(page: Page, site: Site) -> None:
+    """Its metrics come with each look at goodput; what is drawn is the difference between looks."""
+    looks = 0
+
+    def answer(route: Route) -> None:
+        nonlocal looks
+        looks = min(looks + 1, 2)  # or what is to be seen would depend on when one looks
+        found = route.fetch().json()
+        sums = {
+            "met": 3 * looks,
+            "missed": looks,
+            "others": 0,
+            "output_tokens": 40 * looks,
+            "good_tokens": 30 * looks,
+        }
+        found["engine"] = {
+            "classes": {"latency": sums},
+            "running": 2,
+            "waiting": 5,
+            "kv_cache": 0.5,
+            "preemptions": 1,
+            "degraded": 0,
+            "rejected": 0,
+            "holding": True,
+            "steps": 10,
+            "step_seconds": 0.2,
+        }
+        route.fulfill(json=found)
+
+    page.route("**/v1/goodput", answer)
+    page.get_by_role("link", name="Goodput").click()
+    page.get_by_text("5 requests, held back").wait_for()
+    page.get_by_text("20 ms on average").wait_for()
+    since = page.locator("section", has=page.get_by_role("heading", name="Since this page was opened"))
+    since.get_by_role("img", name=re.compile("Calls with a pace over time: 3 met, 1 missed")).wait_for()
+    since.get_by_text("75 % 3 of 4 in time").wait_for()
 
 
 def test_a_server_with_a_token_is_opened_by_it(open_page: Callable[..., Page], model: Model) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 
 import httpx
 import pytest
@@ -217,6 +218,36 @@ async def test_a_store_and_a_server_show_the_same():
             nodes, same = [await each.nodes("r1") for each in sources]
             assert nodes == same
             assert [each.path for each in nodes] == ["llm#1", "llm#2"]
+
+
+METRICS = """# TYPE agentvm:requests counter
+agentvm:requests_total{outcome="met",slo="latency"} 3.0
+# TYPE agentvm:holding gauge
+agentvm:holding 1.0
+# TYPE agentvm:step_seconds histogram
+agentvm:step_seconds_count %d.0
+agentvm:step_seconds_sum %f
+# TYPE vllm:num_requests_waiting gauge
+vllm:num_requests_waiting{engine="0"} 4.0
+"""
+
+
+async def test_an_engine_is_looked_at_beside_a_store(monkeypatch: pytest.MonkeyPatch):
+    """By its metrics: what waits and is held, goodput by class, and how long steps took lately."""
+    looks = iter([(10, 1.0), (20, 1.5)])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert str(request.url) == "http://engine/metrics"
+        return httpx.Response(200, text=METRICS % next(looks))
+
+    client = partial(httpx.AsyncClient, transport=httpx.MockTransport(answer))
+    monkeypatch.setattr("agentvm.top.sources.httpx.AsyncClient", client)
+    async with AgentVM(store="memory", llm=ScriptedLLM("x")) as vm:
+        source = StoreSource(vm.store, "memory", 10, "http://engine/metrics")
+        first, second = await source.look(), await source.look()
+    assert first.engine is not None and (first.engine.waiting, first.engine.held) == (4, 4)
+    assert first.classes == {"latency": Sums(met=3)}
+    assert (first.step, second.step) == (0.1, pytest.approx(0.05))
 
 
 async def test_what_cannot_be_seen_is_shown_as_it_was():

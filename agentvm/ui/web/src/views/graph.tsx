@@ -1,34 +1,22 @@
 // The graph of a run: the program's nodes and regions, coloured by what became of them in one run.
 // Of a loop or map one iteration is shown at a time; a strip of cells above it shows all.
-import { useComputed, useSignal, useSignalEffect, type Signal } from "@preact/signals";
+import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { duration, plural } from "../format";
 import { layOut } from "../graph/client";
-import type { Layout, Rect, Sized, SizedPanel } from "../graph/layout";
+import { useDrag, type View } from "../graph/drag";
+import { curve, extent, flat, nearest, sized } from "../graph/geometry";
+import type { Layout, Rect } from "../graph/layout";
 import { outline, size, type Panel, type Shape } from "../graph/outline";
-import type { Live } from "../live";
 import { loudest, type Counts } from "../journal";
+import type { Live } from "../live";
 import { plain } from "../prefs";
-import { ENDED, STATES, type NodeState } from "../states";
+import { ENDED, type NodeState } from "../states";
 import { Button } from "./parts";
+import { BoxFrame, BoxHead, Leaf } from "./shapes";
 
-const NODE = 46;
-const HEADER = 34;
-const STRIP = 18;
 const MANY = 140;
 /** Above so many shapes only those in sight are in the document. */
 const CULL = 250;
-
-const canvas = document.createElement("canvas").getContext("2d");
-function measure(text: string, font: string): number {
-  if (!canvas) return text.length * 7.5;
-  canvas.font = font;
-  return canvas.measureText(text).width;
-}
-
-const TITLE_FONT = '600 13px Inter, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif';
-
-interface View { x: number; y: number; scale: number }
 
 interface Props {
   live: Live;
@@ -225,145 +213,6 @@ export function GraphView({ live, selected, onSelect }: Props) {
   );
 }
 
-interface PartProps {
-  shape: Shape;
-  rect: Rect;
-  state: NodeState;
-  path: string;
-  live: Live;
-  chosen: boolean;
-  onPick(): void;
-}
-
-function BoxFrame({ rect, state, chosen, onPick }: Pick<PartProps, "shape" | "rect" | "state" | "chosen" | "onPick">) {
-  return <rect class={`box s-${state} ${chosen ? "chosen" : ""}`} x={rect.x} y={rect.y} width={rect.width} height={rect.height} rx={12} onClick={onPick} aria-hidden="true" />;
-}
-
-function BoxHead({ shape, rect, state, path, live, chosen, iteration, onPick, onClose, onIteration }: PartProps & {
-  iteration: number;
-  onClose(): void;
-  onIteration(n: number): void;
-}) {
-  const repeated = shape.node.kind === "loop" || shape.node.kind === "map";
-  const last = live.journal.boxes.get(path)?.last ?? -1;
-  const title = titleOf(shape);
-  const counter = repeated && last >= 0 ? `${iteration + 1} of ${last + 1}` : "";
-  return (
-    <g id={`shape-${shape.id}`} role="option" aria-selected={chosen} class={`head s-${state}`} data-path={path} data-state={state}
-      aria-label={`${title} ${counter}, ${shape.node.kind}, ${STATES[state].word}`}>
-      <g onClick={onPick} class="hit">
-        <rect x={rect.x} y={rect.y} width={rect.width} height={HEADER} rx={12} fill="transparent" />
-        <StateDot x={rect.x + 19} y={rect.y + 18} state={state} />
-        <text x={rect.x + 35} y={rect.y + 22} class="title">{title}</text>
-      </g>
-      {counter && (
-        <g class="stepper">
-          <Step x={rect.x + rect.width - 118} y={rect.y + 18} sign="‹" label="Iteration before" off={iteration <= 0} onStep={() => onIteration(iteration - 1)} />
-          <text x={rect.x + rect.width - 75} y={rect.y + 22} text-anchor="middle">{counter}</text>
-          <Step x={rect.x + rect.width - 36} y={rect.y + 18} sign="›" label="Next iteration" off={iteration >= last} onStep={() => onIteration(iteration + 1)} />
-        </g>
-      )}
-      <Step x={rect.x + rect.width - 16} y={rect.y + 18} sign="−" label={`Close ${title}`} onStep={onClose} />
-      {repeated && last >= 0 && <Strip rect={rect} path={path} last={last} iteration={iteration} live={live} onIteration={onIteration} />}
-    </g>
-  );
-}
-
-function Step({ x, y, sign, label, off, onStep }: { x: number; y: number; sign: string; label: string; off?: boolean; onStep(): void }) {
-  return (
-    <g class={`step ${off ? "off" : ""}`} onClick={off ? undefined : onStep} aria-hidden="true">
-      <title>{label}</title>
-      <circle cx={x} cy={y} r={9} />
-      <text x={x} y={y + 4} text-anchor="middle">{sign}</text>
-    </g>
-  );
-}
-
-/** All iterations as cells; of many, each cell stands for several. */
-function Strip({ rect, path, last, iteration, live, onIteration }: { rect: Rect; path: string; last: number; iteration: number; live: Live; onIteration(n: number): void }) {
-  const width = rect.width - 24;
-  const cells = Math.min(last + 1, Math.floor(width / 5));
-  const each = Math.min(30, width / cells);
-  const span = (last + 1) / cells;
-  return (
-    <g class="strip" aria-hidden="true">
-      {Array.from({ length: cells }, (_, n) => {
-        const from = Math.floor(n * span);
-        const to = Math.max(from + 1, Math.floor((n + 1) * span));
-        const counts: Counts = {};
-        for (let at = from; at < to; at++) {
-          const state = live.journal.boxState(`${path}[${at}]`) ?? "pending";
-          counts[state] = (counts[state] ?? 0) + 1;
-        }
-        const here = iteration >= from && iteration < to;
-        return <rect key={n} class={`cell s-${loudest(counts) ?? "pending"} ${here ? "here" : ""}`} x={rect.x + 12 + n * each} y={rect.y + HEADER}
-          width={Math.min(each - (each > 4 ? 1.5 : 0), 26)} height={8} rx={2} onClick={() => onIteration(from)} />;
-      })}
-    </g>
-  );
-}
-
-function Leaf({ shape, rect, state, path, live, chosen, onPick, onOpen }: PartProps & { onOpen(): void }) {
-  const { node } = shape;
-  const title = titleOf(shape);
-  const sub = subOf(shape, path, live, state);
-  return (
-    <g id={`shape-${shape.id}`} role="option" aria-selected={chosen} class={`leaf hit k-${node.kind} s-${state} ${chosen ? "chosen" : ""}`}
-      data-path={path} data-state={state} aria-label={`${title} ${sub}, ${STATES[state].word}`} onClick={onPick} onDblClick={() => shape.box && onOpen()}>
-      <rect x={rect.x} y={rect.y} width={rect.width} height={rect.height} rx={node.kind === "python" ? 6 : 10} class="card" />
-      <StateDot x={rect.x + 20} y={rect.y + rect.height / 2} state={state} />
-      <text x={rect.x + 37} y={rect.y + (sub ? 20 : rect.height / 2 + 4)} class="title">{title}</text>{" "}
-      {sub && <text x={rect.x + 37} y={rect.y + 35} class="sub">{sub}</text>}
-      {shape.box && <Step x={rect.x + rect.width - 16} y={rect.y + rect.height / 2} sign="+" label={`Open ${title}`} onStep={onOpen} />}
-    </g>
-  );
-}
-
-function StateDot({ x, y, state }: { x: number; y: number; state: NodeState }) {
-  return (
-    <g class={`dot s-${state}`}>
-      <circle cx={x} cy={y} r={9} />
-      {state === "running"
-        ? <path class="spin" style={{ transformOrigin: `${x}px ${y}px` }} d={`M${x} ${y - 5.5}a5.5 5.5 0 0 1 5.5 5.5`} />
-        : <text x={x} y={y + 4} text-anchor="middle">{STATES[state].glyph}</text>}
-    </g>
-  );
-}
-
-function titleOf(shape: Shape): string {
-  const { label, site, kind, code, gives, callee } = shape.node;
-  if (kind === "branch" || kind === "loop" || kind === "try" || kind === "map") {
-    const word = site.split("#")[0]!;
-    return { if: "if", rest: "then", for: "for each", while: "while", map: "map", try: "try" }[word] ?? word;
-  }
-  if (kind === "python") return short(gives[0] ?? (code || label), 26);
-  if (kind === "llm" || kind === "human") return gives[0] ?? short(quoted(code) ?? kind, 26);
-  return short(callee ? callee.split(":").at(-1)! : site.split("#")[0]!, 26);
-}
-
-/** What is asked, of a call whose answer has no name: the beginning of the first text in its code. */
-function quoted(code: string): string | null {
-  const found = /["'`]+\s*([^"'`\n]{3,})/.exec(code);
-  return found ? `“${found[1]!.trim()}”` : null;
-}
-
-function subOf(shape: Shape, path: string, live: Live, state: NodeState): string {
-  const { node } = shape;
-  const box = live.journal.boxes.get(path);
-  const inside = box && box.total > 0 ? plural(box.total, "node") : "";
-  const row = live.journal.places.get(path)?.row;
-  const kind = { llm: "model", human: "person", python: "code" }[node.kind] ?? node.kind;
-  const time = row?.finished_at && row.started_at && state !== "given" ? duration(row.finished_at - row.started_at) : "";
-  const tokens = row?.tokens?.output ? `${row.tokens.output} tok` : "";
-  if (node.kind === "python") return "";
-  return [kind, time, tokens || inside].filter(Boolean).join(" · ");
-}
-
-function short(text: string, most: number): string {
-  const line = text.split("\n")[0]!;
-  return line.length > most ? `${line.slice(0, most - 1)}…` : line;
-}
-
 /** The innermost loop or map around a shape, as a path. */
 function around(shape: Shape, iteration: (box: string) => number): string | null {
   let path = "";
@@ -376,97 +225,4 @@ function around(shape: Shape, iteration: (box: string) => number): string | null
     }
   }
   return found;
-}
-
-function* flat(panel: Panel): Generator<Shape> {
-  for (const each of panel.shapes) {
-    yield each;
-    for (const inner of each.panels) yield* flat(inner);
-  }
-}
-
-function sized(panel: Panel): SizedPanel {
-  return { title: panel.title, edges: panel.edges, shapes: panel.shapes.map(sizedShape) };
-}
-
-function sizedShape(shape: Shape): Sized {
-  const wide = measure(titleOf(shape), TITLE_FONT);
-  const repeated = shape.node.kind === "loop" || shape.node.kind === "map";
-  const least = { python: 90, llm: 192, agent: 180 }[shape.node.kind as string] ?? 150;
-  const width = shape.open ? wide + (repeated ? 190 : 80) : Math.max(least, wide + (shape.box ? 76 : 54));
-  const height = shape.open ? HEADER + (repeated ? STRIP : 0) : shape.node.kind === "python" ? 32 : NODE;
-  return { id: shape.id, width, height, panels: shape.panels.map(sized) };
-}
-
-function nearest(shapes: Shape[], layout: Layout, from: Shape, [dx, dy]: [number, number]): Shape | undefined {
-  const a = centre(layout.rects[from.id]!, from);
-  let best: Shape | undefined;
-  let least = Infinity;
-  for (const each of shapes) {
-    const rect = layout.rects[each.id];
-    if (!rect || each === from) continue;
-    const b = centre(rect, each);
-    const along = (b.x - a.x) * dx + (b.y - a.y) * dy;
-    const across = Math.abs((b.x - a.x) * dy) + Math.abs((b.y - a.y) * dx);
-    if (along <= 4) continue;
-    const cost = along + 2.2 * across;
-    if (cost < least) [least, best] = [cost, each];
-  }
-  return best;
-}
-
-function centre(rect: Rect, shape: Shape): { x: number; y: number } {
-  return { x: rect.x + rect.width / 2, y: rect.y + (shape.open ? HEADER / 2 : rect.height / 2) };
-}
-
-function curve(points: [number, number][]): string {
-  const [first, ...rest] = points;
-  if (!first || rest.length === 0) return "";
-  if (rest.length === 1) return `M${first} L${rest[0]}`;
-  let path = `M${first}`;
-  for (let n = 0; n < rest.length - 1; n++) {
-    const [ax, ay] = rest[n]!;
-    const [bx, by] = rest[n + 1]!;
-    const end = n === rest.length - 2 ? rest[n + 1]! : [(ax + bx) / 2, (ay + by) / 2];
-    path += ` Q${ax},${ay} ${end}`;
-  }
-  return path;
-}
-
-function extent(points: [number, number][]): Rect {
-  const xs = points.map((p) => p[0]);
-  const ys = points.map((p) => p[1]);
-  const x = Math.min(...xs);
-  const y = Math.min(...ys);
-  return { x, y, width: Math.max(...xs) - x + 1, height: Math.max(...ys) - y + 1 };
-}
-
-function useDrag(ref: { current: HTMLDivElement | null }, view: Signal<View>): void {
-  useEffect(() => {
-    const element = ref.current!;
-    let from: { x: number; y: number; view: View } | null = null;
-    const down = (event: PointerEvent): void => {
-      if (event.button !== 0 || (event.target as Element).closest(".hit, .step, .cell, button")) return;
-      from = { x: event.clientX, y: event.clientY, view: view.peek() };
-      element.setPointerCapture(event.pointerId);
-      element.classList.add("dragging");
-    };
-    const move = (event: PointerEvent): void => {
-      if (from) view.value = { ...from.view, x: from.view.x + event.clientX - from.x, y: from.view.y + event.clientY - from.y };
-    };
-    const up = (): void => {
-      from = null;
-      element.classList.remove("dragging");
-    };
-    element.addEventListener("pointerdown", down);
-    element.addEventListener("pointermove", move);
-    element.addEventListener("pointerup", up);
-    element.addEventListener("pointercancel", up);
-    return () => {
-      element.removeEventListener("pointerdown", down);
-      element.removeEventListener("pointermove", move);
-      element.removeEventListener("pointerup", up);
-      element.removeEventListener("pointercancel", up);
-    };
-  }, []);
 }
