@@ -53,6 +53,7 @@ class Account:
     seq: int = 0
     """Number of the last event that is in it."""
     nodes: int = 0
+    """With a result; plain code is not counted."""
     reused: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -67,7 +68,8 @@ class Account:
                 self._scheduled(each.detail.get(CALLS, {}))
                 continue
             if each.kind in (EventKind.DONE, EventKind.FAILED):
-                self.nodes += each.kind is EventKind.DONE
+                # Of plain code only some is journaled, as it takes its time or not.
+                self.nodes += each.kind is EventKind.DONE and each.node != "python"
                 self.reused += each.source in (Source.MEMO, Source.SHARED)
             if each.source is Source.EXECUTED and "output_tokens" in each.detail:
                 self._used(each, each.detail)

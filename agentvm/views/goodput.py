@@ -47,7 +47,7 @@ class RunAccount(BaseModel):
     good_tokens: int = Field(description="Of the output tokens, those of a run in time.")
     input_tokens: int = 0
     cost: float | None = Field(default=None, description="In the unit of its budget's prices.")
-    nodes: int = Field(default=0, description="Nodes with a result.")
+    nodes: int = Field(default=0, description="Nodes with a result, plain code apart.")
     classes: dict[str, Sums] = Field(default={}, description="Decided requests by class.")
 
 
