@@ -414,6 +414,7 @@ def test_what_an_engine_decides_is_drawn_while_the_page_is_open(page: Page, site
     since = page.locator("section", has=page.get_by_role("heading", name="Since this page was opened"))
     since.get_by_role("img", name=re.compile("Calls with a pace over time: 3 met, 1 missed")).wait_for()
     since.get_by_text("75 % 3 of 4 in time").wait_for()
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_a_server_with_a_token_is_opened_by_it(open_page: Callable[..., Page], model: Model) -> None:

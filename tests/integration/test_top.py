@@ -22,12 +22,13 @@ from agentvm import AgentVM, RunCancelled, agent, llm
 from agentvm.testing import ScriptedLLM
 
 ROOT = Path(__file__).parents[2]
+ROWS = 20
 PATIENCE = 120
 """Seconds that anything may take on a busy machine."""
 SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>]")
 
 
-@agent(deadline="10m")
+@agent(deadline="10h")
 async def slow(topic: str) -> str:
     return await llm(f"hold {await llm(f'first {topic}')}")
 
@@ -42,7 +43,7 @@ class Terminal:
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self._master, self._slave = pty.openpty()
-        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 100, 0, 0))
+        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, 100, 0, 0))
         self.modes = termios.tcgetattr(self._slave)
         self.process = subprocess.Popen(
             command, stdin=self._slave, stdout=self._slave, stderr=self._slave, env=environment
@@ -57,9 +58,10 @@ class Terminal:
 
     @property
     def lines(self) -> list[str]:
-        """What is on the screen: the view draws it whole, from the upper left corner."""
-        frame = self.raw.rpartition("\x1b[H")[2]
-        return [each.rstrip() for each in SEQUENCE.sub("", frame).replace("\r", "").split("\n")]
+        """What is on the screen; the view draws it whole, from the upper left corner."""
+        frames = self.raw.split("\x1b[H")[1:]
+        whole = [each for each in frames[-2:] if each.count("\n") >= ROWS - 1] or [""]
+        return [each.rstrip() for each in SEQUENCE.sub("", whole[-1]).replace("\r", "").split("\n")]
 
     async def until(self, right: Callable[[list[str]], bool]) -> list[str]:
         """The screen, when it is so."""
@@ -122,7 +124,7 @@ async def test_runs_in_progress_are_watched_filtered_opened_and_cancelled(tmp_pa
         for _ in range(2):
             await held.acquire()
         async with terminal(tmp_path, store) as screen:
-            lines = await screen.until(has("run-a", "running", "9m"))
+            lines = await screen.until(has("run-a", "running", "9h"))
             assert has("run-b", "other", "running", "-")(lines)
             assert has("2 runs: 2 running")(lines)
 
