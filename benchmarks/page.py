@@ -8,7 +8,8 @@ Milliseconds from the beginning of the navigation, in a new tab without a cache,
 - `graph`: the graph, with the states of its nodes;
 - `list`: the timeline, where that is the view.
 
-The run is a map of 500 iterations, each a called agent with two model calls: 1,501 nodes.
+`wide` is a map of 500 iterations, each a called agent with two model calls: 1,501 nodes; `row` is 1,000 model
+calls written one after the other.
 """
 
 from __future__ import annotations
@@ -43,6 +44,20 @@ async def one(number: int) -> str:
 async def wide(width: int) -> list[str]:
     return [await one(number) for number in range(width)]
 """
+CALLS = 1000
+ROW = (
+    """
+from agentvm import agent, llm
+
+@agent
+async def row(number: int) -> str:
+    text = str(number)
+    """
+    + "\n    ".join(f'text = await llm(f"{n} {{text[:9]}}", temperature=0)' for n in range(CALLS))
+    + """
+    return text
+"""
+)
 SEEN = {"head": ".run-title .chip", "graph": ".graph [data-state=done]", "list": ".timeline-rows .bar"}
 WATCH = """
 window.seen = {};
@@ -78,7 +93,7 @@ async def measure(chromium: str, times: int) -> dict[str, dict[str, list[float]]
 
     found: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        agents = [loaded(Path(folder), "wide", WIDE)]
+        agents = [loaded(Path(folder), name, source) for name, source in (("wide", WIDE), ("row", ROW))]
         async with AgentVM(store="memory", llm=ScriptedLLM(lambda call: f"{call.prompt}!")) as vm:
             for agent in agents:
                 await vm.run(agent, 500, run_id=agent.name)
