@@ -39,15 +39,7 @@ from . import (
     ui,
     worker,
 )
-from .exits import (
-    Exit,
-    code_of,
-    fail,
-    internal,
-    of_the_system,
-    open_closed_streams,
-    tell_failure,
-)
+from .exits import Exit, begin, code_of, fail, internal, of_the_system, tell_failure
 
 TRACEBACK = "AGENTVM_TRACEBACK"
 
@@ -111,7 +103,7 @@ def root(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code."""
-    open_closed_streams()
+    begin()
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = "--traceback" in arguments  # wherever it stands
     arguments = [each for each in arguments if each != "--traceback"]

@@ -98,8 +98,12 @@ def heard(out: TextIO) -> Iterator[None]:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def open_closed_streams() -> None:
-    """Give what was closed by the caller (`>&-`) a place, or the store's file would get its number."""
+def begin() -> None:
+    """Before a command: nothing is told yet, and what the caller closed (`>&-`) has a place.
+
+    Otherwise the store's file would get its number, and what is printed would be written into it.
+    """
+    _told.clear()
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)

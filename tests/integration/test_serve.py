@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from agentvm.cli import main
+
 ROOT = Path(__file__).parents[2]
 TOKEN = "integration-test-token"
 
@@ -217,31 +219,42 @@ def test_bytes_that_are_no_request_are_refused_and_the_server_goes_on(tmp_path: 
         assert "Traceback" not in server.stop()
 
 
-def test_what_is_wrong_with_the_options_is_said(tmp_path: Path) -> None:
-    """A port that is taken, a token that is short, a file that is not there."""
+def test_what_is_wrong_with_the_options_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A token that is short, a file that is not there: before anything is begun."""
     (tmp_path / "short").write_text("short")
     (tmp_path / "flow.py").write_text(FLOW)
+    monkeypatch.chdir(tmp_path)
+    model = ["--llm", "scripted:flow.py:model", "--store", "memory"]
+    for options, told in {
+        ("flow.py", "--token-file", "short"): "at least 16 characters",
+        ("flwo.py",): "Did you mean flow.py",
+    }.items():
+        with pytest.raises(SystemExit) as ended:
+            main(["serve", *options, *model])
+        assert ended.value.code == 2
+        assert told in capsys.readouterr().err
 
-    def refused(*options: str) -> str:
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    """With what to do."""
+    (tmp_path / "flow.py").write_text(FLOW)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        options = ["--port", port, "--llm", "scripted:flow.py:model", "--store", "memory"]
         done = subprocess.run(
-            [sys.executable, "-m", "agentvm", "serve", *options, "--store", "memory"],
+            [sys.executable, "-m", "agentvm", "serve", "flow.py", *options],
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *_parts()])},
             capture_output=True,
             text=True,
             timeout=600,
         )
-        assert done.returncode == 2, done.stderr
-        return done.stderr
-
-    model = ("--llm", "scripted:flow.py:model")
-    assert "at least 16 characters" in refused("flow.py", "--token-file", "short", *model)
-    assert "Did you mean flow.py" in refused("flwo.py", *model)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        assert "cannot be bound" in refused("flow.py", "--port", port, *model)
+    assert done.returncode == 2
+    assert "cannot be bound" in done.stderr
 
 
 def _parts() -> list[str]:
