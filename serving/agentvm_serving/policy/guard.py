@@ -1,8 +1,8 @@
 """The starvation guard: whatever the policy, what is long overdue is served in the end.
 
 Some orders let a request wait for as long as others come that suit them better
-(`sjf`, `plas`, and every order that puts late requests last). A few slots are
-therefore kept for those that are overdue the longest.
+(`sjf`, `plas`, and every order that puts late requests last). A few of those that
+run are therefore the ones that are overdue the longest.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ OVERDUE: Final = -2
 """Tier of the requests that the guard lets go first."""
 PATIENCE: Final = 60.0
 """Seconds past its deadline, virtual if the client named none, after which a request goes first."""
-SHARE: Final = 0.125
-"""Share of the slots that such requests may take, at least one."""
+SHARE: Final = 1 / 32
+"""Share of those that run that such requests may be, at least one."""
 
 
 def feed_overdue(views: Collection[RequestView], engine: EngineView) -> bool:
@@ -29,7 +29,9 @@ def feed_overdue(views: Collection[RequestView], engine: EngineView) -> bool:
     limit = engine.now - PATIENCE
     seen = [view for view in views if view.deadline < limit or view.rank[0] < 0]
     overdue = [view for view in seen if view.rank[0] >= 0]
-    room = max(1, int(SHARE * engine.slots)) - (len(seen) - len(overdue))
+    # Of those that run, not of the slots: where these are many, so many overdue ones would slow all others.
+    running = min(engine.slots, sum(view.running for view in views))
+    room = max(1, int(SHARE * running)) - (len(seen) - len(overdue))
     if room <= 0:
         return False
     for view in heapq.nsmallest(room, overdue, key=lambda view: (view.deadline, view.ordinal)):
