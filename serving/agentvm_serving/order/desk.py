@@ -54,17 +54,25 @@ class Desk:
 
     Args:
         clock: Unix seconds.
+        reads: the same as `reads`, where an adapter finds it faster.
     """
 
-    def __init__(self, policy: Policy, tracker: Tracker, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        tracker: Tracker,
+        clock: Callable[[], float],
+        reads: Callable[[Any], bool] = reads,
+    ) -> None:
         self.policy = policy
         self.tracker = tracker
         self.queues: list[RankedQueue] = []
         """What waits."""
         self.sorted = True
         """Whether `running` is in order; the adapter unsets it when it admits."""
-        self._reading = 0
+        self.reading = 0
         """How many at the end of `running` still had prompts to read when it was sorted."""
+        self._reads = reads
         self._scarce = False
         """Whether `running` is in the order of ranks alone."""
         self._clock = clock
@@ -91,16 +99,16 @@ class Desk:
             self._look(running)
         scarce = not fits(BLOCK * len(running))
         # Removals keep the order; it changes with admissions, plans, and prompts that are read.
-        read = not scarce and not all(map(reads, running[len(running) - self._reading :]))
+        read = not scarce and not all(map(self._reads, running[len(running) - self.reading :]))
         if self.sorted and scarce == self._scarce and not read:
             return planned, False
         self._scarce, self.sorted = scarce, True
-        self._reading = 0 if scarce else sum(map(reads, running))
+        self.reading = 0 if scarce else sum(map(self._reads, running))
         return planned, True
 
     def place(self, request: Any) -> tuple[bool, Rank]:
         """Where a request stands among those that run: the smallest is served first and evicted last."""
-        return not self._scarce and reads(request), self.rank(request)
+        return not self._scarce and self._reads(request), self.rank(request)
 
     @property
     def steps_to_plan(self) -> int:
