@@ -88,10 +88,12 @@ class Executor(Frame):
             # After all else it waits for: what is before it in the program may have to pass the same gates.
             call = partial(self._called, index, node, callee, args, kwargs)
             value = await _through(self._gates(node), call)
+            del call
         elif kind is TOOL and isinstance(callee, Tool):
             value = await self._tool(node, callee, args, kwargs)
         else:
             value = await self._called(index, node, callee, args, kwargs)
+        del args, kwargs  # what comes next may change in place what nobody holds any more
         self.env[node.results[0]].set(value)
 
     def _gates(self, node: Node) -> list[Any]:

@@ -13,10 +13,11 @@ from typing import Any
 
 from agentvm_compiler.calls import LlmRequest, Tool
 from agentvm_compiler.frontend.fingerprint import fingerprint
+from agentvm_compiler.wire import Message
 
 from .errors import UnstorableValue
 from .structured import schema_of, type_name
-from .values import call_digest, digest, key_digest, token
+from .values import call_digest, digest, key_digest, list_token, token, tuple_key
 
 
 def python_key(code_hash: str, operands: Sequence[Any]) -> str:
@@ -64,7 +65,23 @@ def model_key(request: LlmRequest, identity: str, path: str) -> str:
     """
     sampling = request.sampling
     drawn = "" if sampling.deterministic else path
-    turns = [(turn.role, turn.content) for turn in request.messages]
+    turns = list_token(map(_turn, request.messages)) if request.messages else token([])
     how = [sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.seed, sampling.stop]
     answer = None if request.returns is str else (type_name(request.returns), schema_of(request.returns))
-    return key_digest(("llm", identity, turns, how, answer, drawn))
+    parts = (token("llm"), token(identity), turns, token(how), token(answer), token(drawn))
+    return tuple_key(parts)
+
+
+_SHORT = 1000
+"""Characters up to which a turn is remembered: it is asked for again with each that follows."""
+
+
+def _turn(turn: Message) -> bytes:
+    if type(turn.content) is str and type(turn.role) is str and len(turn.content) <= _SHORT:
+        return _short_turn(turn.role, turn.content)
+    return token((turn.role, turn.content))
+
+
+@lru_cache(maxsize=16_384)
+def _short_turn(role: str, content: str) -> bytes:
+    return token((role, content))

@@ -8,8 +8,19 @@ parts and cycles included. Never pickle: bytes cannot make anything run.
 
 from . import array_kinds, builtin_kinds, instance_kinds, pydantic_kinds  # noqa: F401  (they register their kinds)
 from .copying import copy_value, shallow_copy
-from .keys import call_digest, digest, key_digest, token
+from .keys import call_digest, digest, key_digest, list_token, token, tuple_key
 from .reader import decode
 from .writer import encode
 
-__all__ = ["call_digest", "copy_value", "decode", "digest", "encode", "key_digest", "shallow_copy", "token"]
+__all__ = [
+    "call_digest",
+    "copy_value",
+    "decode",
+    "digest",
+    "encode",
+    "key_digest",
+    "list_token",
+    "shallow_copy",
+    "token",
+    "tuple_key",
+]

@@ -79,6 +79,16 @@ def token(value: object) -> bytes:
     return _Keys().token(value)
 
 
+def list_token(items: Iterable[bytes]) -> bytes:
+    """The token of a list that is not empty, by those of its items, some of which are not plain."""
+    return b"l" + _hash(b"".join(items))
+
+
+def tuple_key(items: Iterable[bytes]) -> str:
+    """The key digest of a tuple, by the tokens of its items, some of which are not plain."""
+    return _key(b"t" + _hash(b"".join(items)))
+
+
 class _Keys:
     """One walk over a value: what was hashed already, and what is being hashed now."""
 

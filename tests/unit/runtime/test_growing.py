@@ -11,13 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import agentvm_runtime.computing
 import agentvm_runtime.frames
 from agentvm import AgentVM, agent, llm, tool
 from agentvm.testing import ScriptedLLM
 from agentvm_compiler.codegen import Namespace
 from agentvm_compiler.ir import Kind, Node
+from agentvm_runtime.folding import holds_large
 from agentvm_runtime.growing import grow
-from agentvm_runtime.slots import Slot, is_large
+from agentvm_runtime.slots import Slot
+from benchmarks.runtime.gathering import SHAPES
 
 
 def fold(code: str, version: int, **given: Slot) -> tuple[Node, dict[str, Slot], Slot]:
@@ -328,21 +331,44 @@ async def talks(count: int) -> list[dict[str, str]]:
     return messages
 
 
-@pytest.mark.parametrize("program", [gathers, within_branches, within_tries, until_enough, talks])
-async def test_a_loop_that_gathers_copies_nothing_large(program: Any, monkeypatch: pytest.MonkeyPatch):
-    """However the container comes to the next iteration: directly, or through branches and handlers."""
-    copied = []
-    copying = agentvm_runtime.frames.copy_value
+@agent
+async def asks_in_turns(count: int) -> int:
+    """A chat: the model gets the whole history each time."""
+    messages = [{"role": "user", "content": "begin"}]
+    for number in range(count):
+        answer = await llm(messages=messages)
+        messages.append({"role": "assistant", "content": answer})
+        messages.append({"role": "user", "content": f"and {number}?"})
+    return len(messages)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [gathers, within_branches, within_tries, until_enough, talks, asks_in_turns, *SHAPES.values()],
+    ids=lambda program: program.fn.__name__,
+)
+async def test_a_loop_that_gathers_copies_and_records_nothing_large(
+    program: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """Whatever code gathers, and however the container comes to the next iteration."""
+    copied, stored = [], []
+    copying, encoding = agentvm_runtime.frames.copy_value, agentvm_runtime.computing.encode
 
     def noted(values: Any) -> Any:
-        copied.extend(type(each) for each in values if is_large(each))
+        copied.extend(type(each) for each in values if holds_large(each))
         return copying(values)
 
+    def recorded(kept: Any) -> bytes:
+        stored.extend(type(each) for each in kept.values() if holds_large(each))
+        return encoding(kept)
+
     monkeypatch.setattr(agentvm_runtime.frames, "copy_value", noted)
+    monkeypatch.setattr(agentvm_runtime.computing, "encode", recorded)
     async with AgentVM(store="memory", llm=ScriptedLLM(lambda call: call.prompt)) as vm:
         await vm.run(program, 100)
     # The first change of a container that has become large may be of one that others still hold.
     assert len(copied) <= 2
+    assert len(stored) <= 2
 
 
 @pytest.mark.parametrize("late", [1, 40])
