@@ -18,7 +18,7 @@ import anyio
 import openai
 import pytest
 
-from agentvm import AgentVM
+from agentvm import AgentVM, agent, llm
 from agentvm.server.app import create_app
 from agentvm.server.listening import listen
 from agentvm.server.settings import Settings
@@ -117,6 +117,23 @@ async def test_one_line_gives_a_client_deadlines(served: Served) -> None:
     assert record["slo"] == "deadline"
     assert before + 20 <= record["deadline"] <= time.time() + 20
     assert (await served.record(other))["slo"] == "latency"
+
+
+@agent(deadline="10m")
+async def asker(question: str) -> str:
+    return await llm(question, temperature=0, max_tokens=16)
+
+
+async def test_agents_elsewhere_take_it_for_their_model(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--llm openai:URL#MODEL`: one engine for many commands, which their deadlines reach."""
+    monkeypatch.setenv("OPENAI_API_KEY", TOKEN)
+    async with AgentVM(store="memory", llm=f"openai:{served.url}/v1#{served.model}") as vm:
+        run = await vm.start(asker, QUESTION[0]["content"])
+        assert await run.result() == "The capital of France is Paris."
+    record = await served.record(f"{run.id}/llm#1")
+    assert (record["slo"], record["outcome"]) == ("deadline", "met")
 
 
 async def test_a_langgraph_program_gains_deadlines_by_one_line(served: Served) -> None:
