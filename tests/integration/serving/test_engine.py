@@ -281,6 +281,8 @@ async def test_metrics_are_beside_the_engines_own(engine):
     assert found['agentvm:goodput_tokens_total{slo="deadline"}'] >= 2
     assert found["agentvm:scheduling_seconds_count"] > 0
     assert found["agentvm:slack_seconds_count"] >= 1
+    assert found["agentvm:step_seconds_count"] > 0 and found["agentvm:step_seconds_sum"] > 0
+    assert found["agentvm:holding"] == 0  # it has slots for all
     assert any(name.startswith("vllm:generation_tokens_total") for name in found)
 
 
