@@ -131,7 +131,7 @@ def cases(thousand: int) -> list[Case]:
         ),
         case(
             "the same, killed as the node begins",
-            "its nodes done again (group: at most 64)",
+            "its nodes done again (group)",
             cold(thousand),
             "langgraph",
             "dbos",

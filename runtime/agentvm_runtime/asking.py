@@ -66,6 +66,9 @@ async def ask_request(session: Session, place: Place, request: LlmRequest, *, tr
     work = Work(place.path, place.site, "llm", key, shared=shared, traced=traced, usage=usage)
 
     async def execute() -> Outcome:
+        model = request.model or ""
+        if model not in session.flights.met:
+            await session.meet(model)
         attempts = Attempts(session, work, request.retry, _may_pass)
         return await attempt(attempts, request.timeout, partial(complete, session, request, place, usage))
 

@@ -42,6 +42,8 @@ class Flights:
     def __init__(self) -> None:
         self.holder = this_holder()
         """What other processes call this one."""
+        self.met: set[str] = set()
+        """Names of the tools and models that were called."""
         self._by_key: dict[str, Flight] = {}
 
     def join(self, key: str) -> Flight | None:

@@ -70,6 +70,8 @@ class Journal(Halting):
         """Are told every event as it is appended."""
         self.failures = Failures()
         self.activity = Activity()
+        self._last: Commit | None = None
+        """Of what was appended last."""
         self._values = values
         self._appended: dict[str, Event] = {}
         """What this process journaled, of a fork."""
@@ -163,6 +165,7 @@ class Journal(Halting):
             commit = self.store.append(self.record.id, event, values, memo, holder=self.holder)
         except StoreError as error:
             raise self.halt(error) from None
+        self._last = commit
         if self.lineage is not None:
             self._appended[event.path] = event
         # A question is told when it is durable: somebody may answer at once.

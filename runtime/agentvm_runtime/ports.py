@@ -79,6 +79,10 @@ class Commit(Protocol):
         """The same for synchronous code, blocking the calling thread."""
         ...
 
+    async def soon(self) -> None:
+        """Return once it is decided, well or badly, but after a moment at the latest; in `exit` at once."""
+        ...
+
     async def accepted(self) -> None:
         """Return once the run may go on, as the store's mode of durability has it.
 

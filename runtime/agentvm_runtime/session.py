@@ -131,6 +131,15 @@ class Session(Recorder):
             return await self.execute(work, execute)
         return await perform_shared(self, work, execute)
 
+    async def meet(self, callee: str) -> None:
+        """Before the first call of a tool or model in this process: let what was done before become durable.
+
+        If a call ends the process as it begins, it is most likely one that was not made before.
+        """
+        self.flights.met.add(callee)
+        if self._last is not None:
+            await self._last.soon()
+
     def look_up(self, work: Work) -> Event | None:
         """The journal's result for this work, if it has one that can be used."""
         if self.anything_halted:

@@ -41,6 +41,8 @@ def call_tool(
     work = tool_work(place, tool, args, kwargs, traced=traced)
 
     async def execute() -> Outcome:
+        if tool.name not in session.flights.met:
+            await session.meet(tool.name)
         started = time.monotonic()
         once = partial(_once, session.context(work), session, work, tool, args, kwargs)
         value = await attempt(attempts_of(session, work, tool), tool.timeout, once)

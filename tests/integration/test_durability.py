@@ -200,6 +200,40 @@ async def test_what_is_held_is_written_as_soon_as_a_run_waits(
         await written.wait()
 
 
+@tool(effect="read")
+async def bump(number: int) -> int:
+    return number + 1
+
+
+@tool(effect="read")
+async def crash(number: int) -> int:
+    """A call that ends its process, perhaps."""
+    for look in looks:
+        look()
+    return number
+
+
+@agent
+async def bumpy(count: int) -> int:
+    number = 0
+    for _ in range(count):
+        number = await bump(number)
+    return await crash(number)
+
+
+async def test_the_first_call_of_a_tool_begins_when_all_before_it_is_durable(
+    disk: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In `group`, a process that is ended by a call it never made before loses no result."""
+    monkeypatch.setattr(group, "LINGER", 3600.0)
+    monkeypatch.setattr(group, "MOMENT", 3600.0)
+    seen: list[list[str]] = []
+    looks[:] = [lambda: seen.append(disk.events())]
+    async with AgentVM(store=disk.url, llm=ScriptedLLM("x")) as vm:
+        assert await vm.run(bumpy, 20) == 20
+    assert [sum("bump" in each for each in events) for events in seen] == [20]
+
+
 @pytest.fixture
 def stalled(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """A disk on which results wait until the event is set."""
@@ -238,6 +272,20 @@ async def test_a_run_is_only_so_far_ahead_of_the_disk(
         stalled.set()
         await run.result()
     assert len(asked) == 8
+
+
+async def test_a_disk_that_stands_still_puts_a_first_call_off_for_a_moment_only(
+    disk: Observer, stalled: threading.Event
+) -> None:
+    """The call is made while nothing before it is durable."""
+    called = asyncio.Event()
+    looks[:] = [called.set]
+    async with AgentVM(store=disk.url, llm=ScriptedLLM("x")) as vm:
+        run = await vm.start(bumpy, 3)
+        stalled.clear()
+        await called.wait()
+        stalled.set()
+        assert await run.result() == 3
 
 
 async def test_back_pressure_holds_for_what_runs_at_once(disk: Observer, stalled: threading.Event) -> None:

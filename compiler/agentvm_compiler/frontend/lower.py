@@ -45,6 +45,10 @@ EffectOf = Callable[[Agent], Effect]
 """The effect of a whole agent."""
 
 
+_OURS = re.compile(r"_(\d+|exit|value|if|in|item|gate\d+)")
+"""What the names of our own intermediate values look like."""
+
+
 class Decision(NamedTuple):
     """What became of a statement, for `--explain`."""
 
@@ -67,9 +71,7 @@ class Lowering:
         self.names = Names()
         self.decisions: list[Decision] = []
         self.temporaries = 0
-        taken = any(
-            re.fullmatch(r"_(\d+|exit|value|if|in|item|gate\d+)", each) for each in self.scope.shadowed
-        )
+        taken = any(_OURS.fullmatch(each) for each in self.scope.shadowed)
         self.prefix = "_avm_" if taken else "_"
         """What the names of our own intermediate values begin with."""
         self.unsure: set[str] = set()

@@ -31,6 +31,9 @@ _GROUP_MAX = 4096
 """Works in one transaction at most: bounds how long the first waits for the last."""
 LINGER = 0.002
 """Seconds for which results that nobody waits for are gathered: changing threads for each would cost more."""
+MOMENT = 0.02
+"""Seconds that a call is put off at most so that what is before it can become durable: many commits of a
+disk that is not overloaded."""
 PATIENCE = 60.0
 """Seconds of retrying after which what is in the way counts as stuck."""
 
@@ -123,6 +126,17 @@ class Pending:
         await self.settled()
         self._raise()
 
+    async def soon(self) -> None:
+        if self.done or self._writer.mode is Mode.EXIT:
+            return
+        loop = asyncio.get_running_loop()
+        decided = Holdup(loop=loop)
+        timer = loop.call_later(MOMENT, _wake, [decided])
+        try:
+            await self._wait_as(decided)
+        finally:
+            timer.cancel()
+
     async def accepted(self) -> None:
         ahead = self.ahead
         if ahead is self:
@@ -196,7 +210,7 @@ class GroupWriter:
         self._transaction = transaction
         self._queue: SimpleQueue[Pending | _Signal] = SimpleQueue()
         self._closed = False
-        self._mode = durability.mode
+        self.mode = durability.mode
         self._behind: deque[Pending] = deque(maxlen=durability.unacknowledged)
         """The last results, in mode `group`: as many as may be unacknowledged."""
         self._held: list[Pending] = []
@@ -228,10 +242,10 @@ class GroupWriter:
                 self._check()
             self.last = pending
             self._held.append(pending)
-            if large or self._mode is _STRICT:
+            if large or self.mode is _STRICT:
                 pending.ahead, pending.at_once = pending, False
                 self.release()
-            elif self._mode is _GROUP:
+            elif self.mode is _GROUP:
                 self._follow(pending)
         return pending
 
@@ -352,7 +366,7 @@ class GroupWriter:
                 loop.call_soon_threadsafe(_wake, waiting)
 
 
-def _wake(futures: list[asyncio.Future[None]]) -> None:
+def _wake(futures: Sequence[asyncio.Future[None]]) -> None:
     for future in futures:
         if not future.done():
             future.set_result(None)

@@ -35,7 +35,7 @@ def _boot() -> str:
 
 def _namespace() -> str:
     try:
-        return re.sub(r"\D", "", str(Path("/proc/self/ns/pid").readlink()))
+        return "".join(filter(str.isdigit, str(Path("/proc/self/ns/pid").readlink())))
     except OSError:
         return ""
 

@@ -43,6 +43,8 @@ class Done:
     async def wait(self) -> None:
         self.block()
 
+    async def soon(self) -> None: ...
+
     async def accepted(self) -> None:
         self.block()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -16,6 +15,8 @@ _ACCEPTED = (
     "accepted are sqlite+aiosqlite:///relative.db, sqlite:////absolute.db, a plain file path, "
     "postgresql+asyncpg://user:password@host/database, and memory (kept only as long as the process)"
 )
+_POSTGRES = ("postgres", "postgresql", "postgres+asyncpg", "postgresql+asyncpg")
+_SQLITE = ("sqlite", "sqlite+aiosqlite", "sqlite+pysqlite")
 _MEMORY = ("memory", "memory:", "memory://", ":memory:", "sqlite://", "sqlite:///:memory:")
 
 
@@ -63,9 +64,9 @@ def parse(url: Place) -> SqliteUrl | PostgresUrl | MemoryUrl:
     scheme, separator, rest = text.partition("://")
     if not separator:
         return _sqlite(text, {})
-    if re.fullmatch(r"postgres(ql)?(\+asyncpg)?", scheme):
+    if scheme in _POSTGRES:
         return _postgres(text)
-    if not re.fullmatch(r"sqlite(\+(aiosqlite|pysqlite))?", scheme):
+    if scheme not in _SQLITE:
         raise ConfigError(f"store {text!r}: no such kind of store; {_ACCEPTED}")
     path, _, query = rest.partition("?")
     if not path.startswith("/") or len(path) < 2:
