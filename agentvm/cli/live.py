@@ -57,7 +57,8 @@ def worth_a_line(event: Event) -> bool:
 
 def line(event: Event, start: float) -> str:
     """One event for a log: when, what, how long, how many tokens."""
-    parts = [f"[{max(event.finished_at - start, 0):7.2f}s]", f"{event.kind:<7}", event.path]
+    at = max(event.started_at, event.finished_at) - start  # what has only begun has no end
+    parts = [f"[{max(at, 0):7.2f}s]", f"{event.kind:<7}", event.path]
     if event.node:
         parts.append(f"({event.node})")
     if event.kind in (EventKind.DONE, EventKind.FAILED):

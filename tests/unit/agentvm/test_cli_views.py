@@ -124,7 +124,7 @@ def event(kind=EventKind.DONE, path="llm#1", **changes):
         ),
         (event(source=Source.MEMO, node="tool"), "[   3.00s] done    llm#1 (tool) from memo"),
         (event(EventKind.FAILED), "[   3.00s] failed  llm#1 (llm) 2.0s"),
-        (event(EventKind.INTENT, node="tool"), "[   3.00s] intent  llm#1 (tool)"),
+        (event(EventKind.INTENT, node="tool", finished_at=0.0), "[   1.00s] intent  llm#1 (tool)"),
     ],
 )
 def test_a_log_line_says_when_what_and_how_long(happened, text):
