@@ -14,6 +14,7 @@ from typing import Final
 from agentvm_compiler.errors import ConfigError
 
 from . import orders
+from .ablations import ABLATIONS
 from .gmax import Gmax
 from .jit import Jit
 from .oracle import Oracle
@@ -22,7 +23,16 @@ from .slos_serve import SlosServe
 from .tempo import Tempo
 from .views import EngineView, Policy, Rank, RequestView
 
-__all__ = ["DEFAULT_POLICY", "POLICIES", "EngineView", "Policy", "Rank", "RequestView", "policy_named"]
+__all__ = [
+    "ABLATIONS",
+    "DEFAULT_POLICY",
+    "POLICIES",
+    "EngineView",
+    "Policy",
+    "Rank",
+    "RequestView",
+    "policy_named",
+]
 
 POLICIES: Final[Mapping[str, Policy]] = MappingProxyType(
     {
@@ -47,7 +57,7 @@ DEFAULT_POLICY: Final = "edf"
 def policy_named(name: str) -> Policy:
     """Look a policy up. Raises ConfigError listing those that exist."""
     try:
-        return POLICIES[name]
+        return ABLATIONS[name] if name in ABLATIONS else POLICIES[name]
     except KeyError:
         raise ConfigError(
             f"no scheduling policy is called {name!r}. Choose one of: {', '.join(sorted(POLICIES))}"

@@ -49,8 +49,20 @@ class Jit:
     every: int = 10
     exchanges: bool = False
     """Whether running requests that are late give way to those let in (`exchange`)."""
+    dense: bool = True
+    """Whether the densest are taken first, and not who came first (ablation)."""
+    holds: bool = True
+    """Whether who is not let in waits outside, and prompts are cut (ablation)."""
 
     def plan(self, views: Collection[RequestView], engine: EngineView) -> int | None:
+        most = self._plan(views, engine)
+        if self.holds:
+            return most
+        for view in views:
+            view.rank = (view.rank[0] % WAITS, *view.rank[1:])
+        return None
+
+    def _plan(self, views: Collection[RequestView], engine: EngineView) -> int | None:
         if len(views) < engine.requests:
             for view in views:
                 view.rank = _at_first(need_of(view, engine), engine)
@@ -61,7 +73,7 @@ class Jit:
             for view in views:
                 view.rank = (LET_IN, view.arrival, view.ordinal)
             return None
-        minded.sort(key=_precedence)
+        minded.sort(key=_precedence if self.dense else _arrived)
         stay = not self.exchanges
         others = sum(need.view.running for need in needs if not need.goodput) if stay else 0
         fit = best_fit(minded, others, engine, self.margins, stay)
@@ -76,6 +88,10 @@ class Jit:
 
 def _precedence(need: Need) -> tuple[bool, bool, bool, float]:
     return (not need.view.running, not need.begun, not need.chat, -need.density)
+
+
+def _arrived(need: Need) -> tuple[bool, bool, bool, float]:
+    return (*_precedence(need)[:3], need.view.ordinal)
 
 
 def _place(need: Need, engine: EngineView, step: float) -> Rank:

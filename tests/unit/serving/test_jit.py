@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 
 from agentvm_compiler.wire import Hints, Stage
 from agentvm_serving.estimate.lengths import Lengths
-from agentvm_serving.policy import EngineView, RequestView
-from agentvm_serving.policy.fitting import LEAST
+from agentvm_serving.policy import ABLATIONS, EngineView, RequestView, policy_named
+from agentvm_serving.policy.fitting import LEAST, Margins, best_fit
 from agentvm_serving.policy.jit import Jit
+from agentvm_serving.policy.need import need_of
 from agentvm_serving.policy.views import WAITS
 
 NOW = 1000.0
@@ -39,7 +41,7 @@ def program(ordinal: int, within: float, **known: Any) -> RequestView:
     return RequestView(**{"ordinal": ordinal, "arrival": NOW, "hints": hints, "prompt_tokens": 2000} | known)
 
 
-def chat(ordinal: int, **known: Any) -> RequestView:
+def chat(ordinal: int, within: float = 0.0, **known: Any) -> RequestView:
     hints = Hints(slo="latency", ttft=2.0, tbt=0.1, site="chat")
     return RequestView(**{"ordinal": ordinal, "arrival": NOW, "hints": hints, "prompt_tokens": 300} | known)
 
@@ -129,3 +131,39 @@ def test_a_plan_looks_at_a_part_of_a_long_queue():
     views = [running(program(0, 30.0)), *(program(number, 20.0 + number) for number in range(1, 1000))]
     plan(*views)
     assert outside(views)[-1] == 999
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_plan_keeps_its_promises(seed: int):
+    """Who is let in has the pace; what is fresh fits into slots and room; all are ranked."""
+    draws = random.Random(seed)
+    views = [
+        draws.choice((program, chat))(number, within=draws.uniform(1, 200))
+        for number in range(draws.randint(2, 90))
+    ]
+    for view in views:
+        if draws.random() < 0.3:
+            running(view, draws.randint(1, 99))
+    engine = EngineView(**{**ENGINE, "slots": draws.choice((4, 32, 256)), "requests": len(views)})
+    needs = sorted((need_of(view, engine) for view in views), key=lambda need: not need.firm)
+    margins = Margins()
+    fit = best_fit([need for need in needs if need.goodput], 0, engine, margins)
+    fresh = [need for need in fit.taken if not need.firm]
+    assert all(need.pace >= margins.fresh * fit.step for need in fresh)
+    assert all(need.pace >= margins.going * fit.step for need in fit.taken)
+    if fresh:
+        assert fit.decoding <= engine.slots
+        assert fit.reserved <= margins.filled * fit.room(engine) + 1e-6
+    most = Jit().plan(views, engine)
+    assert most is None or most >= LEAST
+    assert len({view.rank for view in views}) == len(views)
+    assert not any(view.rank[0] >= WAITS for view in views if view.running)
+
+
+@pytest.mark.parametrize("name", sorted(ABLATIONS))
+def test_ablations_are_found_by_name_and_rank_all(name: str):
+    """They are `jit` but for one part."""
+    views = [running(program(0, 30.0)), *(program(number, 20.0, limit=400) for number in range(1, 60))]
+    policy_named(name).plan(views, EngineView(**{**ENGINE, "requests": 60}))
+    assert len({view.rank for view in views}) == 60
+    assert bool(outside(views)) is (name != "jit_no_holding")
