@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from agentvm_serving.bench.engines import known_policies
+from agentvm_compiler.errors import ConfigError
 from agentvm_serving.bench.jobs import Job, Key
 from agentvm_serving.bench.sources import Source
+from agentvm_serving.policy import policy_named
 from agentvm_serving.workload import Forecast
 
 RESULTS: Final = Path(__file__).parents[1] / "results"
@@ -39,12 +40,12 @@ OTHERS: Final = ("fcfs", "edf", "edf_drop", "llf", "sjf", "srtf", "plas", "slos_
 ALL: Final = (SUBJECT, *OTHERS, "oracle")
 FEW: Final = (SUBJECT, "fcfs", "edf", "sjf", "plas", "slos_serve", "tempo", "oracle")
 ABLATED: Final = {
-    "jit_no_analyzer": "no analyzer",
-    "jit_no_gmax": "no GMAX",
-    "jit_no_holding": "no holding",
-    "jit_no_preemption": "no preemption",
+    "jit_no_analyzer": "no analyzer: answers are as long as clients allow",
+    "jit_no_density": "no GMAX: who came first is let in, not the densest",
+    "jit_no_holding": "no holding: nobody waits outside, prompts are not cut",
+    "jit_preempting": "with preemption: late ones give way (the whole policy stops nothing)",
 }
-"""Variants of the policy, each without a part."""
+"""Variants of the policy, each without a part; preemption is the one that it does without."""
 FORECASTS: Final = (
     "opaque",
     "patterns",
@@ -97,8 +98,7 @@ class Study:
 
     def present(self) -> list[str]:
         """Its policies, as far as this version has them."""
-        known = known_policies()
-        return [each for each in self.policies if each in known]
+        return [each for each in self.policies if _known(each)]
 
     def jobs(self, source: Source, saturated: dict[str, float], seeds: Sequence[int] = ()) -> Iterator[Job]:
         """All its runs, seed by seed, so that what is done first can be compared.
@@ -119,6 +119,14 @@ class Study:
         """Of all its runs, whatever of them is there."""
         source, rates = self.source(), dict.fromkeys((*self.engines, self.rate_of), 1.0)
         return {job.key for job in self.jobs(source, rates)}
+
+
+def _known(policy: str) -> bool:
+    try:
+        policy_named(policy)
+    except ConfigError:
+        return False
+    return True
 
 
 def sensitive(engine: str) -> list[str]:
