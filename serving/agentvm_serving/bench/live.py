@@ -139,7 +139,7 @@ class _Run:
             for item in sorted(self.items, key=lambda each: each.arrival):
                 await anyio.sleep(max(0.0, self.began + item.arrival - time.time()))
                 tasks.start_soon(self._item, item)
-        end = max(call.token_times[-1] for made in self.calls.values() for call in made)
+        end = max(call.token_times[-1] for made in self.calls.values() for call in made if call.token_times)
         requests = [self._served(item) for item in self.items]
         return Served(requests, end - min(each.arrival for each in self.items))
 
