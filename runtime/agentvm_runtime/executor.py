@@ -106,38 +106,60 @@ class Executor(Frame):
     ) -> Any:
         if node.kind is TOOL and isinstance(callee, Tool):
             return await self._tool(node, callee, args, kwargs)
-        place = self._place(node)
+        if node.site not in self.plan.joins:
+            return await self._asked(index, node, callee, args, kwargs, self.siblings)
+        siblings = self._joined(node)
+        try:
+            return await self._asked(index, node, callee, args, kwargs, siblings)
+        finally:
+            siblings.ended()
+            if self.session.updates is not None:
+                self.session.updates.sibling_ended(self)
+
+    def _joined(self, node: Node) -> Siblings:
+        """The calls of this frame that are joined with this one."""
+        where, count = self.plan.joins[node.site]
+        if where not in self.joined:
+            self.joined = {**self.joined, where: Siblings(count, self.siblings)}
+        return self.joined[where]
+
+    async def _asked(
+        self,
+        index: int,
+        node: Node,
+        callee: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        siblings: Siblings | None,
+    ) -> Any:
+        place = self._place(node, siblings)
         if node.kind is LLM:
             return await ask_model(self.session, place, args, kwargs)
         if node.kind is HUMAN:
             return await ask_person(self.session, place, args, kwargs)
         owner = Owner(self, index)
         if isinstance(callee, Agent):
-            return await run_agent(
-                self.session, place, callee, args, kwargs, owner=owner, siblings=self.siblings
-            )
+            return await run_agent(self.session, place, callee, args, kwargs, owner=owner, siblings=siblings)
         helper = agent_of(callee)
         if helper is None:  # the table it was chosen from has changed since the program was compiled
             with tracing(self.tracer(node)):
                 return await callee(*copy_value(args), **copy_value(kwargs))
         # A helper of the user's is part of the program around it: what it does is recorded, it is not.
         values = bind(helper, args, kwargs)
-        return await run_program(
-            self.session, compile_agent(helper), values, place.path, owner, self.siblings
-        )
+        return await run_program(self.session, compile_agent(helper), values, place.path, owner, siblings)
 
     def _tool(self, node: Node, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Awaitable[Any]:
         place = Place(self.path_of(node), node.site, name=self.program.program.name)
         copied = copy_value(kwargs) if kwargs else kwargs
         return call_tool(self.session, place, tool, copy_value(args), copied)
 
-    def _place(self, node: Node) -> Place:
+    def _place(self, node: Node, siblings: Siblings | None) -> Place:
         return Place(
             path=self.path_of(node),
             site=node.site,
             program=self.program.hash,
             name=self.program.program.name,
-            siblings=self.siblings,
+            siblings=siblings,
             frame=self,
             prefix_group=self._prefix_group(node),
             remaining=partial(self.remaining, node.site),

@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Self
 
 import anyio
@@ -85,6 +86,8 @@ class Frame(ABC):
     """How many frames run in one task with this one, around it."""
     names: Mapping[str, Slot] = NO_NAMES
     """The names that the frame was given or assigned, as they were where it failed."""
+    joined: Mapping[str, Siblings] = MappingProxyType({})
+    """By where they are joined, calls that wait for no more than each other."""
     _draining = False
     _chain: deque[int] | None = None
     """Of a chain: nodes that are ready and run in the frame's task."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agentvm_compiler.ir import CONTROL_OPERANDS, Node, Region
+from agentvm_compiler.passes.joins import joins
 
 from .chains import is_chain, is_chained, takes_no_time
 
@@ -35,6 +36,8 @@ class Plan:
     """The nodes by site."""
     chain: bool
     """Whether its nodes can only run one after the other."""
+    joins: Mapping[str, tuple[str, int]]
+    """By site of a call that is joined with others: where, and how many they are."""
 
 
 class Plans:
@@ -66,4 +69,5 @@ def _plan(region: Region, chain: bool) -> Plan:
         for index, node in enumerate(region.nodes)
     )
     made = tuple(name for node in region.nodes for name in node.results)
-    return Plan(region, steps, made, {each.node.site: each.index for each in steps}, chain)
+    joined = {} if chain else joins(region)
+    return Plan(region, steps, made, {each.node.site: each.index for each in steps}, chain, joined)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Siblings:
-    """The iterations of a map that have not ended, those of maps around it included.
+    """The iterations of a map, or calls that one node waits for, that have not ended; with those around them.
 
     They share their fate: what they are for goes on when the last one has ended.
     """

@@ -141,6 +141,32 @@ async def test_the_last_siblings_are_told_that_they_are(model):
     assert len(model.scheduler.of(last)) == 3
 
 
+@agent
+async def gathered() -> str:
+    one, two = await asyncio.gather(llm("one"), llm("two"))
+    return await llm(one + two)
+
+
+async def test_calls_that_are_gathered_are_siblings(model):
+    """Each knows of the other, and the one that is left that it is the last; a call by itself has none."""
+    model.gate("one", "two")
+    async with AgentVM(store="memory", llm=model) as vm:
+        run = await vm.start(gathered)
+        for each in ("one", "two"):
+            await model.arrived[each].wait()
+        model.gates["one"].set()
+        await model.scheduler.told.wait()
+        model.gates["two"].set()
+        assert await run.result() == "onetwo"
+    calls = {each.prompt: each for each in model.calls}
+    assert {prompt: each.hints.siblings for prompt, each in calls.items()} == {
+        "one": 2,
+        "two": 2,
+        "onetwo": 1,
+    }
+    assert model.scheduler.of(calls["two"].path) == [{"siblings": 1}]
+
+
 def test_siblings_of_maps_within_maps_multiply():
     """Until only the call itself is left."""
     outer = Siblings(3)
