@@ -114,6 +114,28 @@ def test_questions_are_answered(site: Site, open_page: Callable[..., Page]) -> N
     status(page, "completed").wait_for()
 
 
+def test_an_old_state_that_comes_late_takes_nothing_away(site: Site, open_page: Callable[..., Page]) -> None:
+    """A state from before a question, answered after it: the question stays, and what was typed."""
+    run = site.begin("asks", topic="dust")
+    page = open_page(f"{site.url}/ui/#/runs/{run}")
+    first = page.get_by_role("form", name="Question human#1")
+    first.get_by_text("Yes", exact=True).click()
+    before = page.request.get(f"{site.url}/v1/runs/{run}").text()
+    late: list[Route] = []
+    page.route(f"**/v1/runs/{run}", lambda route: route.continue_() if late else late.append(route))
+    first.get_by_role("button", name="Answer").click()
+
+    second = page.get_by_role("form", name="Question human#2")
+    answer = second.get_by_label("Your answer")
+    answer.fill('{"verdict": "good", "stars": 5, "remark": "fine"}')
+    with page.expect_event("requestfinished", lambda request: request == late[0].request):
+        late[0].fulfill(body=before, content_type="application/json")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert answer.input_value() == '{"verdict": "good", "stars": 5, "remark": "fine"}'
+    second.get_by_role("button", name="Answer").click()
+    page.get_by_role("region", name="result").get_by_text("good, 5 stars, fine").wait_for()
+
+
 def test_the_page_outlives_a_restart_of_the_server_in_mid_run(
     open_page: Callable[..., Page], tmp_path: Path, model: Model
 ) -> None:

@@ -42,6 +42,7 @@ export class Journal {
     if (row.run === this.run && row.seq > this.seq) this.seq = row.seq;
     if (row.served.length) this.served.set(row.path, row.served);
     const known = this.places.get(row.path);
+    if (known && known.row.run === row.run && known.row.seq > row.seq) return; // newer was heard while this was on its way
     this.put(row.path, known ? { ...known.row, ...row } : row, stateOf(row, this.run));
     if (row.state === "done" || row.state === "failed") this.active.delete(row.path);
   }

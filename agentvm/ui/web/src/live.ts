@@ -1,5 +1,5 @@
 // One run, kept up to date: loaded once, then followed by its event stream, which is taken up again when it breaks.
-import { signal } from "@preact/signals";
+import { signal, type Signal } from "@preact/signals";
 import { ApiError, events, get, online, runPath } from "./api";
 import { Journal } from "./journal";
 import { ENDED } from "./states";
@@ -24,8 +24,15 @@ export class Live {
   /** For screen readers: what happened last. */
   readonly said = signal("");
   journal: Journal;
+  /** What was typed as answers to questions, by path: it outlives the form. */
+  readonly typed = new Map<string, Signal<string | boolean | undefined>>();
   private stopped = new AbortController();
   private frame = 0;
+  /** How often the run's row was asked for, and the newest of these whose answer counts: an older one may come later. */
+  private asked = 0;
+  private taken = 0;
+  /** The journal that is being read anew; it hears what comes meanwhile, too. */
+  private next: Journal | null = null;
   private tries = 0;
 
   constructor(readonly run: string) {
@@ -45,6 +52,7 @@ export class Live {
 
   private async load(): Promise<void> {
     const signal = this.stopped.signal;
+    const number = ++this.asked;
     // In this order: the numbers of a large run are there long before all its nodes are.
     const detail = get<RunDetail>(runPath(this.run), signal);
     if (!this.detail.value) detail.then((found) => { this.detail.value ??= found; }, () => {});
@@ -52,7 +60,11 @@ export class Live {
       get<Graph>(runPath(this.run, "graph"), signal).then((found) => { this.graph.value = found; }, () => {});
     }
     const nodes = this.journal.seq === 0 ? this.loadNodes(this.journal, signal) : null;
-    this.take((await Promise.all([detail, nodes]))[0]);
+    const [found] = await Promise.all([detail, nodes]);
+    if (number > this.taken) {
+      this.taken = number;
+      this.take(found);
+    }
     this.loaded.value = true;
     this.changed();
   }
@@ -138,13 +150,16 @@ export class Live {
         const run = data as Run;
         const known = this.detail.value!;
         this.take({ ...known, ...run });
-        if (run.status !== known.status) this.soon(this.load());
+        if (run.status === known.status) break;
+        this.taken = this.asked;
+        this.soon(this.load());
       }
     }
   }
 
   private heard(row: NodeRow): void {
     this.journal.add(row);
+    this.next?.add(row);
     this.drafts.end(row.path);
     if (row.state === "failed") this.said.value = `${row.path} failed.`;
     if (row.state === "waiting") {
@@ -159,8 +174,10 @@ export class Live {
   }
 
   private async again(): Promise<void> {
-    const next = new Journal(this.run);
+    const next = (this.next = new Journal(this.run));
     await this.loadNodes(next, this.stopped.signal);
+    if (this.next !== next) return; // begun once more since
+    this.next = null;
     this.journal = next;
     await this.load();
   }

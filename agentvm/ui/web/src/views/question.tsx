@@ -1,5 +1,5 @@
 // A question of a run to a person: a field by the JSON Schema of the answer.
-import { useSignal } from "@preact/signals";
+import { signal, useSignal } from "@preact/signals";
 import { post, runPath } from "../api";
 import type { Live } from "../live";
 import type { Json, Question } from "../types";
@@ -8,7 +8,8 @@ import { Button, Glyph } from "./parts";
 
 export function QuestionCard({ live, question }: { live: Live; question: Question }) {
   const field = { ...fieldOf(`answer-${question.path}`, question.answer_schema, question.answer_schema, true) };
-  const typed = useSignal<string | boolean | undefined>(start(field));
+  if (!live.typed.has(question.path)) live.typed.set(question.path, signal(start(field)));
+  const typed = live.typed.get(question.path)!;
   const problem = useSignal(question.problem ?? "");
   const state = useSignal<"open" | "sending" | "sent">("open");
   const send = async (event: Event): Promise<void> => {
@@ -23,12 +24,14 @@ export function QuestionCard({ live, question }: { live: Live; question: Questio
     state.value = "sending";
     try {
       await post(runPath(live.run, "answer"), { node: question.path, value });
-      state.value = "sent";
-      await live.refresh();
     } catch (error) {
       problem.value = (error as Error).message;
       state.value = "open";
+      return;
     }
+    state.value = "sent";
+    live.typed.delete(question.path);
+    live.refresh().catch(() => {}); // the run's events tell, too
   };
   if (state.value === "sent" && !question.problem) return <p class="question sent" role="status"><Glyph state="done" />Answered. The run goes on.</p>;
   return (
