@@ -161,7 +161,7 @@ async def _resume(
     commit = session.store.set_status(record.id, status, values=values, holder=session.holder)
     if revision.meta:
         record = replace(record, program=compiled.hash, meta={**record.meta, **revision.meta})
-    revised = session.store.revise_run(record)
+    revised = session.store.revise_run(record, holder=session.holder)
     await commit.wait()
     await revised.wait()
     session.record = replace(record, status=status, error=None, finished_at=None)

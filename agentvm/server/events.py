@@ -197,7 +197,8 @@ async def _rung(watch: Watch, bell: Bell | None, text: Bell | None, until: float
                     tasks.start_soon(first, each)
     if not watch.closing.is_set():
         await anyio.sleep(GATHER_SECONDS)
-    return text is not None and rung == [text] and not text.closed
+    # Where models say something all the time, the rest still has its turn.
+    return text is not None and rung == [text] and not text.closed and anyio.current_time() < until
 
 
 async def _event(watch: Watch, run_id: str, event: Event) -> JournalEvent:

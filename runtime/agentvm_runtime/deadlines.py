@@ -67,7 +67,7 @@ def tighten(session: Session, at: float) -> Commit | None:
     session.record = replace(session.record, deadline_at=at)
     session.progress.deadline_at = at
     session.append(tightened(at))
-    commit = session.store.revise_run(session.record)
+    commit = session.store.revise_run(session.record, holder=session.holder)
     if session.limit is not None:
         session.limit.bring_forward(at)
     if session.updates is not None:

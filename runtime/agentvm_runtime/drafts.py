@@ -33,9 +33,11 @@ class Draft:
         self._pieces.append(text)
         self._length += len(text)
         if self._length > 2 * KEPT:
-            self._gone += self._length - KEPT
-            self._pieces = ["".join(self._pieces)[-KEPT:]]
-            self._length = KEPT
+            # Redacted first: the cut might leave half of a secret, and readers count what they are told.
+            whole = redact("".join(self._pieces))
+            self._gone += max(0, len(whole) - KEPT)
+            self._pieces = [whole[-KEPT:]]
+            self._length = len(self._pieces[0])
 
     def said(self) -> tuple[int, str]:
         """How many characters are not kept any more, and those after them.

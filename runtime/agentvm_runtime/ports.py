@@ -165,8 +165,12 @@ class Store(Protocol):
         """Change a run's status, in order with `append`, and as that does for a `holder`."""
         ...
 
-    def revise_run(self, run: RunRecord) -> Commit:
-        """Change a run's program, deadline and `meta`, in order with `append`."""
+    def revise_run(self, run: RunRecord, *, holder: str | None = None) -> Commit:
+        """Change a run's program, deadline and `meta`, in order with `append`.
+
+        Args:
+            holder: refuse it (the commit raises RunLeased) unless this is who has the run's lease.
+        """
         ...
 
     async def forks(self, run_id: str) -> list[RunRecord]:

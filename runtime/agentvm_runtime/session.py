@@ -136,9 +136,9 @@ class Session(Recorder):
 
         If a call ends the process as it begins, it is most likely one that was not made before.
         """
-        self.flights.met.add(callee)
         if self._last is not None:
             await self._last.soon()
+        self.flights.met.add(callee)  # only now: calls that begin at the same time all wait
 
     def look_up(self, work: Work) -> Event | None:
         """The journal's result for this work, if it has one that can be used."""

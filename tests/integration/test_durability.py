@@ -234,6 +234,27 @@ async def test_the_first_call_of_a_tool_begins_when_all_before_it_is_durable(
     assert [sum("bump" in each for each in events) for events in seen] == [20]
 
 
+@agent
+async def crowd(count: int) -> list[int]:
+    from asyncio import gather as together  # traced code, whose calls all begin at once
+
+    number = await bump(0)
+    return await together(*[crash(number + each) for each in range(count)])
+
+
+async def test_first_calls_that_begin_at_once_all_wait(
+    disk: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any of them may end the process."""
+    monkeypatch.setattr(group, "LINGER", 3600.0)
+    monkeypatch.setattr(group, "MOMENT", 3600.0)
+    seen: list[list[str]] = []
+    looks[:] = [lambda: seen.append(disk.events())]
+    async with AgentVM(store=disk.url, llm=ScriptedLLM("x")) as vm:
+        assert await vm.run(crowd, 3) == [1, 2, 3]
+    assert len(seen[0]) >= 1
+
+
 @pytest.fixture
 def stalled(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """A disk on which results wait until the event is set."""

@@ -161,8 +161,10 @@ class MemoryStore:
         self._runs[run_id] = replace(run, status=status, result=result, error=error, finished_at=finished_at)
         return _DONE
 
-    def revise_run(self, run: RunRecord) -> Done:
+    def revise_run(self, run: RunRecord, *, holder: str | None = None) -> Done:
         self._check()
+        if (lost := self._lost(run.id, holder)) is not None:
+            return lost
         old = self._runs.get(run.id)
         if old is None:
             return Done(InputError(f"there is no run {run.id}"))

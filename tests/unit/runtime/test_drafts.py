@@ -67,6 +67,22 @@ def test_no_secret_is_said(monkeypatch: pytest.MonkeyPatch):
     assert said == f"the key {secret.HIDDEN} opens sk-nothing"
 
 
+def test_a_secret_where_a_long_answer_is_cut_is_not_said(monkeypatch: pytest.MonkeyPatch):
+    """Not its second half either, and readers miss nothing where secrets were replaced."""
+    value = "sk-0123456789abcdef"
+    monkeypatch.setitem(secret.HELD, value, "key")
+    drafts, reader, said = Drafts(), Reader(4 * KEPT), ""
+    draft = drafts.begin("llm#1")
+    pieces = ["x" * (KEPT - 10), value, "y" * (KEPT - len(value) + 10), "z" * 10, value, "w" * KEPT]
+    for piece in pieces:
+        draft.add(piece)
+        [news] = reader.news(drafts)
+        assert news.at == len(said)
+        said += news.text
+        assert "cdef" not in draft.said()[1]
+    assert said == "".join(pieces).replace(value, "***")
+
+
 @agent
 async def talk() -> str:
     return await llm("first")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,10 @@ from agentvm.testing import ScriptedLLM
 from agentvm_compiler.wire import CallRecord, HintsChange
 from agentvm_runtime import attending, control, updates
 from agentvm_runtime.deadlines import tightened
+from agentvm_runtime.errors import RunLeased
 from agentvm_runtime.records import EventKind, RunStatus
+from agentvm_runtime.store import this_holder
+from agentvm_runtime.store.sqlite import SqliteStore
 
 
 class Scheduler:
@@ -210,3 +215,21 @@ async def test_a_run_that_nobody_drives_has_it_at_once(tmp_path, model):
         taken = await vm.resume(name)
         await taken.result()
         assert (taken.record.deadline_at, tightenings(await vm.store.events(name))) == (due, [due])
+
+
+async def test_who_has_lost_the_lease_does_not_tighten(model: Model, tmp_path: Path) -> None:
+    """It is told so, and what another process wrote of the run since stays."""
+    mine = SqliteStore(tmp_path / "runs.db")
+    # To the other one, the lease has run out.
+    others = SqliteStore(tmp_path / "runs.db", clock=lambda: time.time() + 3600)
+    async with AgentVM(store=mine, llm=model) as vm:
+        await others.open()
+        run = await vm.start(twice)
+        await model.asked.wait()
+        await others.acquire_lease(run.id, this_holder(), 15)
+        revised = replace(run.record, meta={**run.record.meta, "budget": {"calls": 1}})
+        await others.revise_run(revised).wait()
+        with pytest.raises(RunLeased):
+            await run.tighten(50)
+        assert await others.get_run(run.id) == revised
+    await others.aclose()

@@ -105,7 +105,7 @@ class Runs(Access):
 
         return self._submit(work)
 
-    def revise_run(self, run: RunRecord) -> Pending:
+    def revise_run(self, run: RunRecord, *, holder: str | None = None) -> Pending:
         row = {
             "run_id": run.id,
             "program": run.program,
@@ -114,6 +114,7 @@ class Runs(Access):
         }
 
         def work(transaction: Transaction) -> None:
+            check_held(transaction, run.id, holder)
             if transaction.execute(sql.REVISE_RUN, row) == 0:
                 raise InputError(f"there is no run {run.id}")
 

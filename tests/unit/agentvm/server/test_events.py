@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import pytest
 
 from agentvm import AgentVM, agent, llm
+from agentvm.server import events as streams
 from agentvm.server.app import create_app
 from agentvm.server.events import Watch, stream
 from agentvm.server.settings import Settings
 from agentvm.testing import ScriptedLLM
+from agentvm_runtime.streams import Bell
 
 
 async def test_a_stream_has_every_journal_event_once_and_ends_with_the_run(api: Any) -> None:
@@ -102,3 +105,12 @@ async def test_a_stream_has_what_models_say_while_they_say_it(late: bool) -> Non
         assert kinds[-1] == "end"
         assert all("one " not in json.dumps(event.detail) for event in await vm.store.events(run.id))
         assert (await run.result()) == "one two three"
+
+
+async def test_what_is_no_text_has_its_turn_while_models_talk() -> None:
+    """A bell that rings all the time ends a round when its time is up."""
+    text, watch = Bell(), SimpleNamespace(closing=anyio.Event())
+    text.tell("said")
+    assert await streams._rung(watch, Bell(), text, anyio.current_time() + 3600)  # type: ignore[arg-type]
+    text.tell("said")
+    assert not await streams._rung(watch, Bell(), text, anyio.current_time() - 1)  # type: ignore[arg-type]
