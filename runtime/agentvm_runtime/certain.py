@@ -12,6 +12,7 @@ from typing import Any
 from .slots import CHANGEABLE
 
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
+_BY_CONTENT = ATOMS - {float, complex}
 ORDERED = ATOMS | {list, tuple, range}
 """What always gives its parts in the same order, if it has any."""
 DICTS = frozenset({dict, defaultdict, Counter, OrderedDict})
@@ -36,6 +37,19 @@ def are_plain(values: Any) -> bool:
     """The same of all parts; where none has parts itself it is found out quickly."""
     kinds = set(map(type, values))
     return kinds <= ATOMS or (kinds <= ATOMS | {tuple} and all(map(is_plain, values)))
+
+
+def is_comparable(value: Any) -> bool:
+    """Whether a plain value equals what it was recorded as. NaN does not: it only equals the same object."""
+    cls = type(value)
+    if cls is float or cls is complex:
+        return bool(value == value)
+    return cls in ATOMS or (cls is tuple and all(map(is_comparable, value)))
+
+
+def are_comparable(values: Any) -> bool:
+    """The same of all parts."""
+    return set(map(type, values)) <= _BY_CONTENT or all(map(is_comparable, values))
 
 
 def key(value: Any) -> Any:

@@ -107,7 +107,11 @@ class Doing:
             self._change(owner, ALL_CHANGES[defaultdict]["[]="], place, factory())
 
     def at_attribute(self, owner: Any, name: str) -> Any:
-        return self._at(owner, (True, name), objects.attribute(self.value(owner), name))
+        value = self.value(owner)
+        found = objects.attribute(value, name)
+        if type(value) is types.ModuleType:
+            return self.outside(found)
+        return self._at(owner, (True, name), found)
 
     def at_default(self, owner: Any, place: Any, default: Any) -> Any:
         """What `setdefault` gives."""
@@ -172,16 +176,25 @@ class Doing:
             raise Unfit
         return place
 
-    def augment_item(self, operator: str, place: Any, at: Any, value: Any) -> None:
-        item = self.at_item(place, at)
+    def item_there(self, place: Any, at: Any) -> tuple[Any, Any, Any]:
+        """A container, a place in it and what is there now."""
+        return place, at, self.at_item(place, at)
+
+    def attribute_there(self, place: Any, name: str) -> tuple[Any, str, Any]:
+        return place, name, self.at_attribute(place, name)
+
+    def augment_item(self, operator: str, there: tuple[Any, Any, Any], value: Any) -> None:
+        place, at, item = there
         if type(self.value(item)) in CHANGEABLE:
+            self._changing(place, "[]=")  # it is put there again, which a tuple refuses
             self.augmented(operator, item, value)
         else:
             self.put(looking.operate(operator, self.value(item), value), place, at)
 
-    def augment_attribute(self, operator: str, place: Any, name: str, value: Any) -> None:
-        found = self.at_attribute(place, name)
+    def augment_attribute(self, operator: str, there: tuple[Any, str, Any], value: Any) -> None:
+        place, name, found = there
         if type(self.value(found)) in CHANGEABLE:
+            objects.kept_again(self.value(place), name)
             self.augmented(operator, found, value)
         else:
             self.put_attribute(looking.operate(operator, self.value(found), value), place, name)

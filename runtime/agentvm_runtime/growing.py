@@ -87,7 +87,7 @@ def _handed_on(
     """The results, with what was changed held by the slots of the new versions."""
     results = _results(node, left)
     del left
-    _check(results, roots, doing)
+    _check(results, doing)
     order = sorted(range(len(results)), key=lambda place: type(results[place]) is Grown)
     for place in order:
         result, newer = results[place], env[node.results[place]]
@@ -104,11 +104,12 @@ def _handed_on(
     return results
 
 
-def _check(results: Sequence[Any], roots: Mapping[str, Root], doing: Doing) -> None:
+def _check(results: Sequence[Any], doing: Doing) -> None:
     """Raises Held unless all that is left can be handed on."""
     grown = [each for each in results if type(each) is Grown]
-    if any(type(each) is Part for each in results) or len({id(each.root) for each in grown}) < len(grown):
-        raise Held
+    roots = [id(each.root) for each in grown] + list({id(each) for each in results if type(each) is Root})
+    if any(type(each) is Part for each in results) or len(set(roots)) < len(roots):
+        raise Held  # the version before it has got longer is a result, too
     for each in grown:
         if each.changes != doing.changes or not is_alone(each.root.holder):
             raise Held

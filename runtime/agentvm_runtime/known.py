@@ -77,9 +77,11 @@ class _Rewriter:
 
     def maybe(self, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
         """A block that may not be reached: what is not known in it matters only then."""
+        loops = self.loops
         try:
             return self.block(statements)
         except Unknown:
+            self.loops = loops
             return [ast.Expr(_do("unknown"))]
 
     def statement(self, statement: ast.stmt) -> ast.stmt:
@@ -144,10 +146,12 @@ class _Rewriter:
             case ast.Name(id):
                 return ast.Assign([target], _do("augmented", name, ast.Name(id, ast.Load()), value))
             case ast.Subscript(place, key):
-                return ast.Expr(_do("augment_item", name, self.place(place), self.value(key), value))
+                # What is there is looked up before the value is made, which may change it.
+                there = _do("item_there", self.place(place), self.value(key))
+                return ast.Expr(_do("augment_item", name, there, value))
             case ast.Attribute(place, attribute):
-                at = ast.Constant(attribute)
-                return ast.Expr(_do("augment_attribute", name, self.place(place), at, value))
+                there = _do("attribute_there", self.place(place), ast.Constant(attribute))
+                return ast.Expr(_do("augment_attribute", name, there, value))
         raise Unknown
 
     # -- expressions -------------------------------------------------------------------

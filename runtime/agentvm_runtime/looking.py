@@ -8,7 +8,19 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .certain import BUILTIN, DICTS, SETS, Unfit, are_plain, in_order, is_plain, key, plain
+from .certain import (
+    BUILTIN,
+    DICTS,
+    SETS,
+    Unfit,
+    are_comparable,
+    are_plain,
+    in_order,
+    is_comparable,
+    is_plain,
+    key,
+    plain,
+)
 from .objects import is_made_plainly, is_record
 
 _NUMBERS = frozenset({bool, int, float})
@@ -89,7 +101,7 @@ def compare(name: str, left: Any, right: Any) -> bool:
 
 
 def _is_comparable(value: Any) -> bool:
-    return is_plain(value) or (type(value) in (list, deque, *SETS) and are_plain(value))
+    return is_comparable(value) or (type(value) in (list, deque, *SETS) and are_comparable(value))
 
 
 def _is_in(value: Any, container: Any) -> bool:
@@ -98,7 +110,7 @@ def _is_in(value: Any, container: Any) -> bool:
         return key(value) in container
     if cls in (str, bytes) and type(value) is cls:
         return value in container
-    if cls in (list, tuple, deque, range) and is_plain(value) and are_plain(container):
+    if cls in (list, tuple, deque, range) and is_comparable(value) and are_comparable(container):
         return value in container
     raise Unfit
 
@@ -157,7 +169,7 @@ def _dict_of(*given: Any, **named: Any) -> Any:
 
 def _is_instance(value: Any, classes: Any) -> bool:
     several = classes if type(classes) is tuple else (classes,)
-    if not all(type(each) is type for each in several):
+    if not all(type(each) is type for each in several) or value.__class__ is not type(value):
         raise Unfit
     return issubclass(type(value), classes)
 

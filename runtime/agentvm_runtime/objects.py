@@ -73,6 +73,12 @@ def set_attribute(value: Any, name: str, new: Any) -> tuple[Any, Callable[[Any],
     return None, undo
 
 
+def kept_again(value: Any, name: str) -> None:
+    """Raises Unfit unless nothing happens where an attribute is set to what it is."""
+    if _counted(value, name) is False:
+        raise Unfit
+
+
 def _counted(value: Any, name: str) -> bool | None:
     """Whether a model counts the attribute as set; None if it is no model.
 

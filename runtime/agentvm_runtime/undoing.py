@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from .certain import DICTS, ORDERED, SETS, Unfit, are_plain, in_order, is_plain, key
+from .certain import DICTS, ORDERED, SETS, Unfit, are_comparable, are_plain, in_order, is_comparable, key
 from .slots import Undo
 
 Done: TypeAlias = "tuple[Any, Undo | None]"
@@ -84,7 +84,7 @@ def _list_delete(value: list[Any], place: Any) -> Done:
 
 
 def _list_remove(value: list[Any], item: Any) -> Done:
-    if not (is_plain(item) and are_plain(value)):
+    if not (is_comparable(item) and are_comparable(value)):
         raise Unfit
     return _list_delete(value, value.index(item))
 
@@ -136,9 +136,11 @@ _ABSENT: Any = object()
 
 
 def _dict_pop(value: dict[Any, Any], place: Any, default: Any = _ABSENT) -> Done:
-    if key(place) not in value and default is not _ABSENT:
+    if key(place) not in value:
+        if default is _ABSENT:
+            raise KeyError(place)
         return default, None
-    item = value[place]  # which may have to raise
+    item = value[place]
     return item, _taken_out(value, place)
 
 

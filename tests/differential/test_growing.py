@@ -76,6 +76,16 @@ FOLDS = [
     "messages[-1]['content'] += b",
     "rows[-1] = xs",
     "xs.sort(); xs.reverse()",
+    "ys, xs = xs, xs + [b]",
+    "if n % 2:\n    ys = xs\n    xs = xs + [a]",
+    "xs[-1] += xs.pop()",  # may fail
+    "state.notes[0] += state.notes.pop(0)",  # may fail
+    "count[b] += count.pop(b, 2)",
+    "n = count.pop(b)",  # may fail
+    "b = groups.pop(m)[0]",  # may fail
+    "del groups[m]",  # may fail
+    "frozen.notes += [a]",  # fails
+    "memory.facts += [a]; b = f'{sorted(memory.model_fields_set)}'",
 ]
 READS = [
     "ys = xs",
@@ -100,7 +110,7 @@ READS = [
 BLOCKS = [
     "if n % 2:\n    {0}\nelse:\n    {1}",
     "try:\n    {0}\n    await risky(n)\n    {1}\nexcept ValueError:\n    {2}",
-    "try:\n    {0}\n    {1}\nexcept (IndexError, KeyError):\n    a = 'lost'\nfinally:\n    {2}",
+    "try:\n    {0}\n    {1}\nexcept (LookupError, AttributeError):\n    a = 'lost'\nfinally:\n    {2}",
     "for k in range(3):\n    a = await llm(f'k {{k}} {{n}}')\n    {0}\n    {1}",
     "while len(xs) < n % 5:\n    xs.append(await llm(f'w {{len(xs)}}'))\n    {0}",
 ]
@@ -128,6 +138,11 @@ class State:
     notes: list[str] = field(default_factory=list)
     seen: dict[str, int] = field(default_factory=dict)
     turns: int = 0
+
+
+@dataclass(frozen=True)
+class Frozen:
+    notes: list[str]
 
 
 class Memory(BaseModel):
@@ -158,6 +173,7 @@ async def program(n: int, b: str, xs: list[str]):
     a, t, m, ys = "a", "", 0, xs[1:]
     d, e, seen, rows, pairs = {}, {}, set(), [[]], []
     state, memory, records, queue, heap = State(), Memory(), [], deque(), []
+    frozen = Frozen(xs[:2])
     count, groups, messages = Counter(), defaultdict(list), [{"role": "user", "content": "begin"}]
     for n in range(n, n + 4):
         a = await llm(f"next {n}")
@@ -166,6 +182,7 @@ TAIL = """\
     return (
         xs, ys, n, a, b, t, m, list(d.items()), list(e.items()), sorted(map(str, seen)), rows, pairs, state,
         memory, records, list(queue), heap, list(count.items()), list(groups.items()), messages,
+        frozen,
     )
 """
 

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import builtins
 import heapq
+import sys
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -111,6 +112,14 @@ class Odd(list[int]):
     """A list whose `append` may do anything."""
 
 
+class Posing:
+    """Says itself what it is an instance of."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return str
+
+
 @dataclass
 class Note:
     text: str
@@ -135,8 +144,9 @@ class Strict(BaseModel, validate_assignment=True):
     turns: int = 0
 
 
+UNSET = Facts.model_construct(_fields_set=set(), facts=BIG)
 OUTSIDE: list[int] = []
-GLOBALS = {"heapq": heapq, "Note": Note, "Checked": Checked, "OUTSIDE": OUTSIDE}
+GLOBALS = {"heapq": heapq, "sys": sys, "Note": Note, "Checked": Checked, "OUTSIDE": OUTSIDE}
 
 
 def done_again(code: str, values: dict[str, Any]) -> dict[str, Any] | None:
@@ -172,6 +182,7 @@ def done_again(code: str, values: dict[str, Any]) -> dict[str, Any] | None:
         ("a.append(f'{b:{c}}')", {"a": BIG, "b": 1, "c": 3}),
         ("a.append(b + [1])", {"a": BIG, "b": [1]}),
         ("a[b] += c", {"a": BIG[:], "b": 1, "c": 2}),
+        ("a[b] += a.pop(0)", {"a": BIG, "b": 0}),  # what is there is looked up first
         ("a.facts.append(b)", {"a": Facts(facts=BIG), "b": 2}),
         ("a.turns += 1", {"a": Facts(facts=BIG)}),
         ("a['x'].append(b)", {"a": {"x": BIG}, "b": 2}),
@@ -228,6 +239,11 @@ def test_what_is_a_fold(code: str, values: dict[str, Any]):
         ("a.append(*b)", {"a": BIG, "b": [1]}),
         ("a.append([*b])", {"a": BIG, "b": {"x", "y"}}),
         ("a.turns += 1", {"a": Strict(facts=BIG)}),
+        ("a.facts += [b]", {"a": UNSET, "b": 1}),  # which is set from then on
+        ("a[0] += [b]", {"a": (BIG, 1), "b": 1}),  # which a tuple refuses
+        ("a.append(b in c)", {"a": BIG, "b": float("nan"), "c": [float("nan")]}),  # if it is the same object
+        ("a.append(isinstance(b, str))", {"a": BIG, "b": Posing()}),
+        ("a.append(sys.path)", {"a": BIG}),
         ("a.append(hash(b))", {"a": BIG, "b": "x"}),
         ("a.append(id(b))", {"a": BIG, "b": "x"}),
         ("a.append(b is c)", {"a": BIG, "b": "x", "c": "x"}),

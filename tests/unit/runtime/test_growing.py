@@ -103,6 +103,7 @@ FORMS = [
     ("a.clear()", deque([1, 2]), None),
     ("heapq.heappush(a, b)", [1, 4, 2, 9], 3),
     ("heapq.heappop(a)\nheapq.heappop(a)", [1, 4, 2, 9], None),
+    ("a[b] += 1\na[b] += a[0]", [1, 2, 3], 1),
     ("if b in a:\n    a.append(9)\nelse:\n    a.append(8)", [1, 2], 2),
     ("for c in b:\n    if c > 3:\n        break\n    a.append(c)", [1, 2], [1, 9, 2]),
 ]
@@ -154,6 +155,10 @@ def test_a_text_grows_too():
         ("a.append(1)\nb(a)", [2, 1], lambda a: a.append(9)),
         ("a.append(1)\nheapq.heappush(a, 'x')", [1, 2, 3], 1),
         ("a += b", "x" * 2_000, 1),
+        ("a.pop(b)", Counter({1: 1}), 2),
+        ("a.pop(b)", defaultdict(list, {1: []}), 2),
+        ("del a[b]", defaultdict(list, {1: []}), 2),
+        ("a[0] += [b]", (list(range(20)),), 1),
     ],
 )
 def test_what_might_do_anything_else_is_left_to_ordinary_code(code: str, a: Any, b: Any):
@@ -266,6 +271,15 @@ def test_every_version_stays_what_it_was(start: Any, steps: list[tuple[int, int,
             versions.add(at, codes[which % len(codes)], number + 100)
     for at in range(len(versions.slots)):
         versions.read(at)
+
+
+def test_a_version_that_is_a_result_too_does_not_get_longer():
+    """`b, a = a, a + [3]`, be it in one statement or in two: the list before is `b`."""
+    for code in ("b, a = a, a + [3]", "b = a\na = a + [3]"):
+        node = Node(Kind.PYTHON, "python#1", ("a.0",), ("b.1", "a.1"), code=code)
+        env = {"a.0": Slot([1, 2]), "a.1": Slot(), "b.1": Slot()}
+        assert grow(node, env, Namespace(lambda: None, {}, {}, "agent.py")) is None
+        assert env["a.0"].value == [1, 2]
 
 
 # -- in programs --------------------------------------------------------------------------
