@@ -48,6 +48,8 @@ def folder(tmp_path, monkeypatch):
     """A folder with a good file and a module beside it; modules and sys.path are put back."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
+    for name in ("flow", "side"):  # another test's
+        monkeypatch.delitem(sys.modules, name, raising=False)
     before = set(sys.modules)
     (tmp_path / "flow.py").write_text(GOOD)
     (tmp_path / "side.py").write_text("SUFFIX = '!'\n")
