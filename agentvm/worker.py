@@ -157,11 +157,8 @@ class Worker:
                 await self._ended.wait()
 
     def nudge(self) -> None:
-        """Look for waiting runs now."""
+        """Look for waiting runs now, or once more if that is under way."""
         self._nudged = True
-        self._wake()
-
-    def _wake(self) -> None:
         self._ended.set()
         self._ended = anyio.Event()
 
@@ -220,7 +217,7 @@ class Worker:
                 await self._leave(run.id, error)
         finally:
             self._mine.pop(run.id, None)
-            self._wake()
+            self.nudge()
 
     async def _leave(self, run_id: str, error: Exception) -> None:
         """Leave a run to others, after an error that is not its end."""

@@ -6,10 +6,15 @@ being done; then it may be suspended (`attending`).
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 
 from .records import Event
 from .slots import Slot
+
+_STILL = 100
+"""Turns of the event loop in which code that can go on does something that is counted."""
 
 
 class Activity:
@@ -40,6 +45,17 @@ class Activity:
     def quiet(self) -> bool:
         return bool(self.waiting) and not self.under_way
 
+    async def stays_quiet(self) -> bool:
+        """Whether the run is quiet, and is when code that was given something has gone on.
+
+        Tasks that are not the run's do not matter: in a server there is always one that can go on.
+        """
+        for _ in range(_STILL):
+            if not self.quiet:
+                return False
+            await asyncio.sleep(0)
+        return self.quiet
+
     async def changed(self) -> None:
         """Return at the next change, or nudge."""
         await self._changed.wait()
@@ -50,7 +66,7 @@ class Activity:
         self._changed = anyio.Event()
 
     async def answer(self, path: str, key: str, *, after: int = 0) -> Event:
-        """The message that answers a question, when it is there.
+        """The message that answers a question, when it is there; meanwhile who asks does nothing.
 
         Args:
             after: number of a message that was refused.
@@ -60,12 +76,14 @@ class Activity:
                 return found
         slot = Slot()
         self.waiting[path, key] = (after, slot)
-        self.nudge()
+        self.under_way -= 1
+        self.settle()
         try:
             message: Event = await slot.wait()
             return message
         finally:
-            self.waiting.pop((path, key), None)
+            if self.waiting.pop((path, key), None) is not None:  # nobody answered
+                self.under_way += 1
 
     def give(self, message: Event) -> None:
         """Take note of an answer, and let the call that waits for it go on."""
@@ -74,4 +92,5 @@ class Activity:
         after, slot = self.waiting.get(place, (0, None))
         if slot is not None and message.seq > after:
             del self.waiting[place]
+            self.under_way += 1
             slot.set(message)

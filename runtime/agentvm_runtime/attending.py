@@ -41,9 +41,7 @@ async def _attend(session: Session) -> None:
     heard = 0
     while not session.halted:
         heard = await take_messages(session, heard)
-        if session.activity.quiet:
-            # What was just given to waiting code may lead to more work.
-            await anyio.wait_all_tasks_blocked()
+        if await session.activity.stays_quiet():
             heard = await take_messages(session, heard)
             if session.activity.quiet:
                 _suspend(session)

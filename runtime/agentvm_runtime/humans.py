@@ -37,7 +37,8 @@ async def ask_person(
     async def execute() -> Outcome:
         if session.human is not None:
             return await _ask_at_hand(session, work, request)
-        return await _wait(session, work, request)
+        with session.activity:
+            return await _wait(session, work, request)
 
     return await session.perform(work, execute)
 
@@ -61,8 +62,7 @@ async def _wait(session: Session, work: Work, request: HumanRequest) -> Outcome:
     while True:
         message = await session.activity.answer(work.path, work.key, after=refused)
         assert message.value is not None
-        with session.activity:
-            value = await session.fetch(message.value)
+        value = await session.fetch(message.value)
         try:
             return Outcome(accepted(value, request.returns), {"message": message.seq}, Source.PERSON)
         except InputError as error:

@@ -192,7 +192,8 @@ class Session(Recorder):
         if work.write:
             await self.durable(commit)
         elif not commit.at_once:
-            await self.accepted(commit)
+            with self.activity:
+                await self.accepted(commit)
         return outcome.value
 
 

@@ -6,6 +6,7 @@ import asyncio
 from enum import Enum
 
 import anyio
+import anyio.lowlevel
 import pytest
 from pydantic import BaseModel, field_validator
 
@@ -265,6 +266,23 @@ async def test_another_machine_answers_a_run_that_goes_on(tmp_path):
                 held.set()
         assert await handle.result() == "INDEPENDENT OF THE ANSWER, X"
         assert LOG == ["before x", "publish DRAFT X"]
+
+
+async def test_a_run_among_busy_tasks_is_suspended_and_hears_answers(model):
+    """As in a server, where some task can always go on."""
+
+    async def busy() -> None:
+        while True:
+            await anyio.lowlevel.checkpoint()
+
+    async with AgentVM(store="memory", llm=model) as vm, anyio.create_task_group() as others:
+        others.start_soon(busy)
+        with anyio.fail_after(30):
+            handle = await vm.start(approve, "x")
+            await suspended(handle)
+            again = await answered(vm, handle, (None, True))
+            assert await again.result() == "INDEPENDENT OF THE ANSWER, X"
+        others.cancel_scope.cancel()
 
 
 async def test_somebody_at_hand_is_asked_at_once(model):
