@@ -15,6 +15,9 @@ from typing import Any
 
 from .http import client_module
 
+IDLE_SECONDS = 2.0
+"""How long an idle connection is kept: vLLM closes one after 5 s, perhaps just as a request is sent on it."""
+
 
 def unix_transport(path: str) -> Any:
     """A transport of the installed `openai`'s HTTP client that reaches a Unix socket."""
@@ -22,8 +25,13 @@ def unix_transport(path: str) -> Any:
     transport = http.AsyncHTTPTransport(uds=path)
     if hasattr(transport, "_pool"):  # else the client has changed: the race above is harmless, if ugly
         core = importlib.import_module(http.__name__.replace("httpx", "httpcore"))
-        # No limit: the engine queues by deadline, a queue here would be first come, first served.
-        transport._pool = core.AsyncConnectionPool(uds=path, network_backend=_backend(core)())
+        transport._pool = core.AsyncConnectionPool(
+            uds=path,
+            # No limit: the engine queues by deadline, a queue here would be first come, first served.
+            max_connections=None,
+            keepalive_expiry=IDLE_SECONDS,
+            network_backend=_backend(core)(),
+        )
     return transport
 
 

@@ -41,6 +41,32 @@ async def test_streams_over_a_unix_socket_and_hangs_up(server):
     await left.wait()
 
 
+async def test_all_requests_reach_the_engine_at_once(tmp_path):
+    """Who waits is for its scheduler to say: none is held back here."""
+    count = 150
+    arrived = 0
+    all_there = asyncio.Event()
+
+    async def serve(reader, writer):
+        nonlocal arrived
+        await reader.readuntil(b"\r\n\r\n")
+        arrived += 1
+        if arrived == count:
+            all_there.set()
+        await all_there.wait()
+        writer.write(HEAD + b"0\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    path = tmp_path / "s.sock"
+    listening = await asyncio.start_unix_server(serve, path, backlog=count)
+    transport = unix_transport(str(path))
+    async with client_module().AsyncClient(transport=transport, timeout=30) as client:
+        asked = [client.get("http://engine/") for _ in range(count)]
+        assert [each.status_code for each in await asyncio.gather(*asked)] == [200] * count
+    listening.close()
+
+
 async def test_missing_server_is_a_connection_error(tmp_path):
     """As the client's other transports report it."""
     async with client_module().AsyncClient(transport=unix_transport(str(tmp_path / "none"))) as client:
