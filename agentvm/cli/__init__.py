@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = "--traceback" in arguments  # wherever it stands
     arguments = [each for each in arguments if each != "--traceback"]
-    from agentvm_compiler.errors import AgentVMError
+    from agentvm_compiler.errors import AgentVMError, alone
 
     try:
         if os.environ.get("AGENTVM_LOG"):  # only then, as it is imported for it
@@ -121,13 +121,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         elif end.code == Exit.INTERRUPTED:
             tell_failure(arguments, "Interrupted before the run began.", Exit.INTERRUPTED)
         raise
-    except Exception as error:
+    except Exception as raised:
+        error = alone(raised)
+        assert isinstance(error, Exception)  # as in a group of them
         code = code_of(error) if isinstance(error, AgentVMError) else Exit.FAILED
         message = _said(error, arguments)
         if wanted or os.environ.get(TRACEBACK, "") not in ("", "0"):
             import traceback
 
-            traceback.print_exception(error)
+            traceback.print_exception(raised)
         else:
             fail(message)
         tell_failure(arguments, message, code)

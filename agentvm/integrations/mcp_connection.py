@@ -14,6 +14,8 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from agentvm_compiler.errors import alone
+
 from . import background
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ class Connection:
                 await stop.wait()
         except BaseException as error:
             if not ready.done():
-                ready.set_exception(_plain(error))
+                ready.set_exception(alone(error))
             elif not isinstance(error, Exception):
                 raise  # what fails while it closes has nobody left to be told
 
@@ -103,13 +105,6 @@ class Connection:
             if task is not None:
                 self._stop.set()
                 await task
-
-
-def _plain(error: BaseException) -> BaseException:
-    """The one error of a group of one: task groups of the client wrap what they raise."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 _open: set[Connection] = set()

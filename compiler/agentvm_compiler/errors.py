@@ -34,3 +34,10 @@ class BackendError(AgentVMError):
         super().__init__(message)
         self.transient = transient
         """Whether the same call may succeed when tried again later."""
+
+
+def alone(error: BaseException) -> BaseException:
+    """The one error of a group of one: task groups wrap what is raised in them."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -107,6 +107,18 @@ class LiveEngine:
         )
 
 
+async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Lines of an event stream.
+
+    Not those of its text, which end at any of Unicode's separators: a model may say some.
+    """
+    begun = b""
+    async for chunk in chunks:
+        *lines, begun = (begun + chunk).split(b"\n")
+        for line in lines:
+            yield line
+
+
 async def _switched(backend: VllmBackend, policy: str) -> None:
     """Let the engine begin anew with a policy, once its last requests are gone."""
     for patience in reversed(range(PATIENCE)):
@@ -181,9 +193,9 @@ class _Run:
             if response.status_code != 200:
                 said = (await response.aread()).decode(errors="replace")
                 raise BackendError(f"the engine refused a request of the benchmark: {said[:300]}")
-            async for line in response.aiter_lines():
-                if line.startswith("data: {"):
-                    usage = json.loads(line.removeprefix("data: ")).get("usage") or {}
+            async for line in lines_of(response.aiter_bytes()):
+                if line.startswith(b"data: {"):
+                    usage = json.loads(line.removeprefix(b"data: ")).get("usage") or {}
                     yield int(usage.get("completion_tokens") or 0)
 
     def _served(self, item: Item) -> ServedRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -37,10 +38,11 @@ def read(path: Path) -> list[Item]:
     """
     try:
         raw = path.read_bytes()
-        lines = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8").splitlines()
+        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
     except (OSError, EOFError, ValueError) as error:
         raise InputError(f"{path}: it cannot be read ({error})") from None
     try:
+        lines = list(io.StringIO(text))
         version = json.loads(lines[0])["agentvm_workload"]
     except (IndexError, ValueError, KeyError, TypeError):
         raise InputError(f"{path}: this is no workload file: its first line is not a header") from None

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -60,7 +61,7 @@ def read_trace(path: Path) -> list[Traced]:
         text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
     except (OSError, EOFError, ValueError) as error:
         raise InputError(f"{path}: it cannot be read ({error})") from None
-    lines = text.splitlines()
+    lines = list(io.StringIO(text))
     json_lines = bool(lines) and lines[0].startswith("{")
     rows = map(json.loads, lines) if json_lines else csv.DictReader(lines)
     found: list[Traced] = []

@@ -9,6 +9,7 @@ import pytest
 import typer.main
 
 from agentvm.cli import app, main
+from agentvm_compiler.errors import BackendError
 
 
 def commands() -> Iterator[tuple[list[str], Any]]:
@@ -60,3 +61,16 @@ def test_a_command_that_is_not_there_is_guessed(capsys: pytest.CaptureFixture[st
     """The nearest name is said."""
     assert ended(["resum"]) == 2
     assert "Did you mean 'resume'" in capsys.readouterr().err
+
+
+def test_an_error_out_of_task_groups_is_told_as_itself(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not as a bug: task groups wrap what is raised in them, one in another."""
+
+    def broken(*args: Any, **kwargs: Any) -> None:
+        raise ExceptionGroup("outer", [ExceptionGroup("inner", [BackendError("the engine refused it")])])
+
+    monkeypatch.setattr("agentvm.cli.app", broken)
+    assert ended(["runs"]) == 1
+    assert capsys.readouterr().err == "error: the engine refused it\n"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -27,6 +28,7 @@ from agentvm_serving.bench.comparing import (
 )
 from agentvm_serving.bench.engines import Served, engine_named
 from agentvm_serving.bench.jobs import Workers
+from agentvm_serving.bench.live import lines_of
 from agentvm_serving.bench.planning import Capacity, fewest, highest, with_replicas
 from agentvm_serving.bench.plot import picture
 from agentvm_serving.bench.results import read_json, write_csv, write_json
@@ -375,3 +377,16 @@ def test_an_engine_has_a_name():
     """A kind and a profile."""
     with pytest.raises(ConfigError, match="no engine is called 'x'"):
         engine_named("x")
+
+
+async def test_what_a_model_says_ends_no_line():
+    """Unicode has line separators that JSON texts may contain; chunks may end anywhere."""
+    stream = 'data: {"text": "a\u2028b\x85c\u2029"}\n\ndata: [DONE]\n'.encode()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(stream), 7):
+            yield stream[start : start + 7]
+
+    lines = [each async for each in lines_of(chunks())]
+    assert b"\n".join(lines) + b"\n" == stream
+    assert json.loads(lines[0].removeprefix(b"data: ")) == {"text": "a\u2028b\x85c\u2029"}
