@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,12 +28,20 @@ def unix_transport(path: str) -> Any:
         core = importlib.import_module(http.__name__.replace("httpx", "httpcore"))
         transport._pool = core.AsyncConnectionPool(
             uds=path,
-            # No limit: the engine queues by deadline, a queue here would be first come, first served.
-            max_connections=None,
+            max_connections=_most_connections(),
             keepalive_expiry=IDLE_SECONDS,
             network_backend=_backend(core)(),
         )
     return transport
+
+
+def _most_connections() -> int | None:
+    """As many as this process may open, and as many files again; the library's default is ten.
+
+    What the engine does not see it cannot put in order: a queue here is first come, first served.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if files == resource.RLIM_INFINITY else max(1, files // 2)
 
 
 def _backend(core: Any) -> Any:

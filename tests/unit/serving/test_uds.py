@@ -67,6 +67,32 @@ async def test_all_requests_reach_the_engine_at_once(tmp_path):
     listening.close()
 
 
+async def test_more_requests_than_files_wait_for_a_connection(tmp_path, monkeypatch):
+    """None of them fails."""
+    open_now = most = 0
+
+    async def serve(reader, writer):
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        try:
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(HEAD + b"0\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            open_now -= 1
+            writer.close()
+
+    monkeypatch.setattr("resource.getrlimit", lambda which: (8, 8))
+    path = tmp_path / "s.sock"
+    listening = await asyncio.start_unix_server(serve, path)
+    transport = unix_transport(str(path))
+    async with client_module().AsyncClient(transport=transport, timeout=30) as client:
+        asked = [client.get("http://engine/") for _ in range(20)]
+        assert [each.status_code for each in await asyncio.gather(*asked)] == [200] * 20
+    listening.close()
+    assert most == 4
+
+
 async def test_missing_server_is_a_connection_error(tmp_path):
     """As the client's other transports report it."""
     async with client_module().AsyncClient(transport=unix_transport(str(tmp_path / "none"))) as client:
