@@ -118,10 +118,11 @@ def test_the_container_itself_is_changed(code: str, before: Any, b: Any):
     results, older, newer = added(code, a=slot, b=b)
     assert results is not None
     assert id(newer.value) == name
-    assert list(newer.value) == list(new["a"])
     assert newer.value == new["a"]
     assert older.value == old
-    assert list(older.value) == list(old)
+    if not isinstance(old, set):  # A copy of a set has an order of its own, in Python too.
+        assert list(newer.value) == list(new["a"])
+        assert list(older.value) == list(old)
     assert older.value is older.value
     assert older.value is not newer.value or old == new["a"]
 
