@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from agentvm_compiler.errors import AgentVMError
+from agentvm_compiler.errors import AgentVMError, ConfigError
 from agentvm_serving.vllm.environment import EXTRAS, engine_variables
 
 from . import config, models
@@ -242,6 +242,8 @@ def store(url: str) -> Check:
     if path.exists() and path.stat().st_size:
         try:
             found = _surveyed(path)
+        except ConfigError as error:  # it says what is wrong with the key
+            return Check(name, "fail", str(error), "Mend the key, or choose another --store")
         except AgentVMError as error:
             return Check(name, "fail", str(error), "Restore it from a backup, or choose another --store")
         if found.damages:

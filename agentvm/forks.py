@@ -23,7 +23,7 @@ from agentvm_runtime.structured import adapter_of, problems
 from agentvm_runtime.targets import Places, Target, paths_of
 from agentvm_runtime.values import decode, digest, encode
 
-from .inputs import as_call, validate_inputs
+from .inputs import refit
 
 if TYPE_CHECKING:
     from agentvm_runtime.ports import Store
@@ -163,8 +163,8 @@ class Planner:
         if not self._inputs and self._compiled.hash == self._parent.program:
             return parent
         old: dict[str, Any] = decode((await self._store.values([parent]))[parent])
-        args, kwargs = as_call(self._agent, {**old, **self._inputs})
-        data = encode(validate_inputs(self._agent, args, kwargs), name="the agent's inputs")
+        given = refit(self._agent, {**old, **self._inputs})
+        data = encode(given, name="the agent's inputs")
         self._values[digest(data)] = data
         return digest(data)
 

@@ -12,7 +12,7 @@ import inspect
 import json
 import re
 import sys
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,6 +128,17 @@ def as_call(agent: Agent, inputs: Mapping[str, Any]) -> tuple[list[Any], dict[st
     }
     first = [inputs[name] for name in agent.signature.parameters if name in positional and name in inputs]
     return first, {name: value for name, value in inputs.items() if name not in positional}
+
+
+def refit(agent: Agent, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Recorded inputs, some of them changed, for the agent as it is now; what it no longer takes is left out.
+
+    Raises:
+        InputError: they do not fit its signature.
+    """
+    taken = {name: inputs[name] for name in agent.signature.parameters if name in inputs}
+    bound = inspect.BoundArguments(agent.signature, OrderedDict(taken))
+    return validate_inputs(agent, bound.args, bound.kwargs)
 
 
 def described(agent: Agent) -> str:

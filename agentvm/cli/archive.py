@@ -24,7 +24,9 @@ def export(
     """
     path, size = asyncio.run(_export(run, output, store))
     typer.echo(path)
-    typer.echo(f"{size / 1e6:.2f} MB. Read it elsewhere with: agentvm import {path.name}", err=True)
+    typer.echo(
+        f"{size / 1e6:.2f} MB, not encrypted. Read it elsewhere with: agentvm import {path.name}", err=True
+    )
 
 
 def import_(

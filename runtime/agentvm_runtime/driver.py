@@ -34,6 +34,7 @@ from .errors import (
 )
 from .executor import run_program
 from .heartbeat import beside, heartbeat
+from .inputs import inputs_of
 from .ports import CallScheduler, Store
 from .recording import encoded_error
 from .records import Lease, RunRecord, RunStatus
@@ -87,7 +88,7 @@ async def drive(session: Session, compiled: Compiled, lease: Lease) -> Any:
 async def _attempt(session: Session, compiled: Compiled) -> Any:
     """Run the program, and record the end it comes to by itself."""
     record = session.record
-    inputs = session.load(record.inputs)
+    inputs = inputs_of(session, compiled)
     await take_messages(session)
     with session.scope:
         session.check()

@@ -5,6 +5,8 @@ The journal is read in one pass; nothing is executed and nothing is written.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from agentvm_compiler.compile import Compiled
@@ -12,6 +14,7 @@ from agentvm_compiler.compile import Compiled
 from .errors import Halt
 from .flights import Flights
 from .forking import chain_of
+from .inputs import inputs_of
 from .lineage import Lineage, inheritance
 from .ports import ModelBackend, Store
 from .profiling import Observations
@@ -41,20 +44,34 @@ async def open_session(
     Args:
         retry: forget the failure that ended the run, so that its work is done again.
         human: who answers questions here; without anybody the run is suspended for them.
+
+    Raises:
+        InputError: the code was edited, and takes an input that the run does not have.
     """
     journal = await read_journal(store, record, retry)
-    return await session_on(Session, journal, record, compiled, store, backend, flights, human)
+    session = await session_on(Session, journal, record, compiled, store, backend, flights, human)
+    if compiled.hash != record.program:
+        with told():
+            inputs_of(session, compiled)
+    return session
 
 
 async def preview(
     record: RunRecord, compiled: Compiled, store: Store, backend: ModelBackend, *, retry: bool = False
 ) -> Preview:
-    """What resuming the run would keep and do again. Does nothing and records nothing."""
+    """What resuming the run would keep and do again. Does nothing and records nothing. Raises InputError."""
     journal = await read_journal(store, record, retry)
     session = await session_on(Rehearsal, journal, record, compiled, store, backend, Flights())
-    try:
+    with told():
         return await rehearse(session, compiled, journal)
-    except Halt as halt:  # the store could not be read
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """A store that could not be read is an error of whoever opens the session."""
+    try:
+        yield
+    except Halt as halt:
         raise halt.error from None
 
 

@@ -6,6 +6,7 @@ WHY = "why"
 """In the detail of a result that was executed: one of those below."""
 
 MISS = "miss"
+STALE = "stale"
 OWN = "own"
 WRITE = "write"
 NO_MEMO = "no-memo"
@@ -16,6 +17,7 @@ CHANGED_KEY = "changed"
 
 TEXTS = {
     MISS: "nothing was recorded under its key, by this run or any other",
+    STALE: "nothing was recorded under its key within its ttl, by this run or any other",
     OWN: "its result is for this run and its forks only: the call samples (other runs share it with "
     "temperature=0, seed= or share=True), or the tool reads (others share it within a ttl)",
     WRITE: "a write is never shared, only found again in the run's own journal and by its forks",

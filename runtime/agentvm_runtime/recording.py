@@ -15,7 +15,7 @@ from .keys import idempotency_key
 from .limits import due
 from .observing import UNOBSERVED, RunObserver
 from .ports import Commit
-from .reasons import CHANGED_KEY, MISS, WHY
+from .reasons import CHANGED_KEY, MISS, STALE, WHY
 from .records import CHANGED, HALFWAY, Digest, Event, EventKind, MemoEntry, Source
 from .restoring import Before, before, change, held_by
 from .secret import redact
@@ -100,7 +100,7 @@ class Recorder(Journal):
             found = self.lineage.recorded(work.path)
         if found is not None and found.key != work.key:
             return CHANGED_KEY
-        return alone or MISS
+        return alone or (MISS if work.ttl is None else STALE)
 
     def failed(
         self, work: Work, error: BaseException, started: float, before: Before | None = None

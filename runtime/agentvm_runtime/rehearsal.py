@@ -22,6 +22,7 @@ from .changes import Comparison
 from .errors import Halt, is_failure
 from .executor import run_program
 from .forking import enclosing
+from .inputs import inputs_of
 from .ports import Commit
 from .records import Digest, Event, EventKind, MemoEntry
 from .session import Session
@@ -143,7 +144,7 @@ class Rehearsal(Session):
 
 async def rehearse(session: Rehearsal, compiled: Compiled, journal: Sequence[Event]) -> Preview:
     """Execute the program as far as the journal goes."""
-    task = asyncio.ensure_future(run_program(session, compiled, session.load(session.record.inputs)))
+    task = asyncio.ensure_future(run_program(session, compiled, inputs_of(session, compiled)))
     still = 0
     while not task.done() and still < _STILL:
         before = session.moves

@@ -117,7 +117,7 @@ async def test_equal_values_are_kept_once(tmp_path: Path) -> None:
     ("found", "says"),
     [
         ("", rf"it is encrypted\. Set {VARIABLE}"),
-        (new_key(), "encrypted with another key"),
+        (new_key(), "encrypted with another key than .* has now. Set that to"),
         ("not a key", "32 random bytes in base64. Make one: python"),
         (base64.b64encode(b"short").decode(), "32 random bytes"),
     ],

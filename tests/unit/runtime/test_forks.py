@@ -509,3 +509,17 @@ async def test_a_store_that_cannot_be_read_is_no_failure_of_a_fork(bench: Bench)
         [fork] = await bench.store.forks(bench.run)
         assert fork.status is RunStatus.RUNNING
         assert (await (await vm.resume(fork.id)).result()).startswith("new")
+
+
+@agent
+async def roll(head: str, *names: str, **marks: int) -> str:
+    return await llm(f"{head}: {names} {marks}")
+
+
+async def test_an_input_beside_any_number_of_others_is_set():
+    """Inputs of `*names` and `**marks` are taken over as they were given."""
+    async with AgentVM(store="memory", llm=ScriptedLLM(lambda call: call.prompt)) as vm:
+        run = await vm.start(roll, "old", "ann", "bob", ann=1)
+        await run.result()
+        fork = await vm.fork(run.id, set={"head": "new"})
+        assert await fork.result() == "new: ('ann', 'bob') {'ann': 1}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from agentvm import AgentVM, agent, llm, tool
 from agentvm.testing import ScriptedLLM
+from agentvm.views.why import why
 from agentvm_runtime.store.memory import MemoryStore
 
 READS: list[str] = []
@@ -68,6 +70,22 @@ async def test_a_read_is_shared_within_its_ttl():
     READS.clear()
     await twice(asks, "tea")
     assert READS == ["tea"]
+
+
+async def test_a_read_that_is_too_old_is_made_again_and_why_is_said():
+    """What was recorded longer ago than the ttl is not said to have never been recorded."""
+    READS.clear()
+    hours = 0.0
+    store = MemoryStore(clock=lambda: time.time() + hours * 3600)
+    async with AgentVM(store=store, llm=ScriptedLLM(str)) as vm:
+        await vm.run(asks, "tea")
+        hours = 2
+        run = await vm.start(asks, "tea")
+        await run.result()
+        reason = await why(store, await vm.get(run.id), "price")
+    assert READS == ["tea", "tea"]
+    expected = "executed: nothing was recorded under its key within its ttl, by this run or any other"
+    assert [each["why"] for each in reason] == [expected]
 
 
 async def test_a_read_without_ttl_is_made_by_each_run():
