@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,6 +41,16 @@ class State:
 class Memory(BaseModel):
     facts: list[str] = []
     turns: int = 0
+
+
+class Passage(BaseModel):
+    text: str
+    number: int = 0
+
+
+def clean(text: str) -> str:
+    """A helper of the program's."""
+    return " ".join(text.split()).capitalize()
 
 
 @tool(effect="read")
@@ -247,6 +257,54 @@ async def records(count: int) -> int:
 
 
 @agent
+async def models(count: int) -> int:
+    notes = []
+    for number in range(count):
+        notes.append(Passage(text=await note(number), number=len(notes)))
+    return len(notes)
+
+
+@agent
+async def helped(count: int) -> int:
+    notes = []
+    for number in range(count):
+        notes.append(clean(await note(number)))
+    return len(notes)
+
+
+@agent
+async def comprehended(count: int) -> int:
+    notes = []
+    for number in range(count):
+        hit = await find(number)
+        notes.append([clean(word) for word in hit.text.split()])
+    return len(notes)
+
+
+@agent
+async def unseen_cleaned(count: int) -> int:
+    seen: set[str] = set()
+    notes = []
+    for number in range(count):
+        hit = await find(number)
+        if clean(hit.text) not in seen and hit.score >= 0:
+            seen.add(clean(hit.text))
+            notes.append(Passage(text=hit.text))
+    return len(notes)
+
+
+@agent
+async def weighed(count: int) -> int:
+    totals: dict[str, int] = {}
+    groups: defaultdict[int, list[str]] = defaultdict(list)
+    for number in range(count):
+        hit = await find(number)
+        totals[clean(hit.text)] = len(clean(hit.text))
+        groups[hit.score].append(clean(hit.text))
+    return len(totals) + len(groups)
+
+
+@agent
 async def traced(count: int) -> int:
     notes: list[str] = []
     lock = asyncio.Lock()
@@ -287,6 +345,11 @@ SHAPES: dict[str, Any] = {
     "state.notes.append(x), state.seen[x] = n": state,
     "memory.facts.extend(...)": memory,
     "notes.append(Hit(x, n))": records,
+    "notes.append(Model(text=x, number=len(notes)))": models,
+    "notes.append(clean(x))": helped,
+    "notes.append([clean(w) for w in x])": comprehended,
+    "if clean(x) not in seen: notes.append(Model(x))": unseen_cleaned,
+    "totals[clean(x)] = n; groups[k].append(clean(x))": weighed,
     "async with lock: notes.append(...)": traced,
     "answer = await llm(messages=messages)": chat,
 }

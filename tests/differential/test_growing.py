@@ -6,6 +6,7 @@ Everything counts as large here, so that every fold of every program is done in 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -87,6 +88,54 @@ FOLDS = [
     "frozen.notes += [a]",  # fails
     "memory.facts += [a]; b = f'{sorted(memory.model_fields_set)}'",
 ]
+OPAQUE = [
+    "xs.append(clean(a))",
+    "xs.append(clean(a) if n % 2 else b)",
+    "xs.append(n % 2 and clean(b))",
+    "xs.insert(graded(n), clean(a))",  # may fail
+    "xs.append(b := clean(a))",
+    "xs += [clean(a), same(b)]",
+    "xs = xs + [clean(b)]",
+    "t += clean(a) + b",
+    "t = t + shown(records)",
+    "rows.append(same(xs))",
+    "rows.append(same(rows[0]))",
+    "rows.append([clean(x) for x in xs])",
+    "rows.append([*xs, clean(a)])",
+    "rows.append(longer(xs))",
+    "rows.append(sorted(xs, key=str))",
+    "rows.extend(map(same, rows[:1]))",
+    "d[clean(a)] = same(n)",
+    "d[a] = graded(n)",  # may fail
+    "d[graded(n)] = clean(a)",  # may fail
+    "seen.add(clean(a))",
+    "seen.update([clean(a), graded(n)])",  # may fail
+    "if clean(a) not in seen:\n    seen.add(clean(a))\n    xs.append(a)",
+    "if graded(n):\n    xs.append(clean(a))\nelse:\n    rows.append([clean(b)])",  # may fail
+    "if len(xs) % 2 and same(n):\n    b = clean(a)\n    xs.append(b)",
+    "count[clean(a)] += graded(n)",  # may fail
+    "groups[n % 2].append(clean(a))",
+    "groups[n % 2].append(graded(n))",  # may fail
+    "groups[n % 2] += [graded(n)]",  # may fail
+    "d.setdefault(a, graded(n))",  # may fail
+    "e.setdefault(n, []).append(graded(n))",  # may fail
+    "state.notes.append(clean(a))",
+    "state.seen[clean(a)] = graded(n)",  # may fail
+    "state.turns = graded(n)",  # may fail
+    "memory.facts.extend([clean(x) for x in xs])",
+    "records.append(hit_of(a, n))",
+    "records.append(same(records[0]))",  # may fail
+    "records.append(Note(text=a, number=len(records)))",
+    "records.append(Short(text=a))",  # may fail
+    "records.append(Note(text=shown(xs), number=m).model_copy(update={'text': b}))",
+    "records.append(hit_of(records[-1].text, len(xs)))",  # may fail
+    "records.append(hit_of(a, n)); records[-1].tags.append(clean(b))",
+    "heapq.heappush(heap, (graded(n), clean(a)))",  # may fail
+    "messages.append({**messages[-1], 'content': clean(a)})",
+    "messages[-1]['content'] += clean(a)",
+    "queue.append(same(n))",
+]
+"""Of what these do the runtime does not know all."""
 READS = [
     "ys = xs",
     "ys = list(xs)",
@@ -119,7 +168,7 @@ import heapq
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from agentvm import agent, llm, tool
 
@@ -148,6 +197,51 @@ class Frozen:
 class Memory(BaseModel):
     facts: list[str] = []
     turns: int = 0
+
+
+class Note(BaseModel):
+    text: str
+    number: int
+    score: int = 0
+    tags: list[str] = []
+
+
+class Short(Note):
+    number: int = 0
+
+    @field_validator("text")
+    @classmethod
+    def is_short(cls, text: str) -> str:
+        if len(text) > 12:
+            raise ValueError("too long")
+        return text.upper()
+
+
+def clean(text) -> str:
+    return str(text).upper()
+
+
+def same(value):
+    return value
+
+
+def shown(values) -> str:
+    return f"{len(values)}{values[-1:]}"
+
+
+def graded(number: int) -> int:
+    if number % 3 == 0:
+        raise ValueError(f"grade {number}")
+    return number * 2
+
+
+def longer(values: list) -> list:
+    values.append("longer")
+    return values
+
+
+def hit_of(text: str, number: int) -> Hit:
+    return Hit(str(text), number, [str(text)])
 
 
 @tool
@@ -213,7 +307,7 @@ async def test_random_programs_do_what_python_does(seed: int, tmp_path: Path):
 
 
 @st.composite
-def gathering(draw: st.DrawFn) -> str:
+def gathering(draw: st.DrawFn, folds: Sequence[str]) -> str:
     """Source of an agent that puts things into containers, and looks at older versions of them."""
 
     def statement(depth: int) -> str:
@@ -221,7 +315,7 @@ def gathering(draw: st.DrawFn) -> str:
         if kind == 5 and depth < 2:
             block = draw(st.sampled_from(BLOCKS))
             return block.format(*(indented(statement(depth + 1), "    ").lstrip() for _ in range(3)))
-        return draw(st.sampled_from(FOLDS if kind < 3 else READS))
+        return draw(st.sampled_from(folds if kind < 3 else READS))
 
     body = [statement(0) for _ in range(draw(st.integers(2, 7)))]
     return HEAD + "".join(indented(each, " " * 8) + "\n" for each in body) + TAIL
@@ -232,7 +326,7 @@ def indented(code: str, by: str) -> str:
 
 
 @given(
-    source=gathering(),
+    source=gathering(FOLDS) | gathering(OPAQUE),
     number=st.integers(0, len(INPUTS) - 1),
     seed=st.none() | st.integers(0, 1000),
     share=st.integers(0, 100),

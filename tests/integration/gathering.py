@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from agentvm import AgentVM, agent, tool
 from agentvm.testing import ScriptedLLM, plain
 
@@ -32,6 +34,15 @@ class State:
     seen: dict[str, int] = field(default_factory=dict)
 
 
+class Passage(BaseModel):
+    text: str
+    number: int
+
+
+def shortened(text: str) -> str:
+    return text.removeprefix("hit ")
+
+
 @tool(effect="read")
 async def find(number: int) -> Hit:
     CALLS.append(number)
@@ -47,6 +58,8 @@ async def gathers(count: int) -> dict[str, Any]:
     state, groups, counts = State(), defaultdict(list), {}
     good, heap, queue, text, last = [], [], deque(range(count)), "", ""
     pages = list(range(count))
+    short: set[str] = set()
+    passages, words = [], []
     while queue:
         number = queue.popleft()
         hit = await find(number)
@@ -63,6 +76,10 @@ async def gathers(count: int) -> dict[str, Any]:
         text += f"{hit.text}, {sorted(seen)[0]}\n"
         pages[number // 2] = pages.pop() + hit.score
         pages.insert(0, number)
+        if shortened(hit.text) not in short:
+            short.add(shortened(hit.text))
+            passages.append(Passage(text=shortened(hit.text), number=len(passages)))
+        words.append([shortened(each) for each in sorted(seen)[:2]])
         last = hit.text
     order = [heapq.heappop(heap) for _ in range(len(heap))]
     return {
@@ -70,6 +87,7 @@ async def gathers(count: int) -> dict[str, Any]:
         "groups": repr(list(groups.items())),
         "counts": repr(list(counts.items())),
         "good": repr(good),
+        "passages": repr((passages, words, sorted(short))),
         "rest": repr((order, sorted(seen), text, pages, last)),
     }
 

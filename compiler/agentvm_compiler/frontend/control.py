@@ -14,11 +14,11 @@ from agentvm_compiler.calls import joined
 from agentvm_compiler.ir import Kind
 from agentvm_compiler.parsing import parse
 
+from . import hoist
 from .block import Block, Exit
 from .callees import suspends
 from .decide import Unsupported
 from .exits import breaks, returns
-from .hoist import hoist
 from .kinds import certainly
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def lower_if(lowering: Lowering, statement: ast.If, block: Block) -> Exit | None
 
 
 def truth_of(lowering: Lowering, test: ast.expr, block: Block) -> str:
-    value = hoist(lowering, test, block)
+    value = hoist.hoist(lowering, test, block)
     assert value is not None
     truth = ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), value))
     lowering.assign(lowering.own("if"), ast.copy_location(truth, test), block)
@@ -56,7 +56,7 @@ def either(
 
     def side(expression: ast.expr) -> Callable[[Block], None]:
         def lower(inner: Block) -> None:
-            left = hoist(lowering, expression, inner, into=name)
+            left = hoist.hoist(lowering, expression, inner, into=name)
             if left is not None:
                 lowering.assign(name, left, inner)
 
@@ -138,7 +138,7 @@ def branch(
 
 
 def lower_for(lowering: Lowering, statement: ast.For, block: Block) -> Exit | None:
-    iterable = hoist(lowering, statement.iter, block)
+    iterable = hoist.hoist(lowering, statement.iter, block)
     assert iterable is not None
     name = getattr(statement, "avm_items", "")
     if name and any(name in lowering.marks.mutated_in(each) for each in statement.body):
@@ -180,7 +180,7 @@ def lower_match(lowering: Lowering, statement: ast.Match, block: Block) -> Exit 
     """Which case matches is plain Python; its body is then chosen by number."""
     if any(case.guard is not None and suspends(case.guard, lowering.scope) for case in statement.cases):
         raise Unsupported(statement, "a guard of `match` awaits", "use if statements")
-    subject = hoist(lowering, statement.subject, block)
+    subject = hoist.hoist(lowering, statement.subject, block)
     assert subject is not None
     chosen = lowering.temporary()
     lowering.assign(chosen, ast.copy_location(ast.Constant(None), statement), block)

@@ -158,7 +158,7 @@ class Hoisting:
     def held(self, expression: ast.expr) -> ast.expr:
         """The value of an expression under a name that stands for it from now on."""
         left = self.of(expression)
-        return left if self._trivial(left) else self.temporary(left)
+        return left if self.is_trivial(left) else self.temporary(left)
 
     def _named(self, expression: ast.NamedExpr) -> ast.expr:
         left = hoist(self.lowering, expression.value, self.block, into=expression.target.id)
@@ -170,7 +170,7 @@ class Hoisting:
         """What is called, chosen before the arguments are evaluated, as Python does."""
         self._note_rebound(call)
         callee = self.of(call.func)
-        return callee if self._trivial(callee) else self.temporary(callee)
+        return callee if self.is_trivial(callee) else self.temporary(callee)
 
     def arguments(self, call: ast.Call, *, early: bool = False) -> ast.Call:
         """The call with its arguments hoisted, and evaluated before it if evaluating them has effects.
@@ -212,7 +212,7 @@ class Hoisting:
 
     def _argument(self, value: ast.expr, early: bool, hoisted: bool) -> ast.expr:
         value = self.of(value) if hoisted else value
-        if early and not self._trivial(value):
+        if early and not self.is_trivial(value):
             return self._listed(value) if isinstance(value, ast.Starred) else self.temporary(value)
         return value
 
@@ -223,9 +223,9 @@ class Hoisting:
 
     def _parts(self, expression: ast.expr) -> ast.expr:
         """Hoist from the parts of a plain expression, in order of evaluation."""
-        places = list(_places(expression))
-        awaiting = [n for n, place in enumerate(places) if suspends(_get(expression, place), self.scope)]
-        covered = {id(_get(expression, place)) for place in places}
+        places = list(parts_in_order(expression))
+        awaiting = [n for n, place in enumerate(places) if suspends(get_part(expression, place), self.scope)]
+        covered = {id(get_part(expression, place)) for place in places}
         for child in children(expression):
             if isinstance(child, ast.expr) and id(child) not in covered and suspends(child, self.scope):
                 raise Unsupported(
@@ -239,27 +239,27 @@ class Hoisting:
             )
         made = copied(expression)
         for number, place in enumerate(places[: awaiting[-1] + 1]):
-            part = _get(expression, place)
+            part = get_part(expression, place)
             if suspends(part, self.scope):
                 part = self.of(part)
-                _set(made, place, part)
+                set_part(made, place, part)
             if number == awaiting[-1]:
                 break
             if isinstance(part, ast.Starred):
-                _set(made, place, self._listed(part))
+                set_part(made, place, self._listed(part))
             elif isinstance(part, ast.FormattedValue):
-                if not self._trivial(part.value):
+                if not self.is_trivial(part.value):
                     early = copied(part)
                     early.value = self.temporary(part.value)
-                    _set(made, place, early)
+                    set_part(made, place, early)
             elif isinstance(expression, ast.Call) and places[number] == ("func", None):
-                _set(made, place, self._callee(part, expression))
-            elif not self._trivial(part):
+                set_part(made, place, self._callee(part, expression))
+            elif not self.is_trivial(part):
                 if self.marks.mutated_in(expression) and not is_immutable(
                     self.lowering.analysis.types.of(part)
                 ):
                     raise Unsupported(expression, "the expression changes a value while it is evaluated")
-                _set(made, place, self.temporary(part))
+                set_part(made, place, self.temporary(part))
         return made
 
     def _listed(self, starred: ast.Starred) -> ast.Starred:
@@ -267,7 +267,7 @@ class Hoisting:
         elements = ast.copy_location(ast.List([starred], ast.Load()), starred)
         return ast.copy_location(ast.Starred(self.temporary(elements), ast.Load()), starred)
 
-    def _trivial(self, expression: ast.expr) -> bool:
+    def is_trivial(self, expression: ast.expr) -> bool:
         """Whether evaluating it later makes no difference."""
         if isinstance(expression, ast.Constant):
             return True
@@ -293,7 +293,7 @@ class Hoisting:
         changed = any(map(self.marks.mutated_in, arguments))
         steps = isinstance(callee, ast.Attribute) and callee.value is not owner
         late = isinstance(owner, ast.Name) and (
-            self._trivial(owner)
+            self.is_trivial(owner)
             or (owner.id not in self._rebound and self.lowering.is_bound(owner.id, self.block))
         )
         if late and not (steps and changed):
@@ -306,7 +306,7 @@ class Hoisting:
         raise Unsupported(callee, "what is called is computed before an await", "await into a name first")
 
 
-def _places(expression: ast.expr) -> Iterator[Place]:
+def parts_in_order(expression: ast.expr) -> Iterator[Place]:
     """The parts that are certainly evaluated, in order."""
     match expression:
         case ast.BinOp():
@@ -340,14 +340,14 @@ def _places(expression: ast.expr) -> Iterator[Place]:
             yield from (("keywords", index) for index in range(len(expression.keywords)))
 
 
-def _get(expression: ast.expr, place: Place) -> ast.expr:
+def get_part(expression: ast.expr, place: Place) -> ast.expr:
     field, index = place
     found = getattr(expression, field)
     found = found if index is None else found[index]
     return found.value if isinstance(found, ast.keyword) else found
 
 
-def _set(expression: ast.expr, place: Place, value: ast.expr) -> None:
+def set_part(expression: ast.expr, place: Place, value: ast.expr) -> None:
     field, index = place
     if index is None:
         setattr(expression, field, value)

@@ -24,6 +24,7 @@ from agentvm_compiler.ir import CHOSEN, LITERALS, Kind, Node, Program, Region, S
 from agentvm_compiler.parsing import remember
 
 from .alias import Analysis
+from .apart import is_cut, set_apart, test_apart
 from .block import Block, Exit, Names
 from .callees import agent_of, suspends
 from .control import is_listed, lower_for, lower_guarded, lower_if, lower_match, lower_while
@@ -78,6 +79,8 @@ class Lowering:
         """SSA values that may be `$unbound`."""
         self.parts: set[str] = {self.own("item")}
         """Names for intermediate values that may be part of what other names stand for."""
+        self.place: ast.stmt = self.scope.source.tree
+        """The statement of the function's that is lowered."""
         self.callees: list[Agent] = []
         self.gates: list[str] = []
         """Names of the semaphores and locks around what is lowered."""
@@ -158,8 +161,9 @@ class Lowering:
         self.temporaries = 0
         if isinstance(statement, ast.Pass) or _is_text(statement):
             return None
+        self.place = statement
         if not suspends(statement, self.scope):
-            return self.python(statement, block)
+            return self._plain(statement, block)
         checkpoint = block.state()
         try:
             end = self._suspending(statement, block)
@@ -220,13 +224,19 @@ class Lowering:
         kind = type(statement).__name__.removeprefix("Async").lower()
         raise Unsupported(statement, f"`{kind}` with an await inside is not compiled yet")
 
+    def _plain(self, statement: ast.stmt, block: Block) -> Exit | None:
+        """A statement without awaits."""
+        if isinstance(statement, ast.If) and is_cut(self, statement):
+            return lower_if(self, test_apart(self, statement, block), block)
+        return self.python(set_apart(self, statement, statement, block), block)
+
     def _simple(self, statement: ast.stmt, block: Block) -> Exit | None:
         """What is left of a statement whose awaits were hoisted."""
         if isinstance(statement, ast.Return) and isinstance(statement.value, ast.Name):
             value = block.read(statement.value.id)
             if value is not None and self.is_bound(statement.value.id, block):
                 return Exit("$return", value, always=True)
-        return self.python(statement, block)
+        return self.python(set_apart(self, statement, self.place, block), block)
 
     def python(
         self,
