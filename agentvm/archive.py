@@ -8,12 +8,13 @@ before anything is written. An archive is not encrypted, even if its store is.
 from __future__ import annotations
 
 import base64
+import binascii
 import gzip
 import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,12 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "agentvm-run", 1
 _DIGEST = re.compile(r"\b[0-9a-f]{40}\b")
-_BATCH = 256
-"""Values read from the store at a time."""
+_PIECE = 3 << 18
+"""Bytes of a value that are written at a time."""
+_DATA = b'{"data":"'
+"""How the line of a value begins."""
+_SUM = b'{"sha256"'
+"""How the last line begins."""
 
 
 async def write_archive(store: Store, record: RunRecord, path: Path) -> int:
@@ -58,17 +63,21 @@ async def write_archive(store: Store, record: RunRecord, path: Path) -> int:
 
             put({"format": FORMAT, "version": VERSION, "run": record.id})
             names: dict[str, None] = {}
+            keys: set[str] = set()
             for each in runs:
                 names.update(dict.fromkeys(_DIGEST.findall(put({"run": asdict(each)}))))
                 for journal in (each.id, mailbox_of(each.id)) if each.status in OPEN else (each.id,):
                     for event in await store.events(journal):
                         line = {"event": asdict(event), "of": journal}
                         names.update(dict.fromkeys(_DIGEST.findall(put(line))))
-            wanted = list(names)
-            for start in range(0, len(wanted), _BATCH):
-                found = await store.values([Digest(name) for name in wanted[start : start + _BATCH]])
-                for name, data in found.items():
-                    put({"value": name, "data": base64.b64encode(data).decode()})
+                        keys.add(event.key or "")
+            for name in names:
+                # One at a time: any may take a hundred megabytes.
+                found = {} if name in keys else await store.values([Digest(name)])
+                for data in found.values():
+                    for piece in _value_line(name, data):
+                        hashed.update(piece)
+                        file.write(piece)
             file.write(json.dumps({"sha256": hashed.hexdigest()}).encode() + b"\n")
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}.") from None
@@ -87,15 +96,15 @@ async def read_archive(store: Store, path: Path) -> list[RunRecord]:
     values: dict[Digest, bytes] = {}
     for line in _checked(path):
         try:
-            if "value" in line:
-                data = base64.b64decode(line["data"], validate=True)
-                if digest(data) != line["value"]:
-                    raise ValueError
-                values[Digest(line["value"])] = data
-            elif "event" in line:
-                events.setdefault(line["of"], []).append(_event(line["event"]))
+            if line.startswith(_DATA):
+                name, data = _value(line)
+                values[name] = data
+                continue
+            said = json.loads(line)
+            if "event" in said:
+                events.setdefault(said["of"], []).append(_event(said["event"]))
             else:
-                runs.append(_run(line["run"]))
+                runs.append(_run(said["run"]))
         except (KeyError, TypeError, ValueError):
             raise InputError(
                 f"{path} is damaged: it has a line that makes no sense. Export the run again."
@@ -115,29 +124,60 @@ async def read_archive(store: Store, path: Path) -> list[RunRecord]:
     return new
 
 
-def _checked(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of an archive after its header, all of which have been checked."""
+def _value_line(name: str, data: bytes) -> Iterator[bytes]:
+    """A value as a line, in pieces: what `json.dumps` makes of it takes several times its bytes."""
+    yield _DATA
+    for start in range(0, len(data), _PIECE):
+        yield base64.b64encode(data[start : start + _PIECE])
+    yield f'","value":"{name}"}}\n'.encode()
+
+
+def _value(line: bytes) -> tuple[Digest, bytes]:
+    """The inverse of `_value_line`. Raises ValueError."""
+    end = line.index(b'"', len(_DATA))
+    data = binascii.a2b_base64(memoryview(line)[len(_DATA) : end], strict_mode=True)
+    name: Digest = json.loads(b"{" + line[end + 2 :])["value"]
+    if digest(data) != name:
+        raise ValueError
+    return name, data
+
+
+def _checked(path: Path) -> Iterator[bytes]:
+    """The lines of an archive after its header; all have been checked before the first is given."""
     try:
-        text = gzip.decompress(path.read_bytes())
+        with gzip.open(path) as file:
+            _check(path, file)
+        with gzip.open(path) as file:
+            next(file)
+            yield from (line for line in file if not line.startswith(_SUM))
     except OSError as error:
         why = error.strerror or "it is not an archive, or damaged"
         raise InputError(f"{path} cannot be read: {why}.") from None
     except (EOFError, zlib.error):
         raise InputError(f"{path} is damaged: it cannot be unpacked. Export the run again.") from None
-    body, _, last = text.rstrip(b"\n").rpartition(b"\n")
+
+
+def _check(path: Path, lines: Iterable[bytes]) -> None:
+    """Read an archive to its end, a line at a time. Raises InputError."""
+    hashed, header, recorded = hashlib.sha256(), b"", None
+    for line in lines:
+        if line.startswith(_SUM):
+            recorded = line
+            continue
+        header = header or line
+        hashed.update(line)
     try:
-        header, *lines = [json.loads(each) for each in body.split(b"\n")]
-        recorded = json.loads(last)["sha256"]
-        version = header["version"] if header["format"] == FORMAT else None
+        said = json.loads(header)
+        wanted = json.loads(recorded or b"")["sha256"]
+        version = said["version"] if said["format"] == FORMAT else None
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(f"{path} is not an archive of a run, or cut off.") from None
     if version is None:
         raise InputError(f"{path} is not an archive of a run.")
     if not isinstance(version, int) or version > VERSION:
         raise InputError(f"{path} was written by a newer AgentVM. Upgrade: pip install --upgrade agentvm")
-    if hashlib.sha256(body + b"\n").hexdigest() != recorded:
+    if hashed.hexdigest() != wanted:
         raise InputError(f"{path} is damaged: its checksum does not fit. Export the run again.")
-    yield from lines
 
 
 def _run(data: dict[str, Any]) -> RunRecord:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from agentvm.durations import readable
 from agentvm.views.jsonable import error_text, jsonable
+from agentvm_runtime.errors import BudgetExceeded
 from agentvm_runtime.records import RunStatus
 
 from .exits import fail, tell
@@ -48,7 +49,7 @@ def print_report(
         print(f"Look at it: agentvm show {report.run}{option}", file=sys.stderr)
         if option:
             print(f"The commands above need{option}, too.", file=sys.stderr)
-    if report.status == RunStatus.FAILED:
+    if report.status == RunStatus.FAILED and not isinstance(failure, BudgetExceeded):
         retry = resume_command(report.run, store)
         print(f"Try again from where it failed: {retry} --retry", file=sys.stderr)
 

@@ -96,6 +96,8 @@ class Budget:
 
 
 LIMITS = ("tokens", "calls", "seconds", "cost")
+_DIGITS = 9
+"""Of a cost: the sum of seven times 0.043 is a little less than 0.301, and would let an eighth call begin."""
 
 
 @dataclass(slots=True)
@@ -162,7 +164,11 @@ class Account:
             BudgetExceeded: the budget is used up.
             ConfigError: the model has no price.
         """
-        used = {"tokens": self.spent.tokens, "calls": self.spent.calls, "cost": self.spent.cost}
+        used = {
+            "tokens": self.spent.tokens,
+            "calls": self.spent.calls,
+            "cost": round(self.spent.cost, _DIGITS),
+        }
         for name, amount in used.items():
             limit = getattr(self.budget, name)
             if limit is not None and amount >= limit:
@@ -170,7 +176,7 @@ class Account:
         if self.budget.cost is not None and self.budget.price(model) is None:
             raise ConfigError(
                 f"Run {self._run_id} has a budget of cost, and its prices have none for {model!r}. Add it: "
-                f"agentvm resume {self._run_id} --budget cost={self.budget.cost:g} --prices FILE"
+                + self._command("")
             )
         self.spent.calls += 1
         self._under_way += 1
@@ -199,8 +205,19 @@ class Account:
         limit = getattr(self.budget, name)
         return BudgetExceeded(
             f"Run {self._run_id} has used up its budget of {name}: {amount:g} of {limit:g}. "
-            f"What it has done is kept; to give it more: agentvm resume {self._run_id} --budget {name}=MORE"
+            f"What it has done is kept; to give it more: {self._command(name)}"
         )
+
+    def _command(self, raised: str) -> str:
+        """How the run goes on with more of one thing, or other prices: a budget is given as a whole."""
+        limits = {each: getattr(self.budget, each) for each in LIMITS}
+        given = [
+            f"{each}={'MORE' if each == raised else f'{limit:.12g}'}"
+            for each, limit in limits.items()
+            if limit is not None
+        ]
+        prices = "" if self.budget.cost is None else " --prices FILE"
+        return f"agentvm resume {self._run_id} --budget {','.join(given)}{prices}"
 
     def watched(self, session: Session) -> Alarm:
         """Within it, the session is stopped when its seconds are used up. Raises Halt if they are."""

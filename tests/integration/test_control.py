@@ -280,7 +280,7 @@ def test_a_budget_from_the_command_line(cli: Cli):
     )
     assert (code, document["status"]) == (1, "failed")
     run = document["run"]
-    assert f"agentvm resume {run} --budget calls=MORE" in document["error"]
+    assert f"agentvm resume {run} --budget tokens=100,calls=MORE" in document["error"]
     code, document = cli.json("resume", run)
     assert (code, document["status"]) == (1, "failed")
     code, document = cli.json("resume", run, "--budget", "calls=2")

@@ -80,6 +80,20 @@ async def test_cost_is_by_the_prices(model):
     assert len(model.calls) == 2
 
 
+async def test_a_cost_is_used_up_when_it_is_reached(model):
+    """Seven times 0.043 is 0.30099999999999993 as floats: an eighth call is not made for that.
+
+    The remedy repeats the other limits, since a new budget replaces the old one.
+    """
+    prices = {"": Price(input=0, output=21_500)}
+    async with AgentVM(store="memory", llm=model) as vm:
+        handle = await vm.start(chain, 10, budget=Budget(cost=0.301, prices=prices, calls=100))
+        says = rf"cost: 0\.301 of 0\.301.*resume {handle.id} --budget calls=100,cost=MORE --prices FILE$"
+        with pytest.raises(BudgetExceeded, match=says):
+            await handle.result()
+        assert handle.spent.calls == 7
+
+
 async def test_the_account_survives_a_crash(tmp_path):
     """What earlier processes used counts; a call that was cut off is made again and counts once."""
     store = f"sqlite:///{tmp_path}/runs.db"
