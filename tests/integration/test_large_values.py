@@ -112,7 +112,7 @@ async def test_a_hundred_megabytes_take_little_more_than_themselves(url: str) ->
 
 @linux
 async def test_a_run_with_a_large_value_is_moved_within_bounded_memory(tmp_path: Path) -> None:
-    """Its bytes are there once or twice and once as text, not some seven times over, and come as they were."""
+    """Its bytes are there once or twice and once as text, not seven times over, and come as they were."""
     size, file = 40, tmp_path / "run.avmrun.gz"
     data = encode(os.urandom(size << 20))
     here, there = (f"sqlite:///{tmp_path}/{name}.db" for name in ("here", "there"))
