@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import CONTROL, OBJECTIVES, SCHEDULER_CLS, environment, watchdog
+from .resting import rest
 
 OWNER_FLAG = "--end-with-owner"
 
@@ -134,5 +135,7 @@ def _context_limit(model: str) -> int | None:
 # vLLM spawns its engine, and a spawned process runs this module again under the second name.
 if __name__ == "__mp_main__":
     environment.prepare_imports()
+    if environment.cpu_build():
+        rest()
 if __name__ == "__main__":
     main()
