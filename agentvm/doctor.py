@@ -247,7 +247,8 @@ def store(url: str) -> Check:
         except AgentVMError as error:
             return Check(name, "fail", str(error), "Restore it from a backup, or choose another --store")
         if found.damages:
-            return Check(name, "fail", f"{path} is damaged: {found.summary}", _SAVING.format(path=path))
+            saving = _SAVING.format(path=path) if found.whole else "Restore it from a backup: no run is whole"
+            return Check(name, "fail", f"{path} is damaged: {found.summary}", saving)
         content = f"; {found.summary}"
     free = shutil.disk_usage(place).free
     if free < ENOUGH_DISK:

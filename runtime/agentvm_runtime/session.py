@@ -201,7 +201,7 @@ def _uncertain(run_id: str, work: Work) -> UncertainWrite:
     """What a run ends with that finds a write in doubt."""
     command = f"agentvm resolve {run_id} {shlex.quote(work.path)}"
     return UncertainWrite(
-        f"{work.site} at {work.path} was started before the process died, and its result is not known: "
+        f"{work.path} was started before the process died, and its result is not known: "
         "it may or may not have happened. Look, then say what became of it:\n"
         f"  it happened, and this is its result: {command} --done VALUE\n"
         f"  it did not happen, do it now:        {command} --retry\n"

@@ -129,6 +129,29 @@ def test_a_flipped_bit_in_a_value_is_found(intact: Path, tmp_path: Path) -> None
         anyio.run(read, path)
 
 
+@pytest.mark.parametrize("share", [0.4, 0.7, 0.95])
+def test_of_a_truncated_file_what_is_left_is_said(intact: Path, tmp_path: Path, share: float) -> None:
+    """SQLite reads nothing of a file shorter than it says; doctor reads what is there, and saves it."""
+    path, into = tmp_path / "runs.db", tmp_path / "saved.db"
+    raw = intact.read_bytes()
+    path.write_bytes(raw[: int(len(raw) * share)])
+    with pytest.raises(
+        StoreError, match=f"damaged.*What can be saved: agentvm doctor --store sqlite:///{path}"
+    ):
+        anyio.run(read, path)
+    found = survey(path)
+    assert found.damages
+    assert {*found.whole, *found.partly} == {f"run-{run}" for run in range(RUNS)}
+    check = doctor_store(f"sqlite:///{path}")
+    assert f"{len(found.whole)} of {RUNS} runs can be read whole" in check.detail
+    assert check.remedy.startswith("Restore")
+    if found.whole:
+        done = CliRunner().invoke(app, ["doctor", "--store", f"sqlite:///{path}", "--save", str(into)])
+        assert done.exit_code == 0, done.output
+        assert survey(into).whole == found.whole
+        anyio.run(read, into)
+
+
 def test_what_is_whole_can_be_saved(intact: Path, tmp_path: Path) -> None:
     """The remedy that doctor names works: the new file opens, and has the runs that were found whole."""
     path, into = tmp_path / "runs.db", tmp_path / "saved.db"

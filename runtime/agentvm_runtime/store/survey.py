@@ -21,7 +21,7 @@ from agentvm_runtime.records import Digest, Event, named
 
 from . import keeping, rows, schema
 from . import statements as sql
-from .database import connect, explain, prepare
+from .database import BUSY_MS, explain, prepare
 from .sealing import VARIABLE, Vault, check
 from .statements import Statement
 
@@ -59,12 +59,15 @@ def survey(path: Path, vault: Vault | None = None) -> Survey:
     """Look at a file. Raises StoreError if it is no database at all, ConfigError if it is of another key."""
     found = Survey()
     try:
-        connection = connect(path, "FULL")
-        connection.execute("PRAGMA query_only=ON")
+        connection = _connect(path)
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         # Fails on what is no database, and on what another program wrote.
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    except sqlite3.Error as error:
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
+            raise StoreError(
+                f"store {path}: it is damaged, and nothing in it can be read ({error})."
+            ) from error
         raise explain(error, path, "read it") from error
     with contextlib.closing(connection):
         if not tables & set(_TABLES):
@@ -79,6 +82,16 @@ def survey(path: Path, vault: Vault | None = None) -> Survey:
     return found
 
 
+def _connect(path: Path) -> sqlite3.Connection:
+    """A connection that reads what there is, and writes nothing."""
+    connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None)
+    # First of all: of a file that is shorter than it says SQLite reads nothing, not even its list of tables,
+    # unless this is on; then, what does not lie beyond the end.
+    connection.execute("PRAGMA writable_schema=ON")
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
 def save(path: Path, into: Path, vault: Vault | None = None) -> Survey:
     """Copy the runs of a file that are whole, with all they need, to a new one; the file stays as it is.
 
@@ -89,7 +102,7 @@ def save(path: Path, into: Path, vault: Vault | None = None) -> Survey:
     if into.exists():
         raise StoreError(f"{into} exists already: name a new file to save to")
     target = prepare(into, "FULL", None)
-    source = connect(path, "FULL")
+    source = _connect(path)
     with contextlib.closing(target), contextlib.closing(source):
         target.execute("BEGIN")
         for run in found.whole:
