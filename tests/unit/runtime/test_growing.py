@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import agentvm_runtime.computing
 import agentvm_runtime.frames
-from agentvm import AgentVM, agent, llm, tool
+from agentvm import AgentVM, RunFailed, agent, llm, tool
 from agentvm.testing import ScriptedLLM
 from agentvm_compiler.codegen import Namespace
 from agentvm_compiler.ir import Kind, Node
@@ -409,3 +409,56 @@ async def looks_back(count: int, late: int) -> tuple[int, list[str]]:
             first = await llm(f"seen of {late}")
             views.append(await measure(notes, await llm(first)))
     return len(notes), views
+
+
+def tidied(text: str) -> str:
+    return text.upper()
+
+
+FAILING: set[int] = set()
+"""Numbers of which `fragile` fails."""
+
+
+@tool(effect="read")
+async def fragile(number: int) -> str:
+    if number in FAILING:
+        raise ConnectionError(number)
+    return f"note {number}"
+
+
+@agent
+async def tidies(count: int) -> list[dict[str, str]]:
+    notes: list[dict[str, str]] = []
+    for number in range(count):
+        notes.append({"text": tidied(await fragile(number)), "place": str(len(notes))})
+    return notes
+
+
+def tidy(texts: Any) -> list[dict[str, str]]:
+    return [{"text": text, "place": str(place)} for place, text in enumerate(texts)]
+
+
+async def test_what_other_code_made_is_not_made_again(monkeypatch: pytest.MonkeyPatch):
+    """On resume what it made of each item is read, and gathered again."""
+    made: list[str] = []
+    monkeypatch.setitem(tidies.fn.__globals__, "FAILING", {45})
+    async with AgentVM(store="memory", llm=ScriptedLLM("unused")) as vm:
+        run = await vm.start(tidies, 60, run_id="run")
+        with pytest.raises(RunFailed):
+            await run.result()
+        monkeypatch.setitem(tidies.fn.__globals__, "FAILING", set())
+        monkeypatch.setitem(tidies.fn.__globals__, "tidied", lambda text: made.append(text) or text.upper())
+        found = await (await vm.resume("run", retry=True)).result()
+    assert found == tidy(f"NOTE {number}" for number in range(60))
+    assert made == [f"note {number}" for number in range(45, 60)]
+
+
+async def test_a_fork_late_in_a_loop_has_what_was_gathered_before():
+    """And what comes after, with what the fork sets in between."""
+    async with AgentVM(store="memory", llm=ScriptedLLM("unused")) as vm:
+        run = await vm.start(tidies, 60)
+        await run.result()
+        fork = await vm.fork(run.id, set={"for#1[50]/fragile#1": "other"})
+        found = await fork.result()
+    texts = ["OTHER" if number == 50 else f"NOTE {number}" for number in range(60)]
+    assert found == tidy(texts)
