@@ -64,6 +64,11 @@ async def find(number: int) -> Hit:
 
 
 @tool(effect="read")
+async def page(number: int) -> list[Hit]:
+    return [Hit(f"{number}.{place:{TEXT}}", place) for place in range(4)]
+
+
+@tool(effect="read")
 async def links(page: int) -> list[int]:
     return [page * 2 + 1, page * 2 + 2]
 
@@ -305,6 +310,17 @@ async def weighed(count: int) -> int:
 
 
 @agent
+async def paged(count: int) -> int:
+    notes = []
+    for number in range(count):
+        hits = await page(number)
+        for hit in hits:
+            if clean(hit.text):
+                notes.append(Passage(text=hit.text, number=hit.score))
+    return len(notes)
+
+
+@agent
 async def traced(count: int) -> int:
     notes: list[str] = []
     lock = asyncio.Lock()
@@ -350,6 +366,7 @@ SHAPES: dict[str, Any] = {
     "notes.append([clean(w) for w in x])": comprehended,
     "if clean(x) not in seen: notes.append(Model(x))": unseen_cleaned,
     "totals[clean(x)] = n; groups[k].append(clean(x))": weighed,
+    "for hit in hits: notes.append(Model(hit.text))": paged,
     "async with lock: notes.append(...)": traced,
     "answer = await llm(messages=messages)": chat,
 }

@@ -134,6 +134,27 @@ OPAQUE = [
     "messages.append({**messages[-1], 'content': clean(a)})",
     "messages[-1]['content'] += clean(a)",
     "queue.append(same(n))",
+    "for y in xs[:3]:\n    records.append(hit_of(y, n))",
+    "for y, z in enumerate(xs[:3]):\n    if same(y):\n        records.append(hit_of(z, y))",
+    "for y in range(n % 5):\n    seen.add(graded(y))",  # may fail
+    "for y in rows:\n    records.append(same(y))",
+    "for y in records[:2]:\n    records.append(same(y))",
+    "for y in xs:\n    e[y] = clean(y)",
+    "for last in xs:\n    records.append(clean(last))\nb = last",  # may fail
+    "records.extend(hit_of(y, n) for y in xs[:2])",
+    "records.extend(graded(y) for y in range(1, n % 5))",  # may fail
+    "if n % 2:\n    xs.append(clean(a))\n    continue",
+    "if clean(a) in seen:\n    continue\nseen.add(clean(a))",
+    "if n % 2:\n    if same(n):\n        xs.append(clean(a))\n    elif graded(n):\n        seen.add(b)",
+    "if n % 2:\n    y = clean(a)\nelse:\n    xs.append(clean(a))\nxs.append(y)",  # may fail
+    "records.append(same(xs)); xs.append(clean(a))",
+    "y = hit_of(a, n); records.append(same(y)); y.score = n",
+    "y = Note(text=a, number=n); records.append(y.model_copy()); y.tags.append(clean(b))",
+    "rows.append([same(y) for y in rows]); rows[0].append(clean(a))",
+    "for y in xs:\n    records.append(hit_of(y, n))\nrecords[0].tags.append(a)",  # may fail
+    "xs.append(clean(xs.pop()))",  # may fail
+    "xs.append(absent(a))",  # fails
+    "state.notes.append(clean(a)); ys = state.notes; ys.append(clean(b))",
 ]
 """Of what these do the runtime does not know all."""
 READS = [

@@ -46,7 +46,7 @@ _WATCHED = (ast.Try, ast.With, ast.AsyncWith, *((ast.TryStar,) if hasattr(ast, "
 """What may see how far a statement came that failed."""
 
 
-class _Left(Exception):
+class Left(Exception):
     """The statement is left as it is."""
 
 
@@ -58,7 +58,7 @@ def set_apart(lowering: Lowering, statement: ast.stmt, place: ast.stmt, block: B
     """
     if not is_set_apart(lowering, statement, place, block):
         return statement
-    return _Apart(lowering, block, statement, place, dry=False).statement(statement)
+    return Apart(lowering, block, statement, place, dry=False).statement(statement)
 
 
 def is_set_apart(lowering: Lowering, statement: ast.stmt, place: ast.stmt, block: Block | None) -> bool:
@@ -71,11 +71,11 @@ def is_set_apart(lowering: Lowering, statement: ast.stmt, place: ast.stmt, block
         return False
     if not any(is_opaque(each, lowering) for each in walk(statement)):
         return False
-    if not any(isinstance(each, _LOOPS) for each in _around(lowering, place)):
+    if not is_repeated(lowering, place):
         return False
     try:
-        return _Apart(lowering, block, statement, place, dry=True).statement(statement) is not statement
-    except _Left:
+        return Apart(lowering, block, statement, place, dry=True).statement(statement) is not statement
+    except Left:
         return False
 
 
@@ -97,6 +97,10 @@ def is_cut(lowering: Lowering, statement: ast.If) -> bool:
     )
 
 
+def is_repeated(lowering: Lowering, place: ast.stmt) -> bool:
+    return any(isinstance(each, _LOOPS) for each in _around(lowering, place))
+
+
 def _around(lowering: Lowering, place: ast.stmt) -> Iterator[ast.AST]:
     """The statements around one."""
     found = lowering.tree.parents.get(id(place))
@@ -105,7 +109,7 @@ def _around(lowering: Lowering, place: ast.stmt) -> Iterator[ast.AST]:
         found = lowering.tree.parents.get(id(found))
 
 
-class _Apart:
+class Apart:
     """Sets apart the parts of one statement.
 
     Args:
@@ -130,7 +134,7 @@ class _Apart:
         """What is left of it, which is itself if nothing is set apart.
 
         Raises:
-            _Left: it cannot be done.
+            Left: it cannot be done.
         """
         match statement:
             case ast.Expr(ast.Call() as call) if self._gathers(call):
@@ -141,7 +145,7 @@ class _Apart:
             case ast.AugAssign(target, _, value) if self._is_there(target):
                 [left] = self._parts([value])
                 return statement if left is value else replaced(statement, value=left)
-            case ast.Assign([ast.Subscript(owner, key) as target], value) if self._is_container(owner):
+            case ast.Assign([ast.Subscript(owner, key) as target], value) if self.is_container(owner):
                 left, place = self._parts([value, key])
                 made_target = copied(target)
                 made_target.slice = place
@@ -171,13 +175,13 @@ class _Apart:
             return certainly(self.types.of(call.args[0])) is list and self.certainty.of(call.args[0])
         match call.func:
             case ast.Attribute(owner, name):
-                return self._is_container(owner) and name in _GATHERING[certainly(self.types.of(owner))]
+                return self.is_container(owner) and name in _GATHERING[certainly(self.types.of(owner))]
         return False
 
     def _pushes(self, call: ast.Call) -> bool:
         return self.lowering.scope.resolve(call.func) is heapq.heappush and len(call.args) == 2
 
-    def _is_container(self, owner: ast.expr) -> bool:
+    def is_container(self, owner: ast.expr) -> bool:
         return certainly(self.types.of(owner)) in _GATHERING and self._is_reached(owner)
 
     def _is_reached(self, owner: ast.expr) -> bool:
@@ -187,18 +191,18 @@ class _Apart:
         match owner:
             case ast.Subscript(ast.Name() as outer, key):
                 cls = certainly(self.types.of(outer))
-                return cls in _FILLED and self.certainty.of(outer) and self._is_key(key) and self._is_unseen()
+                return cls in _FILLED and self.certainty.of(outer) and self._is_key(key) and self.is_unseen()
             case ast.Call(ast.Attribute(ast.Name() as outer, "setdefault"), [key, default], []):
                 cls = certainly(self.types.of(outer))
                 empty = isinstance(default, ast.List | ast.Dict | ast.Constant) and self.certainty.of(default)
                 known = cls in (dict, OrderedDict) and self.certainty.of(outer)
-                return known and empty and self._is_key(key) and self._is_unseen()
+                return known and empty and self._is_key(key) and self.is_unseen()
         return False
 
     def _is_key(self, key: ast.expr) -> bool:
         return certainly(self.types.of(key)) in (str, int, bool) and self.certainty.of(key)
 
-    def _is_unseen(self) -> bool:
+    def is_unseen(self) -> bool:
         """Whether nobody sees the containers any more if the statement fails."""
         analysis = self.lowering.analysis
         held = [analysis.objects[each] for each in self.gathered if each in analysis.objects]
@@ -239,7 +243,7 @@ class _Apart:
     def _is_own(self, expression: ast.AST) -> bool:
         return any(is_opaque(each, self.lowering) for each in walk(expression))
 
-    def _reads(self, expression: ast.AST) -> bool:
+    def reads(self, expression: ast.AST) -> bool:
         return not self.gathered.isdisjoint(self.lowering.pieces.of(expression).loaded)
 
     def _moved(self, expression: ast.expr, *, ends: bool = False) -> ast.expr:
@@ -248,14 +252,14 @@ class _Apart:
         Args:
             ends: only its truth matters.
         """
-        if not self._reads(expression):
+        if not self.reads(expression):
             return self._temporary(_truth_of(expression) if ends else expression)
         if isinstance(expression, ast.Call) and is_opaque(expression, self.lowering):
             return self._temporary(self._without_gathered(expression))
         places = list(parts_in_order(expression)) if isinstance(expression, _PARTED) else []
         parts = [get_part(expression, each) for each in places]
         if not {id(each) for each in children(expression) if self._is_own(each)} <= set(map(id, parts)):
-            raise _Left
+            raise Left
         made = copied(expression)
         for where, part in zip(places, self._parts(parts), strict=True):
             set_part(made, where, part)
@@ -266,9 +270,9 @@ class _Apart:
         made = copied(call)
         places = [each for each in parts_in_order(call) if each != ("func", None)]
         parts = [get_part(call, each) for each in places]
-        if self._reads(call.func) or not parts:
-            raise _Left
-        last = max(n for n, each in enumerate(parts) if self._reads(each))
+        if self.reads(call.func) or not parts:
+            raise Left
+        last = max(n for n, each in enumerate(parts) if self.reads(each))
         for where, part in zip(places[: last + 1], parts, strict=False):
             set_part(made, where, self._held(part))
         return made
@@ -277,30 +281,30 @@ class _Apart:
         """A part that is evaluated now."""
         if isinstance(part, ast.Constant) or (self.hoisting is not None and self.hoisting.is_trivial(part)):
             return part
-        if not self._reads(part):
+        if not self.reads(part):
             return self._temporary(part)
         if self._is_own(part) or not is_immutable(self.types.of(part)):
-            raise _Left
+            raise Left
         return self._temporary(part)
 
     def _temporary(self, value: ast.expr) -> ast.expr:
-        self._check(value)
+        self.check(value)
         if self.dry or self.hoisting is None:
             return ast.copy_location(ast.Name(self.lowering.own("0"), ast.Load()), value)
         return self.hoisting.temporary(value)
 
-    def _check(self, value: ast.expr) -> None:
-        """Raises _Left unless evaluating it before the rest of the statement cannot be told."""
+    def check(self, value: ast.expr) -> None:
+        """Raises Left unless evaluating it before the rest of the statement cannot be told."""
         lowering, piece = self.lowering, self.lowering.pieces.of(value)
         if piece.mutated or piece.special or piece.ended or piece.calls:
-            raise _Left
+            raise Left
         if isinstance(value, ast.GeneratorExp | ast.Lambda | ast.Starred | ast.Slice):
-            raise _Left
+            raise Left
         calls = [each.func for each in walk(value) if isinstance(each, ast.Call)]
         if any(isinstance(each, ast.Name) and each.id in lowering.scope.shadowed for each in calls):
-            raise _Left
+            raise Left
         if piece.effect is not Effect.PURE and self._may_share(piece.loaded):
-            raise _Left
+            raise Left
 
     def _may_share(self, names: Sequence[str]) -> bool:
         """Whether what is made of these names and is read back from a journal may be part of others."""

@@ -25,6 +25,7 @@ from agentvm_compiler.parsing import remember
 
 from .alias import Analysis
 from .apart import is_cut, set_apart, test_apart
+from .at_once import at_once
 from .block import Block, Exit, Names
 from .callees import agent_of, suspends
 from .control import is_listed, lower_for, lower_guarded, lower_if, lower_match, lower_while
@@ -228,7 +229,8 @@ class Lowering:
         """A statement without awaits."""
         if isinstance(statement, ast.If) and is_cut(self, statement):
             return lower_if(self, test_apart(self, statement, block), block)
-        return self.python(set_apart(self, statement, statement, block), block)
+        whole = at_once(self, statement, block)
+        return self.python(set_apart(self, whole, statement, block), block)
 
     def _simple(self, statement: ast.stmt, block: Block) -> Exit | None:
         """What is left of a statement whose awaits were hoisted."""

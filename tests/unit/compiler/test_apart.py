@@ -142,6 +142,18 @@ APART = [
         ["_1 = clean(hit.text)", "notes.append(_1)"],
     ),
     ("notes.append(logged(hit.text))", ["_1 = logged(hit.text)", "notes.append(_1)"]),
+    (
+        "for each in hit.text:\n    notes.append(clean(each))",
+        ["_1 = [clean(each) for each in hit.text]", "notes.extend(_1)"],
+    ),
+    (
+        "for place, each in enumerate(hit.text):\n    if place:\n        seen.add(clean(each))",
+        ["_1 = [clean(each) for place, each in enumerate(hit.text) if place]", "seen.update(_1)"],
+    ),
+    (
+        "notes.extend(clean(each) for each in hit.text)",
+        ["_1 = [clean(each) for each in hit.text]", "notes.extend(_1)"],
+    ),
 ]
 
 
@@ -165,7 +177,11 @@ KEPT = [
     "rows[number] += [clean(hit.text)]",
     "totals[hit.text] += weigh(hit)",
     "named[hit.text].append(clean(hit.text))",
-    "notes.extend((clean(each) for each in hit.text))",
+    "for each in hit.text:\n    notes.append(each)",
+    "for each in hit.text:\n    notes.append((each, clean(notes[-1])))",
+    "for each in hit.text:\n    totals[each] = clean(each)",
+    "for each in hit.text:\n    notes.append(clean(each))\n    text += each",
+    "for each in hit.text:\n    groups[len(each)].append(clean(each))",
     "notes.append(*map(clean, hit.text))",
     "if len(notes) < 3 and weigh(hit):\n    notes.append(hit.text)",
     "best = weigh(hit)",
@@ -184,6 +200,19 @@ def test_a_handler_sees_what_was_put_in_before_the_failure(tmp_path: Path):
     inner = "groups[number].append(clean(hit.text))"
     statement = f"try:\n    {inner}\n    await find(2)\nexcept ValueError:\n    pass"
     assert lowered(statement, tmp_path) == [inner]
+
+
+def test_a_handler_sees_the_items_before_the_one_that_failed(tmp_path: Path):
+    """So they are put in one by one."""
+    inner = "for each in hit.text:\n        notes.append(clean(each))"
+    statement = f"try:\n    {inner}\n    await find(2)\nexcept ValueError:\n    pass"
+    assert lowered(statement, tmp_path) == [inner.replace("        ", "    ")]
+
+
+def test_the_last_item_may_be_read_after_the_loop(tmp_path: Path):
+    """The name is one of the function's then."""
+    inner = "for each in hit.text:\n    notes.append(clean(each))"
+    assert lowered(f"{inner}\nnotes.append(each)", tmp_path) == [inner, "notes.append(each)"]
 
 
 def test_a_parameter_is_seen_by_who_gave_it(tmp_path: Path):
