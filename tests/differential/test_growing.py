@@ -127,6 +127,7 @@ OPAQUE = [
     "records.append(same(records[0]))",  # may fail
     "records.append(Note(text=a, number=len(records)))",
     "records.append(Short(text=a))",  # may fail
+    "records.append(Note.model_validate({'text': a, 'number': n}))",
     "records.append(Note(text=shown(xs), number=m).model_copy(update={'text': b}))",
     "records.append(hit_of(records[-1].text, len(xs)))",  # may fail
     "records.append(hit_of(a, n)); records[-1].tags.append(clean(b))",

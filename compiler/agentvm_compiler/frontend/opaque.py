@@ -52,8 +52,11 @@ def _is_opaque_call(call: ast.Call, lowering: Lowering) -> bool:
     types, callee = lowering.analysis.types, lowering.scope.resolve(call.func)
     if callee is llm or isinstance(callee, Tool | Agent) or is_human(callee):
         return False
-    if callee is UNKNOWN:  # the method of an object
-        return isinstance(call.func, ast.Attribute) and has_fields(plain(types.of(call.func.value)))
+    if callee is UNKNOWN:  # a method: of an object, or of a class
+        return isinstance(call.func, ast.Attribute) and (
+            has_fields(plain(types.of(call.func.value)))
+            or isinstance(lowering.scope.resolve(call.func.value), type)
+        )
     if any(callee is each for each in _KNOWN):
         shown = any(callee is each for each in _TEXTS) and call.args
         return any(each.arg not in _OPTIONS for each in call.keywords) or bool(

@@ -96,6 +96,10 @@ def nodes_of(source: str, folder: Path) -> list[str]:
 
 APART = [
     ("notes.append(Note(text=hit.text))", ["_1 = Note(text=hit.text)", "notes.append(_1)"]),
+    (
+        "notes.append(Note.model_validate_json(hit.text))",
+        ["_1 = Note.model_validate_json(hit.text)", "notes.append(_1)"],
+    ),
     ("notes.append(clean(hit.text))", ["_1 = clean(hit.text)", "notes.append(_1)"]),
     ("notes.append([clean(w) for w in hit.text])", ["_1 = [clean(w) for w in hit.text]", "notes.append(_1)"]),
     ("notes.append({'text': clean(hit.text)})", ["_1 = {'text': clean(hit.text)}", "notes.append(_1)"]),
