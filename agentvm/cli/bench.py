@@ -273,14 +273,11 @@ def known(policies: str) -> list[str]:
     Raises:
         ConfigError: there is one that is not known.
     """
-    from agentvm_compiler.errors import ConfigError
-    from agentvm_serving.bench.engines import known_policies
+    from agentvm_serving.bench.engines import check_policy
 
     chosen = [each.strip() for each in policies.split(",")]
     for each in chosen:
-        if each not in known_policies():
-            known = ", ".join(known_policies())
-            raise ConfigError(f"no scheduling policy is called {each!r}. Choose from: {known}")
+        check_policy(each)
     return chosen
 
 

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from agentvm_compiler.errors import ConfigError
 from agentvm_serving.goodput import ServedRequest
-from agentvm_serving.policy import POLICIES
+from agentvm_serving.policy import POLICIES, policy_named
 from agentvm_serving.sim.profiles import profiles
 from agentvm_serving.sim.routers import router_named
 from agentvm_serving.sim.simulator import Sample, simulate
@@ -155,6 +155,17 @@ def engine_named(spec: str, find: Callable[[str], str] = str, forecast: str = "p
     return ReplayEngine(found, forecast=told)
 
 
-def known_policies() -> list[str]:
-    """Names of the policies a benchmark can compare."""
-    return [*STOCK, *sorted(POLICIES)]
+def check_policy(name: str) -> None:
+    """See that a benchmark can compare that policy.
+
+    Raises:
+        ConfigError: it cannot; says which it can.
+    """
+    bare = name.partition("?")[0]
+    if bare in STOCK and bare != name:
+        raise ConfigError(f"policy {name!r}: vLLM's own have no options")
+    if bare not in STOCK and bare not in POLICIES:
+        known = ", ".join([*STOCK, *sorted(POLICIES)])
+        raise ConfigError(f"no scheduling policy is called {name!r}. Choose from: {known}")
+    if bare not in STOCK:
+        policy_named(name)

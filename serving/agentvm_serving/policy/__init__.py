@@ -8,6 +8,7 @@ nothing of vLLM: the vLLM plug-in and the simulator call the very same code.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -55,10 +56,32 @@ DEFAULT_POLICY: Final = "edf"
 
 
 def policy_named(name: str) -> Policy:
-    """Look a policy up. Raises ConfigError listing those that exist."""
+    """Look a policy up; `jit?per_request=300` has an option.
+
+    Raises:
+        ConfigError: there is none of that name, or it has no such option; says which there are.
+    """
+    wanted, _, options = name.partition("?")
     try:
-        return ABLATIONS[name] if name in ABLATIONS else POLICIES[name]
+        found = ABLATIONS[wanted] if wanted in ABLATIONS else POLICIES[wanted]
     except KeyError:
         raise ConfigError(
-            f"no scheduling policy is called {name!r}. Choose one of: {', '.join(sorted(POLICIES))}"
+            f"no scheduling policy is called {wanted!r}. Choose one of: {', '.join(sorted(POLICIES))}"
         ) from None
+    return _with(found, name, options) if options else found
+
+
+def _with(policy: Policy, name: str, options: str) -> Policy:
+    """The policy with other options."""
+    key, _, value = options.partition("=")
+    if not isinstance(policy, Jit) or key != "per_request":
+        raise ConfigError(
+            f"scheduling policy {name!r}: the only option is per_request, of jit: jit?per_request=300"
+        )
+    try:
+        worth = float(value)
+    except ValueError:
+        worth = -1.0
+    if not 0 <= worth < float("inf"):
+        raise ConfigError(f"scheduling policy {name!r}: per_request is a number of tokens, 0 or more")
+    return replace(policy, per_request=worth)

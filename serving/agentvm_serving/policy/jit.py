@@ -7,7 +7,8 @@ by what each needs (`need`):
 
 - chats, what runs and programs that have begun come first: they need little, or are half paid for;
 - then goes the largest *goodput density*, tokens at stake for the engine's time that they
-  take (section 4.2 there): whole programs, with the stages that their hints forecast.
+  take (section 4.2 there): whole programs, with the stages that their hints forecast. A met
+  objective itself counts as some tokens (`per_request`).
 
 Among those let in, chats go first and the others by the moment at which they must go on at
 the latest. Prompts are cut so that no step takes longer than the plan has it. Who was not
@@ -47,6 +48,9 @@ class Jit:
 
     margins: Margins = field(default_factory=Margins)
     every: int = 10
+    per_request: float = 100.0
+    """Tokens that it is worth to meet an objective, beside its own: with more of them, more requests are in
+    time and fewer tokens."""
     exchanges: bool = False
     """Whether running requests that are late give way to those let in (`exchange`)."""
     dense: bool = True
@@ -65,9 +69,9 @@ class Jit:
     def _plan(self, views: Collection[RequestView], engine: EngineView) -> int | None:
         if len(views) < engine.requests:
             for view in views:
-                view.rank = _at_first(need_of(view, engine), engine)
+                view.rank = _at_first(need_of(view, engine, self.per_request), engine)
             return None
-        needs = [need_of(view, engine) for view in _seen(views, engine)]
+        needs = [need_of(view, engine, self.per_request) for view in _seen(views, engine)]
         minded = [need for need in needs if need.goodput]
         if not minded:
             for view in views:

@@ -80,8 +80,12 @@ class Need:
         return engine.now + self.seconds - self.in_a_row * step
 
 
-def need_of(view: RequestView, engine: EngineView) -> Need:
-    """What a request needs. O(stages to come)."""
+def need_of(view: RequestView, engine: EngineView, per_request: float = 0.0) -> Need:
+    """What a request needs. O(stages to come).
+
+    Args:
+        per_request: tokens that it is worth to meet an objective, beside its own.
+    """
     hints = view.hints
     missing = view.prompt_tokens + view.output_tokens - view.cached_tokens
     left = max(1, engine.length(view).expected - view.output_tokens)
@@ -93,6 +97,8 @@ def need_of(view: RequestView, engine: EngineView) -> Need:
         _chat(need, engine)
     else:
         _program(need, engine)
+    if need.goodput:
+        need.goodput += per_request / max(1, hints.siblings)
     cost = (need.missing + need.later) * engine.per_prefill + need.outputs * engine.marginal
     need.density = need.goodput / max(1e-6, cost)
     return need

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
 
 import pytest
 
+from agentvm_compiler.errors import ConfigError
 from agentvm_compiler.wire import Hints, Stage
 from agentvm_serving.estimate.lengths import Lengths
 from agentvm_serving.policy import ABLATIONS, EngineView, RequestView, policy_named
@@ -17,9 +19,9 @@ from agentvm_serving.policy.views import WAITS
 
 NOW = 1000.0
 LENGTHS = Lengths()
-for site in ("plan", "answer", "chat"):
+for site, tokens in {"plan": 100, "answer": 100, "chat": 100, "brief": 20}.items():
     for _ in range(50):
-        LENGTHS.finished(site, 100)
+        LENGTHS.finished(site, tokens)
 
 ENGINE: dict[str, Any] = {
     "now": NOW,
@@ -158,6 +160,48 @@ def test_a_plan_keeps_its_promises(seed: int):
     assert most is None or most >= LEAST
     assert len({view.rank for view in views}) == len(views)
     assert not any(view.rank[0] >= WAITS for view in views if view.running)
+
+
+def test_the_more_an_objective_is_worth_the_more_short_requests_are_let_in():
+    """A program that is short and cheap for a few tokens, beside long ones of many."""
+
+    def let_in(per_request: float) -> tuple[int, int]:
+        short = [program(number, 20.0, hints=brief(number)) for number in range(40)]
+        long = [program(number, 20.0) for number in range(40, 80)]
+        Jit(per_request=per_request).plan([*short, *long], EngineView(**ENGINE))
+        return 40 - len(outside(short)), 40 - len(outside(long))
+
+    tokens, requests = let_in(0.0), let_in(10_000.0)
+    assert requests[0] > tokens[0]
+    assert requests[1] < tokens[1]
+    assert sum(requests) > sum(tokens)
+
+
+def brief(number: int) -> Hints:
+    """Of a call that is alone, and makes few tokens of its long prompt."""
+    return Hints(slo="deadline", deadline=NOW + 20.0, site="brief", run=f"b{number}")
+
+
+@pytest.mark.parametrize("name", ["jit?per_request=300", "jit?per_request=0"])
+def test_what_an_objective_is_worth_is_an_option_of_the_name(name: str):
+    """So that a command or a variable can say it."""
+    assert policy_named(name) == Jit(per_request=float(name.partition("=")[2]))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("jit?per_request=-1", "0 or more"),
+        ("jit?per_request=many", "0 or more"),
+        ("jit?per_request=nan", "0 or more"),
+        ("jit?fast=1", "the only option is per_request"),
+        ("edf?per_request=1", "the only option is per_request"),
+        ("jot?per_request=1", "no scheduling policy is called 'jot'"),
+    ],
+)
+def test_options_that_are_none_are_told(name: str, said: str):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        policy_named(name)
 
 
 @pytest.mark.parametrize("name", sorted(ABLATIONS))
