@@ -23,17 +23,18 @@ TOLERANCE: Final = 0.1
 
 
 def speed() -> float:
-    """How often a second this machine multiplies a matrix by a vector."""
+    """How often a second one thread of this machine reads a matrix.
+
+    One thread: where several wait for each other, a moment's work beside them looks like a slow machine.
+    """
     import numpy
 
     matrix = numpy.ones((SIZE, SIZE), dtype=numpy.float32)
-    vector = numpy.ones(SIZE, dtype=numpy.float32)
-    matrix @ vector
     seconds = []
     for _ in range(PROBES):
         began = time.perf_counter()
         for _ in range(4):
-            matrix @ vector
+            numpy.add.reduce(matrix, axis=None)
         seconds.append((time.perf_counter() - began) / 4)
     return 1 / statistics.median(seconds)
 
