@@ -107,7 +107,9 @@ def _place(need: Need, engine: EngineView, step: float) -> Rank:
 def _at_first(need: Need, engine: EngineView) -> Rank:
     """Of a new one, while the others are not to be seen: where more is to follow it waits for the plan."""
     view = need.view
-    place = _place(need, engine, engine.step) if need.goodput else (HOPELESS, view.arrival, view.ordinal)
+    if not need.goodput:
+        return (HOPELESS, view.arrival, view.ordinal)
+    place = _place(need, engine, engine.step)
     follows = view.hints is not None and bool(view.hints.remaining)
     return (WAITS + place[0], *place[1:]) if follows else place
 

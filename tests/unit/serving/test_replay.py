@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("vllm", reason="vLLM is not installed", exc_type=ImportError)
 
+from vllm.v1.core.sched.scheduler import Scheduler
+
 from agentvm_serving.estimate.steps import CPU_135M, Batch, StepModel
 from agentvm_serving.goodput import goodput
 from agentvm_serving.policy import POLICIES
@@ -94,6 +96,16 @@ def test_no_more_run_at_once_than_make_the_engine_quicker(per_decode, slo, toget
     replay(items, Engine(step, max_num_seqs=32), make)
     assert max(widths) == 32  # before the engine is known
     assert max(widths[60:]) == together
+
+
+@pytest.mark.parametrize("policy", ["edf", "fcfs", "jit"])
+def test_clients_without_objectives_are_served_as_by_vllm_itself(policy):
+    """Token by token, programs that tell their stages too."""
+    items = [
+        replace(each, slo="best_effort", within=None, ttft=None, tbt=None) for each in mixed(60, 4.0, seed=1)
+    ]
+    ours = replay(items, ENGINE, scheduler.creator(policy))
+    assert ours.requests == replay(items, replace(ENGINE, policy="fcfs"), Scheduler).requests
 
 
 @pytest.mark.parametrize("policy", sorted(POLICIES))
