@@ -191,6 +191,21 @@ class Journal(Halting):
         event = Event(EventKind.ENDED, "", value=name, started_at=now, finished_at=now, detail=detail)
         self.append(event, {name: data})
 
+    async def keep_step(self) -> None:
+        """Before something begins while the store is full: wait. Raises Halt if it cannot be written."""
+        with self.activity:
+            try:
+                await self.store.room()
+            except StoreError as error:
+                raise self.halt(error) from None
+
+    def block_to_keep_step(self) -> None:
+        """The same for synchronous code."""
+        try:
+            self.store.block_for_room()
+        except StoreError as error:
+            raise self.halt(error) from None
+
     async def accepted(self, commit: Commit) -> None:
         """Wait until the run may go on. Raises Halt if the store cannot be written."""
         try:

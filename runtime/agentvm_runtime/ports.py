@@ -115,6 +115,19 @@ class Store(Protocol):
         """Whether a row is found within some microseconds, as no server is asked: then `peek` may be used."""
         ...
 
+    @property
+    def full(self) -> bool:
+        """Whether as many results are on their way to the disk as may be: nothing more is to begin then."""
+        ...
+
+    async def room(self) -> None:
+        """Return when it is not full. Raises StoreError if nothing can be written any more."""
+        ...
+
+    def block_for_room(self) -> None:
+        """The same for synchronous code."""
+        ...
+
     async def open(self) -> None: ...
 
     async def aclose(self) -> None:

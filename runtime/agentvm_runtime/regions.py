@@ -116,6 +116,8 @@ async def loop(frame: Frame, index: int, node: Node) -> None:
                 break
             owner = Owner(frame, index, group, at)
             inner = frame.inner(region, [Slot(item), *carried, *captures], owner, f"{path}[{number}]")
+            if frame.session.store.full:
+                await frame.session.keep_step()
             if chained:
                 frames[at] = inner
                 await group.run(at, inner.execute)
@@ -177,6 +179,8 @@ async def fan_out(frame: Frame, index: int, node: Node) -> None:
                 siblings=siblings,
             )
             results.append(inner.results[0])
+            if frame.session.store.full:
+                await frame.session.keep_step()
             await room.acquire()
             group.start(number, partial(_release_after, room, partial(_one_of, frame, siblings, inner)))
             del inner

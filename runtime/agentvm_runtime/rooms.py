@@ -12,6 +12,7 @@ from functools import cache
 from typing import TypeVar
 
 import anyio
+import anyio.to_thread
 from anyio.lowlevel import RunVar
 
 from agentvm_compiler.calls import Tool
@@ -20,17 +21,32 @@ T = TypeVar("T")
 
 _rooms: RunVar[dict[str, anyio.Semaphore]] = RunVar("agentvm_rooms")
 
+_MANY = 1_000_000
+"""Threads, where anyio was told that there is no limit."""
+
 CONCURRENCY = "concurrency"
 """In a run's `meta`: how many of its calls may be under way at once."""
 
 
-def room_of(tool: Tool) -> anyio.Semaphore | None:
-    """The room for calls of a tool, of all runs in this event loop; None without a limit."""
-    if tool.limit is None:
-        return None
-    rooms = _rooms.get({})
-    _rooms.set(rooms)
-    return rooms.setdefault(f"{tool.ref} {tool.limit}", anyio.Semaphore(tool.limit))
+def rooms_of(tool: Tool) -> tuple[anyio.Semaphore, ...]:
+    """The rooms that calls of a tool need, of all runs in this event loop: within its limit, in a thread."""
+    limited = () if tool.limit is None else (_room(f"{tool.ref} {tool.limit}", tool.limit),)
+    if tool.is_async or tool.inline:
+        return limited
+    # A call that waits for a thread has not begun, either.
+    threads = int(min(anyio.to_thread.current_default_thread_limiter().total_tokens, _MANY))
+    return (*limited, _room(f"threads {threads}", threads))
+
+
+def _room(name: str, size: int) -> anyio.Semaphore:
+    rooms = _rooms.get(None)
+    if rooms is None:
+        rooms = {}
+        _rooms.set(rooms)
+    room = rooms.get(name)
+    if room is None:
+        room = rooms[name] = anyio.Semaphore(size, fast_acquire=True)
+    return room
 
 
 def seats_of(tool: Tool) -> threading.Semaphore | None:

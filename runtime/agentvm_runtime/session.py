@@ -115,9 +115,9 @@ class Session(Recorder):
             if self.events.streams or self.texts.streams:
                 await self.events.room()
                 await self.texts.room()
-            if self._room is None and work.room is None:
+            if self._room is None and not work.rooms:
                 return await self._begin(work, execute)
-            rooms = [each for each in (self._room, work.room) if each is not None]
+            rooms = work.rooms if self._room is None else (self._room, *work.rooms)
             return await in_turn(rooms, partial(self._begin, work, execute))
         finally:
             activity.under_way -= 1
@@ -125,6 +125,8 @@ class Session(Recorder):
                 activity.settle()
 
     async def _begin(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
+        if self.store.full:
+            await self.keep_step()
         if work.write:
             await self.durable(self.intend(work))
         if unshared(self, work):

@@ -20,7 +20,7 @@ from .budgets import Usage
 from .dependence import shared_key
 from .keys import tool_key
 from .retrying import Attempts, attempt
-from .rooms import room_of, seats_of
+from .rooms import rooms_of, seats_of
 from .session import Session
 from .work import Outcome, Work
 
@@ -39,6 +39,7 @@ def call_tool(
 ) -> Awaitable[Any]:
     """Call a tool from within a run, or use what is recorded of the call."""
     work = tool_work(place, tool, args, kwargs, traced=traced)
+    work.rooms = rooms_of(tool)
 
     async def execute() -> Outcome:
         if tool.name not in session.flights.met:
@@ -70,7 +71,6 @@ def tool_work(
         traced,
         effect is READ,
         (args, kwargs) if traced else None,
-        None if tool.limit is None else room_of(tool),
     )
 
 

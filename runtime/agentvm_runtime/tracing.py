@@ -110,6 +110,8 @@ class Tracer:
         found = session.look_up(work)
         if found is not None:
             return session.replay(found, work)
+        if session.store.full:
+            session.block_to_keep_step()
         if work.write:
             session.block(session.intend(work))
         started = time.time()

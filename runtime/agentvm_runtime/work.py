@@ -42,8 +42,8 @@ class Work:
     """Whether the result may depend on what was written before."""
     arguments: Any = None
     """What a traced region passed, which the callee may change in place."""
-    room: anyio.Semaphore | None = None
-    """Where it takes its turn, if only so many may be under way at once."""
+    rooms: tuple[anyio.Semaphore, ...] = ()
+    """Where it takes its turn, as only so many may be under way at once."""
     usage: Usage | None = None
     """Counts what its model calls take, until that is journaled; of a tool's, once it is called."""
 

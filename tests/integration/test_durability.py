@@ -8,8 +8,10 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from agentvm import AgentVM, agent, llm, tool
@@ -17,6 +19,7 @@ from agentvm.testing import ScriptedLLM
 from agentvm_compiler.errors import ConfigError
 from agentvm_runtime.errors import StoreError
 from agentvm_runtime.store import group
+from agentvm_runtime.store.group import GroupWriter, Pending, Work
 from agentvm_runtime.store.sqlite import SqliteTransaction
 
 MODES = ["strict", "group", "exit"]
@@ -56,11 +59,6 @@ async def chain(topic: str) -> str:
     six = await llm(f"Next: {five}")
     seven = await llm(f"Next: {six}")
     return await llm(f"Next: {seven}")
-
-
-@agent
-async def fan(width: int) -> list[str]:
-    return [await llm(f"Item {number}") for number in range(width)]
 
 
 class Observer:
@@ -271,11 +269,11 @@ def stalled(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 
 @pytest.mark.parametrize(
-    ("mode", "ahead"),
-    [("strict", 0), ("group&unacknowledged=1", 1), ("group&unacknowledged=4", 4), ("group", 7), ("exit", 7)],
+    ("mode", "calls"),
+    [("strict", 1), ("group&unacknowledged=1", 1), ("group&unacknowledged=4", 4), ("group", 8), ("exit", 8)],
 )
 async def test_a_run_is_only_so_far_ahead_of_the_disk(
-    disk: Observer, stalled: threading.Event, mode: str, ahead: int
+    disk: Observer, stalled: threading.Event, mode: str, calls: int
 ) -> None:
     """Back-pressure: while nothing becomes durable, calls are made up to the bound and then wait."""
     asked: list[str] = []
@@ -287,10 +285,12 @@ async def test_a_run_is_only_so_far_ahead_of_the_disk(
         return "x"
 
     async with AgentVM(store=f"{disk.url}?durability={mode}", llm=ScriptedLLM(answer)) as vm:
-        run = await vm.start(chain, "tea")
-        await anyio.wait_all_tasks_blocked()
-        assert len(asked) == 1 + ahead
-        stalled.set()
+        try:
+            run = await vm.start(chain, "tea")
+            await anyio.wait_all_tasks_blocked()
+            assert len(asked) == calls
+        finally:
+            stalled.set()
         await run.result()
     assert len(asked) == 8
 
@@ -309,12 +309,175 @@ async def test_a_disk_that_stands_still_puts_a_first_call_off_for_a_moment_only(
         assert await run.result() == 3
 
 
-async def test_back_pressure_holds_for_what_runs_at_once(disk: Observer, stalled: threading.Event) -> None:
-    """In a fan-out, too, no more than the bound go on, and all are done in the end."""
-    url = f"{disk.url}?unacknowledged=3"
-    async with AgentVM(store=url, llm=ScriptedLLM(lambda call: call.prompt)) as vm:
-        assert await vm.run(fan, 300) == [f"Item {number}" for number in range(300)]
-    assert len(disk.events()) >= 300
+AT_ONCE = 8
+"""Calls under way at a time of those below that are limited."""
+BOUND = 16
+"""Results that may be unacknowledged in the tests below."""
+
+
+@tool(effect="read")
+async def quick(number: int) -> int:
+    return finished(number)
+
+
+@tool(effect="read", limit=AT_ONCE)
+async def narrow(number: int) -> int:
+    await asyncio.sleep(0)  # so that another call may begin
+    return finished(number)
+
+
+@tool(effect="read", limit=AT_ONCE)
+def narrow_in_a_thread(number: int) -> int:
+    return finished(number)
+
+
+@tool(effect="read")
+def in_a_thread(number: int) -> int:
+    return finished(number)
+
+
+@tool(effect="read")
+async def slow(number: int) -> int:
+    await asyncio.sleep(0)
+    return finished(number)
+
+
+def finished(number: int) -> int:
+    for look in looks:
+        look()
+    return number
+
+
+@agent
+async def map_quick(width: int) -> list[int]:
+    return [await quick(number) for number in range(width)]
+
+
+@agent
+async def map_narrow(width: int) -> list[int]:
+    return [await narrow(number) for number in range(width)]
+
+
+@agent
+async def map_narrow_in_a_thread(width: int) -> list[int]:
+    return [narrow_in_a_thread(number) for number in range(width)]
+
+
+@agent
+async def map_in_a_thread(width: int) -> list[int]:
+    return [in_a_thread(number) for number in range(width)]
+
+
+@agent
+async def map_slow(width: int) -> list[int]:
+    return [await slow(number) for number in range(width)]
+
+
+@agent
+async def map_of_two(width: int) -> list[int]:
+    return [await quick(await slow(number)) for number in range(width)]
+
+
+@agent
+async def traced_calls(width: int) -> list[int]:
+    from asyncio import gather as together  # traced code
+
+    return await together(*[quick(number) for number in range(width)])
+
+
+@agent
+async def mostly_python(width: int) -> int:
+    found = 0
+    for number in range(width):
+        if number % 50 == 0:
+            found += await quick(number)
+    return found
+
+
+async def stands_still() -> None:
+    """Return when no task of this event loop can go on, and no thread works for one."""
+    threads = anyio.to_thread.current_default_thread_limiter()
+    await anyio.wait_all_tasks_blocked()
+    while threads.borrowed_tokens:
+        await anyio.wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize(
+    ("program", "under_way", "concurrency"),
+    [
+        (map_quick, 0, None),
+        (traced_calls, 0, None),
+        (map_narrow, AT_ONCE, None),
+        (map_narrow_in_a_thread, AT_ONCE, None),
+        (map_in_a_thread, 40, None),
+        (map_slow, AT_ONCE, AT_ONCE),
+        (map_of_two, AT_ONCE, AT_ONCE),
+    ],
+    ids=lambda each: getattr(each, "__name__", None),
+)
+async def test_back_pressure_holds_for_what_runs_at_once(
+    disk: Observer, stalled: threading.Event, program: Any, under_way: int, concurrency: int | None
+) -> None:
+    """While nothing becomes durable, no call begins beyond the bound, and those that had begun end."""
+    calls: list[None] = []
+    looks[:] = [stalled.clear, lambda: calls.append(None)]
+    async with AgentVM(store=f"{disk.url}?unacknowledged={BOUND}", llm=ScriptedLLM("x")) as vm:
+        try:
+            run = await vm.start(program, 200, concurrency=concurrency)
+            await stands_still()
+            assert BOUND // 2 <= len(calls) <= BOUND + under_way
+        finally:
+            looks.clear()
+            stalled.set()
+        assert await run.result() == list(range(200))
+
+
+async def test_back_pressure_holds_for_python_between_calls(
+    disk: Observer, stalled: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results of plain code count like those of calls: a loop that hardly calls waits for the disk, too."""
+    ahead: list[Pending] = []
+    submit = GroupWriter.submit_result
+
+    def submitted(self: GroupWriter, work: Work, *, large: bool = False) -> Pending:
+        ahead.append(submit(self, work, large=large))
+        return ahead[-1]
+
+    monkeypatch.setattr(GroupWriter, "submit_result", submitted)
+    looks[:] = [stalled.clear]
+    async with AgentVM(store=f"{disk.url}?unacknowledged={BOUND}", llm=ScriptedLLM("x")) as vm:
+        try:
+            run = await vm.start(mostly_python, 400)
+            await stands_still()
+            assert BOUND // 2 <= sum(not each.done for each in ahead) <= BOUND + 4
+        finally:
+            looks.clear()
+            stalled.set()
+        assert await run.result() == sum(range(0, 400, 50))
+
+
+async def test_runs_that_wait_for_the_disk_hear_that_it_failed(
+    disk: Observer, stalled: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not begin for want of room ends with the store's error, and begins nothing."""
+    calls: list[None] = []
+    looks[:] = [stalled.clear, lambda: calls.append(None)]
+
+    def full(self: SqliteTransaction) -> None:
+        self.rollback()
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with AgentVM(store=f"{disk.url}?unacknowledged={BOUND}", llm=ScriptedLLM("x")) as vm:
+        try:
+            run = await vm.start(map_quick, 200)
+            await stands_still()
+            monkeypatch.setattr(SqliteTransaction, "commit", full)
+        finally:
+            stalled.set()
+        with pytest.raises(StoreError, match="full"):
+            await run.result()
+        monkeypatch.undo()
+    assert len(calls) <= BOUND
 
 
 async def test_a_failing_disk_stops_a_run_that_waits_for_nothing(

@@ -19,7 +19,7 @@ class Mode(StrEnum):
     STRICT = "strict"
     """Its result is durable. Nothing recorded is ever done again."""
     GROUP = "group"
-    """Nothing, up to a bound. What was not yet durable is done again, never a write."""
+    """Nothing, up to a bound, where nothing more begins. What is not durable is done again, never a write."""
     EXIT = "exit"
     """Nothing; results are written when something must be durable, at the latest the run's end."""
 
@@ -35,7 +35,7 @@ class Durability:
 
     mode: Mode = Mode.GROUP
     unacknowledged: int = UNACKNOWLEDGED
-    """Results that may be on their way to the disk in mode `group` before new ones wait."""
+    """Results that may be on their way to the disk in mode `group` when something begins."""
 
 
 DEFAULT = Durability()

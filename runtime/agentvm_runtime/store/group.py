@@ -142,9 +142,13 @@ class Pending:
         if ahead is self:
             await self.wait()
         elif ahead is not None:
-            if not ahead.done:
-                await ahead._wait_as(Holdup(loop=asyncio.get_running_loop()))
+            await ahead.made_way()
             ahead._raise()
+
+    async def made_way(self) -> None:
+        """Return once it is decided, which all work of the process waits for."""
+        if not self.done:
+            await self._wait_as(Holdup(loop=asyncio.get_running_loop()))
 
     async def _wait_as(self, future: asyncio.Future[None]) -> None:
         if self._join(future):
@@ -156,10 +160,13 @@ class Pending:
             ahead.block()
 
     def block(self) -> None:
+        self.block_settled()
+        self._raise()
+
+    def block_settled(self) -> None:
         event = threading.Event()
         if self._join(event):
             event.wait()
-        self._raise()
 
     def _join(self, waiter: asyncio.Future[None] | threading.Event) -> bool:
         with self._writer.lock:
@@ -173,9 +180,7 @@ class Pending:
         if error is None:
             return
         if isinstance(error, StoreError) and error is self._writer.failure:
-            self._writer.reported = True
-            # One exception object raised by many waiters would gather all their tracebacks.
-            raise StoreError(*error.args) from error.__cause__
+            self._writer.raise_failure()
         raise error
 
     def finish(self) -> list[asyncio.Future[None] | threading.Event]:
@@ -274,6 +279,32 @@ class GroupWriter:
                 self.release()
                 return
         loop.call_soon(self._look, loop, newest)
+
+    @property
+    def full(self) -> bool:
+        """Whether as many results are unacknowledged as may be, so that nothing more is to begin."""
+        behind = self._behind
+        return len(behind) == behind.maxlen and not behind[0].done
+
+    async def room(self) -> None:
+        """Return when it is not full. Raises StoreError if nothing can be written any more."""
+        while self.full:  # again: others waited, too, and may have finished something already
+            await self._behind[0].made_way()
+        self.raise_failure()
+
+    def block_for_room(self) -> None:
+        """The same for synchronous code."""
+        while self.full:
+            self._behind[0].block_settled()
+        self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Raise what the writer failed with, if it has."""
+        failure = self.failure
+        if failure is not None:
+            self.reported = True
+            # One exception object raised by many waiters would gather all their tracebacks.
+            raise StoreError(*failure.args) from failure.__cause__
 
     def submit_aside(self, work: Work) -> Pending:
         """Queue a work whose order does not matter: it does not make results be written."""

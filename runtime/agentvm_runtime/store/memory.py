@@ -78,6 +78,7 @@ class MemoryStore:
 
     shared = False
     near = True
+    full = False
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -90,6 +91,10 @@ class MemoryStore:
         self._memo: dict[str, MemoEntry] = {}
         self._leases: dict[str, Lease] = {}
         self._profiles: dict[str, str] = {}
+
+    async def room(self) -> None: ...
+
+    def block_for_room(self) -> None: ...
 
     async def open(self) -> None:
         self._open = True

@@ -57,6 +57,17 @@ class Access(ABC):
     def near(self) -> bool:
         return self._reader is not None and self._reader.near
 
+    @property
+    def full(self) -> bool:
+        writer = self._writer
+        return writer is not None and writer.full
+
+    async def room(self) -> None:
+        await self._opened().room()
+
+    def block_for_room(self) -> None:
+        self._opened().block_for_room()
+
     async def open(self) -> None:
         if self._writer is None:
             await anyio.to_thread.run_sync(self._open)
