@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import time
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 from agentvm_serving.bench.engines import engine_named
 from agentvm_serving.workload import Call, Item
 from agentvm_serving.workload.mixes import Mix
+from benchmarks.memory import peak
 
 GOALS = {"fcfs": 50_000, "jit": 10_000}
 """Iterations a second."""
@@ -73,7 +73,7 @@ def measured(workload: str, items: list[Item], spec: str, policy: str) -> Row:
     seconds = time.process_time() - began
     batch = statistics.fmean(each.running for each in served.timeline)
     waiting = statistics.fmean(each.waiting for each in served.timeline)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    most = peak() / (1 << 20)
     return Row(workload, policy, served.steps, seconds, served.steps / seconds, batch, waiting, most)
 
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import resource
-import sys
 import time
 
 from agentvm import agent, tool
+from benchmarks.memory import peak
 
 from .durable import machine
 from .figures import Bench, Case, Found, Place, Row, Taken, Watch
@@ -66,9 +65,7 @@ async def run(url: str, name: str, count: int) -> Found:
         watch = Watch()
         await vm.run(PROGRAMS[name], count)
         each = watch.each(count)
-    unit = 1 if sys.platform == "darwin" else 1024
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-    return {"each": each, "memory": Taken(memory), "growth": Taken(growth())}
+    return {"each": each, "memory": Taken(peak() / 1e6), "growth": Taken(growth())}
 
 
 def growth() -> float:
