@@ -158,6 +158,27 @@ OPAQUE = [
     "state.notes.append(clean(a)); ys = state.notes; ys.append(clean(b))",
 ]
 """Of what these do the runtime does not know all."""
+ORDERED = [
+    "e.setdefault(n, []).append(hit_of(a, len(e)))",
+    "f = e; e.setdefault(n, []).append(hit_of(a, len(f)))",
+    "groups[n].append(hit_of(a, len(groups)))",
+    "groups[n].append((len(groups), clean(a)))",
+    "groups[n] += [hit_of(a, len(groups))]",
+    "tally[a] += same(len(tally))",
+    "tally[a] += await put(a) + same(len(tally))",
+    "groups[n].append((await put(a), hit_of(b, len(groups))))",
+    "for y in xs[: n % 2]:\n    groups[n].append(clean(y))",
+    "for y in xs[: n % 2]:\n    e.setdefault(a, []).append(clean(y))",
+    "for y in range(3):\n    seen.add(odd(y))",
+    "seen.update(odd(y) for y in range(3))",
+    "for y in 'pq':\n    await put(a)\n    for y in [*xs, 1]:\n        records.append(same(y))\nb = y",
+    "records.append({'number': len(records), **same(n), 'text': odd(1)})",
+    "unmade[n].append(odd(n))",
+    "given[n] += [odd(n)]",
+    "late.notes.append(odd(n))",
+    "records.extend(capital(y) for y in [a])",
+]
+"""Where making a part before the rest of the statement would be told."""
 READS = [
     "ys = xs",
     "ys = list(xs)",
@@ -211,6 +232,11 @@ class State:
     turns: int = 0
 
 
+@dataclass
+class Late:
+    notes: list[str] = field(init=False)
+
+
 @dataclass(frozen=True)
 class Frozen:
     notes: list[str]
@@ -257,6 +283,20 @@ def graded(number: int) -> int:
     return number * 2
 
 
+def odd(number: int):
+    print("odd", number)
+    return [number] if number % 2 else number
+
+
+def made() -> list:
+    print("made")
+    return []
+
+
+def capital(text: str) -> str:
+    return next(each for each in text if each.isupper())
+
+
 def longer(values: list) -> list:
     values.append("longer")
     return values
@@ -286,11 +326,26 @@ async def risky(number: int) -> int:
 
 @agent
 async def program(n: int, b: str, xs: list[str]):
-    a, t, m, ys = "a", "", 0, xs[1:]
-    d, e, seen, rows, pairs = {}, {}, set(), [[]], []
-    state, memory, records, queue, heap = State(), Memory(), [], deque(), []
+    a, t, m = "a", "", 0
+    ys = xs[1:]
+    d = {}
+    e = {}
+    seen = set()
+    rows = [[]]
+    pairs = []
+    state = State()
+    memory = Memory()
+    records = []
+    queue = deque()
+    heap = []
     frozen = Frozen(xs[:2])
-    count, groups, messages = Counter(), defaultdict(list), [{"role": "user", "content": "begin"}]
+    count = Counter()
+    groups = defaultdict(list)
+    messages = [{"role": "user", "content": "begin"}]
+    tally: defaultdict[str, int] = defaultdict(int)
+    unmade: defaultdict[int, list] = defaultdict(None)
+    given: defaultdict[int, list] = defaultdict(made)
+    late = Late()
     for n in range(n, n + 4):
         a = await llm(f"next {n}")
 """
@@ -298,7 +353,7 @@ TAIL = """\
     return (
         xs, ys, n, a, b, t, m, list(d.items()), list(e.items()), sorted(map(str, seen)), rows, pairs, state,
         memory, records, list(queue), heap, list(count.items()), list(groups.items()), messages,
-        frozen,
+        frozen, list(tally.items()), list(given.items()),
     )
 """
 
@@ -367,6 +422,16 @@ async def test_what_is_gathered_is_what_python_gathers(
     name = f"agentvm_gathering_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
     with imported(source, name, tmp_path_factory.getbasetemp()) as module:
         await assert_like_python(Case(module, number), seed, share)
+
+
+@pytest.mark.parametrize("statement", ORDERED)
+async def test_what_is_set_apart_is_what_nobody_can_tell(statement: str, tmp_path: Path):
+    """Parts that see a new item, fail after something else, or are not made at all."""
+    source = HEAD + indented(statement, " " * 8) + "\n" + TAIL
+    name = f"agentvm_ordered_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+    with imported(source, name, tmp_path) as module:
+        for number in range(len(INPUTS)):
+            await assert_like_python(Case(module, number), None, 50)
 
 
 async def assert_like_python(case: Case, seed: int | None, share: int) -> None:

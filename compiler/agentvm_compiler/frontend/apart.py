@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from agentvm_compiler.calls import Effect
 
 from .certain import Certainty
+from .contents import makes_plainly
 from .hoist import Hoisting, get_part, parts_in_order, set_part
 from .kinds import certainly, is_immutable, plain
 from .opaque import is_opaque
@@ -39,8 +40,6 @@ _GATHERING: dict[Any, tuple[str, ...]] = {
     **dict.fromkeys((dict, defaultdict, Counter, OrderedDict), ("setdefault", "update")),
 }
 """What puts something into a container, by its type."""
-_FILLED = (defaultdict, Counter)
-"""Dictionaries that have an item for each key."""
 _LOOPS = (ast.For, ast.While, ast.AsyncFor)
 _WATCHED = (ast.Try, ast.With, ast.AsyncWith, *((ast.TryStar,) if hasattr(ast, "TryStar") else ()))
 """What may see how far a statement came that failed."""
@@ -129,6 +128,8 @@ class Apart:
         piece = lowering.pieces.of(statement)
         self.gathered = frozenset(piece.mutated) | (frozenset(piece.stored) & frozenset(piece.loaded))
         """Names of what the statement changes."""
+        self.fills = False
+        """Whether getting at the container may put one there first, which what is put away may see."""
 
     def statement(self, statement: ast.stmt) -> ast.stmt:
         """What is left of it, which is itself if nothing is set apart.
@@ -191,13 +192,15 @@ class Apart:
         match owner:
             case ast.Subscript(ast.Name() as outer, key):
                 cls = certainly(self.types.of(outer))
-                return cls in _FILLED and self.certainty.of(outer) and self._is_key(key) and self.is_unseen()
+                filled = cls is Counter or (cls is defaultdict and makes_plainly(outer, self.lowering.scope))
             case ast.Call(ast.Attribute(ast.Name() as outer, "setdefault"), [key, default], []):
                 cls = certainly(self.types.of(outer))
                 empty = isinstance(default, ast.List | ast.Dict | ast.Constant) and self.certainty.of(default)
-                known = cls in (dict, OrderedDict) and self.certainty.of(outer)
-                return known and empty and self._is_key(key) and self.is_unseen()
-        return False
+                filled = cls in (dict, OrderedDict) and empty
+            case _:
+                return False
+        self.fills = filled and self.certainty.of(outer) and self._is_key(key) and self.is_unseen()
+        return self.fills
 
     def _is_key(self, key: ast.expr) -> bool:
         return certainly(self.types.of(key)) in (str, int, bool) and self.certainty.of(key)
@@ -256,7 +259,7 @@ class Apart:
             return self._temporary(_truth_of(expression) if ends else expression)
         if isinstance(expression, ast.Call) and is_opaque(expression, self.lowering):
             return self._temporary(self._without_gathered(expression))
-        places = list(parts_in_order(expression)) if isinstance(expression, _PARTED) else []
+        places = list(parts_in_order(expression)) if _is_parted(expression) else []
         parts = [get_part(expression, each) for each in places]
         if not {id(each) for each in children(expression) if self._is_own(each)} <= set(map(id, parts)):
             raise Left
@@ -296,6 +299,8 @@ class Apart:
     def check(self, value: ast.expr) -> None:
         """Raises Left unless evaluating it before the rest of the statement cannot be told."""
         lowering, piece = self.lowering, self.lowering.pieces.of(value)
+        if self.fills and self.reads(value):
+            raise Left
         if piece.mutated or piece.special or piece.ended or piece.calls:
             raise Left
         if isinstance(value, ast.GeneratorExp | ast.Lambda | ast.Starred | ast.Slice):
@@ -326,6 +331,13 @@ class Apart:
 
 _PARTED = (ast.BinOp, ast.Compare, ast.UnaryOp, ast.BoolOp, ast.Tuple, ast.List, ast.Dict)
 """Expressions whose parts are evaluated in order, and all of them before anything is done with them."""
+
+
+def _is_parted(expression: ast.expr) -> bool:
+    """Whether it is one of them: not a dictionary that takes in another, which may fail, as it comes."""
+    return isinstance(expression, _PARTED) and not (
+        isinstance(expression, ast.Dict) and None in expression.keys
+    )
 
 
 def _truth_of(expression: ast.expr) -> ast.expr:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .apart import Apart, Left, is_repeated
-from .kinds import certainly
+from .kinds import certainly, is_immutable
 from .opaque import is_opaque
 from .targets import replaced
 from .tree import Tree, copied, walk
@@ -44,8 +44,11 @@ def _made(lowering: Lowering, statement: ast.stmt, block: Block) -> ast.stmt | N
         case ast.For(target, items, [ast.Expr() as inner], []):
             return _gathered(lowering, statement, inner, target, items, [], block)
         case ast.Expr(ast.Call(ast.Attribute(owner, "extend" | "update"), [ast.GeneratorExp() as value], [])):
-            listed = ast.copy_location(ast.ListComp(value.elt, value.generators), value)
-            return _put(Apart(lowering, block, statement, statement, dry=True), statement, owner, listed)
+            starred = ast.copy_location(ast.Starred(value, ast.Load()), value)
+            listed = ast.copy_location(ast.List([starred], ast.Load()), value)
+            return _put(
+                Apart(lowering, block, statement, statement, dry=True), statement, owner, value, listed
+            )
     return None
 
 
@@ -65,24 +68,40 @@ def _gathered(
         case _:
             return None
     names = set(lowering.tree.stored(target))
-    if any(_is_read_after(lowering, each) for each in names) or not _are_names(target):
+    if any(_is_read_after(lowering, each, statement) for each in names) or not _are_names(target):
         return None
     changed = {*lowering.pieces.of(statement).mutated, *lowering.pieces.of(owner).loaded}
     if getattr(statement, "avm_read_over", False) or not names.isdisjoint(changed):
         return None
     comprehension = ast.comprehension(target, items, list(tests), 0)
     listed = ast.copy_location(ast.ListComp(value, [comprehension]), statement)
-    return _put(Apart(lowering, block, inner, statement, dry=True), inner, owner, listed)
+    apart = Apart(lowering, block, inner, statement, dry=True)
+    if not apart.certainty.of(owner):
+        return None  # getting at it makes something, if there is any item
+    return _put(apart, inner, owner, listed, listed)
 
 
-def _put(apart: Apart, statement: ast.Expr, owner: ast.expr, listed: ast.ListComp) -> ast.stmt | None:
-    """The statement that puts a list away, if that cannot be told from putting its items away one by one."""
+def _put(
+    apart: Apart,
+    statement: ast.Expr,
+    owner: ast.expr,
+    made_by: ast.ListComp | ast.GeneratorExp,
+    listed: ast.expr,
+) -> ast.stmt | None:
+    """The statement that puts a list away, if that cannot be told from putting its items away one by one.
+
+    Args:
+        made_by: what gives the items.
+        listed: the list of them.
+    """
     call = statement.value
     assert isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
     cls = certainly(apart.types.of(owner))
     if cls not in (list, set) or not hasattr(cls, call.func.attr) or not apart.is_container(owner):
         return None
-    if not any(is_opaque(each, apart.lowering) for part in _evaluated(listed) for each in walk(part)):
+    if cls is set and not is_immutable(apart.types.of(made_by.elt)):
+        return None  # one that has no hash ends the loop
+    if not any(is_opaque(each, apart.lowering) for part in _evaluated(made_by) for each in walk(part)):
         return None  # the runtime knows such a loop
     if not apart.is_unseen() or apart.reads(listed):
         return None
@@ -93,23 +112,29 @@ def _put(apart: Apart, statement: ast.Expr, owner: ast.expr, listed: ast.ListCom
     return replaced(statement, value=made)
 
 
-def _is_read_after(lowering: Lowering, name: str) -> bool:
-    """Whether a name is read anywhere but in the bodies of loops that set it for each item."""
+def _is_read_after(lowering: Lowering, name: str, statement: ast.For) -> bool:
+    """Whether a name is read anywhere but in the bodies of loops that set it for each item.
+
+    A loop around this one is none of them: it has the name as this one left it.
+    """
     tree = lowering.tree
+    start, end = tree.span(statement)
     bodies: list[ast.AST] = []
     for loop in tree.every(ast.For):
-        if name in tree.stored(loop.target):
+        first, last = tree.span(loop)
+        if name in tree.stored(loop.target) and (loop is statement or not first < start < end <= last):
             bodies += loop.body
     for each in _lists(tree):
-        [first, *others] = each.generators
-        if not others and any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(first.target)):
-            bodies += [each.elt, *first.ifs]
-    inside = sum(found == name for body in bodies for _, found in tree.reads.within(body))
-    return inside != lowering.read_counts[name]
+        [generator, *others] = each.generators
+        if not others and any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(generator.target)):
+            bodies += [each.elt, *generator.ifs]
+    spans = [tree.span(each) for each in bodies]
+    reads = [number for number, (_, found) in tree.reads.numbered() if found == name]
+    return not all(any(first <= number < last for first, last in spans) for number in reads)
 
 
-def _evaluated(listed: ast.ListComp) -> list[ast.expr]:
-    return [listed.elt, *(part for each in listed.generators for part in (each.iter, *each.ifs))]
+def _evaluated(made_by: ast.ListComp | ast.GeneratorExp) -> list[ast.expr]:
+    return [made_by.elt, *(part for each in made_by.generators for part in (each.iter, *each.ifs))]
 
 
 def _lists(tree: Tree) -> list[ast.ListComp | ast.SetComp | ast.GeneratorExp]:

@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin
 
 from .infer import Types
 from .kinds import Type, certainly, element, plain
-from .records import is_record, record_fields
+from .records import has_value, is_record
 from .scope import UNKNOWN
 
 _PLAIN = frozenset({str, bytes, int, float, bool, type(None)})
@@ -47,7 +47,7 @@ class Certainty:
                 return all(isinstance(each, ast.Constant) for each in keys) and all(map(self.of, values))
             case ast.Attribute(owner, name):
                 kind = self._types.of(owner)
-                return is_record(kind) and name in record_fields(kind) and self.of(owner)
+                return is_record(kind) and has_value(kind, name) and self.of(owner)
             case ast.Compare():
                 return self._compares(node)
             case ast.BoolOp(values=parts):

@@ -111,6 +111,17 @@ def record_fields(cls: type) -> Mapping[str, Any]:
         return {}
 
 
+def has_value(cls: type, name: str) -> bool:
+    """Whether each instance of a record certainly has a value for the field, unless that was deleted."""
+    if dataclasses.is_dataclass(cls):
+        found = [each for each in dataclasses.fields(cls) if each.name == name]
+        missing = dataclasses.MISSING
+        return any(
+            each.init or each.default is not missing or each.default_factory is not missing for each in found
+        )
+    return name in (getattr(cls, "_fields" if is_named_tuple(cls) else "__pydantic_fields__", ()))
+
+
 def _plain_factory(factory: Any) -> bool:
     return factory is dataclasses.MISSING or any(factory is each for each in _FACTORIES)
 

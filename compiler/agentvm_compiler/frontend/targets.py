@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import ast
 import copy
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .decide import Unsupported
 from .hoist import Hoisting
-from .kinds import is_immutable
+from .kinds import is_immutable, plain
 
 if TYPE_CHECKING:
     from .block import Block
     from .lower import Lowering
 
 Statement = TypeVar("Statement", bound=ast.stmt)
+Marked = TypeVar("Marked", bound=ast.AST)
 
 
 def targets(statement: ast.stmt) -> list[ast.expr]:
@@ -53,7 +55,10 @@ def augmented(lowering: Lowering, statement: ast.AugAssign, block: Block) -> ast
         raise Unsupported(statement, what, "await into a name first")
     if isinstance(target, ast.Subscript):
         target = _subscript(hoisting, target, held=True)
-    before = hoisting.temporary(ast.copy_location(_loaded(target), statement))
+    loaded = ast.copy_location(_loaded(target), statement)
+    if isinstance(target, ast.Subscript) and plain(lowering.analysis.types.of(target.value)) is defaultdict:
+        loaded = _marked(loaded, statement)  # it may have to make the item
+    before = hoisting.temporary(loaded)
     value = hoisting.of(statement.value)
     total = ast.copy_location(ast.BinOp(before, statement.op, value), statement)
     made = ast.copy_location(ast.Assign([target], total), statement)
@@ -104,8 +109,8 @@ def replaced(node: Statement, **fields: ast.expr | list[ast.expr] | None) -> Sta
     return _marked(ast.copy_location(type(node)(**values), node), node)
 
 
-def _marked(made: Statement, like: ast.stmt) -> Statement:
-    """The statement with the analysis' marks of another."""
+def _marked(made: Marked, like: ast.stmt) -> Marked:
+    """The code with the analysis' marks of another."""
     for mark in ("avm_effect", "avm_mutates"):
         if hasattr(like, mark):
             setattr(made, mark, getattr(like, mark))

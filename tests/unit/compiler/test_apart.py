@@ -49,6 +49,10 @@ def weigh(hit: Hit) -> int:
     return hit.score * 2
 
 
+def same(value):
+    return value
+
+
 def longer(values: list) -> int:
     values.append("longer")
     return len(values)
@@ -74,6 +78,7 @@ async def program(count: int, given: list[str]):
     rows: list[list[str]] = []
     groups: defaultdict[int, list[str]] = defaultdict(list)
     named: dict[str, list[str]] = {}
+    unmade: defaultdict[int, list[str]] = defaultdict(None)
     for number in range(count):
         hit = await find(number)
         {0}
@@ -156,7 +161,7 @@ APART = [
     ),
     (
         "notes.extend(clean(each) for each in hit.text)",
-        ["_1 = [clean(each) for each in hit.text]", "notes.extend(_1)"],
+        ["_1 = [*(clean(each) for each in hit.text)]", "notes.extend(_1)"],
     ),
 ]
 
@@ -186,6 +191,17 @@ KEPT = [
     "for each in hit.text:\n    totals[each] = clean(each)",
     "for each in hit.text:\n    notes.append(clean(each))\n    text += each",
     "for each in hit.text:\n    groups[len(each)].append(clean(each))",
+    "for each in hit.text:\n    groups[number].append(clean(each))",
+    "for each in hit.text:\n    named.setdefault(hit.text, []).append(clean(each))",
+    "for each in hit.text:\n    seen.add(same(each))",
+    "seen.update((same(each) for each in hit.text))",
+    "groups[number].append(Note(text=hit.text, number=len(groups)))",
+    "groups[number].append((len(groups), clean(hit.text)))",
+    "groups[number] += [Note(text=hit.text, number=len(groups))]",
+    "groups[number][clean(str(len(groups)))] = weigh(hit)",
+    "named.setdefault(hit.text, []).append(Note(text=hit.text, number=len(named)))",
+    "unmade[number].append(clean(hit.text))",
+    "notes.append({'number': len(notes), **same(hit), 'text': clean(hit.text)})",
     "notes.append(*map(clean, hit.text))",
     "if len(notes) < 3 and weigh(hit):\n    notes.append(hit.text)",
     "best = weigh(hit)",
@@ -217,6 +233,16 @@ def test_the_last_item_may_be_read_after_the_loop(tmp_path: Path):
     """The name is one of the function's then."""
     inner = "for each in hit.text:\n    notes.append(clean(each))"
     assert lowered(f"{inner}\nnotes.append(each)", tmp_path) == [inner, "notes.append(each)"]
+
+
+def test_a_loop_around_reads_the_last_item_of_the_one_inside(tmp_path: Path):
+    """And what is read after both is of the inner one, too, if that had any."""
+    inner = "for each in hit.text:\n        notes.append(clean(each))"
+    source = HEAD.replace("{0}", f"for each in given:\n            await find(2)\n            {inner}")
+    source = source.replace("        notes.append(clean(each))", "                notes.append(clean(each))")
+    source = source.replace("    return notes,", "    return each, notes,")
+    assert "notes.extend(" not in "".join(nodes_of(source, tmp_path))
+    assert "notes.extend(_1)" in nodes_of(source.replace("return each, notes", "return notes"), tmp_path)
 
 
 def test_a_parameter_is_seen_by_who_gave_it(tmp_path: Path):
