@@ -177,6 +177,8 @@ ORDERED = [
     "given[n] += [odd(n)]",
     "late.notes.append(odd(n))",
     "records.extend(capital(y) for y in [a])",
+    "records.append(said(a).scored(graded(n), len(records)))",  # may fail
+    "records.append(_1(a))",
 ]
 """Where making a part before the rest of the statement would be told."""
 READS = [
@@ -223,6 +225,10 @@ class Hit:
     text: str
     score: int
     tags: list[str] = field(default_factory=list)
+
+
+    def scored(self, score: int, number: int) -> str:
+        return f"{self.text} {score} {number}"
 
 
 @dataclass
@@ -273,6 +279,9 @@ def same(value):
     return value
 
 
+_1 = clean
+
+
 def shown(values) -> str:
     return f"{len(values)}{values[-1:]}"
 
@@ -286,6 +295,11 @@ def graded(number: int) -> int:
 def odd(number: int):
     print("odd", number)
     return [number] if number % 2 else number
+
+
+def said(text: str) -> Hit:
+    print("said", text)
+    return Hit(text, 1)
 
 
 def made() -> list:

@@ -25,6 +25,7 @@ from .hoist import Hoisting, get_part, parts_in_order, set_part
 from .kinds import certainly, is_immutable, plain
 from .opaque import is_opaque
 from .records import is_record, record_fields
+from .scope import UNKNOWN, member_of
 from .targets import replaced
 from .tree import children, copied, walk
 
@@ -273,12 +274,23 @@ class Apart:
         made = copied(call)
         places = [each for each in parts_in_order(call) if each != ("func", None)]
         parts = [get_part(call, each) for each in places]
-        if self.reads(call.func) or not parts:
+        if self.reads(call.func) or not parts or not self._is_looked_up(call.func):
             raise Left
         last = max(n for n, each in enumerate(parts) if self.reads(each))
         for where, part in zip(places[: last + 1], parts, strict=False):
             set_part(made, where, self._held(part))
         return made
+
+    def _is_looked_up(self, function: ast.expr) -> bool:
+        """Whether nobody can tell if what is called is looked up late."""
+        if self.lowering.scope.resolve(function) is not UNKNOWN:
+            return True
+        if not isinstance(function, ast.Attribute):
+            return False
+        cls = self.lowering.scope.resolve(function.value)
+        if not isinstance(cls, type):
+            cls = plain(self.types.of(function.value)) if self.certainty.of(function.value) else None
+        return isinstance(cls, type) and member_of(cls, function.attr) is not UNKNOWN
 
     def _held(self, part: ast.expr) -> ast.expr:
         """A part that is evaluated now."""

@@ -73,7 +73,7 @@ class Lowering:
         self.names = Names()
         self.decisions: list[Decision] = []
         self.temporaries = 0
-        taken = any(_OURS.fullmatch(each) for each in self.scope.shadowed)
+        taken = any(map(_OURS.fullmatch, (*self.scope.shadowed, *self.read_counts)))
         self.prefix = "_avm_" if taken else "_"
         """What the names of our own intermediate values begin with."""
         self.unsure: set[str] = set()

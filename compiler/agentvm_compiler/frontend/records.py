@@ -119,7 +119,7 @@ def has_value(cls: type, name: str) -> bool:
         return any(
             each.init or each.default is not missing or each.default_factory is not missing for each in found
         )
-    return name in (getattr(cls, "_fields" if is_named_tuple(cls) else "__pydantic_fields__", ()))
+    return name in getattr(cls, "_fields" if is_named_tuple(cls) else "__pydantic_fields__", ())
 
 
 def _plain_factory(factory: Any) -> bool:
