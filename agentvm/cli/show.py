@@ -62,6 +62,7 @@ async def _read(text: str, url: str | None) -> dict[str, Any]:
     from agentvm.views.jsonable import error_text, jsonable
     from agentvm.views.standing import INTERRUPTED, status_of
     from agentvm.views.tree import difference, tree_of
+    from agentvm_runtime.budgets import BUDGET
     from agentvm_runtime.control import questions
 
     from .lookup import find_run, opened
@@ -91,6 +92,7 @@ async def _read(text: str, url: str | None) -> dict[str, Any]:
         "finished_at": record.finished_at,
         "deadline_at": record.deadline_at,
         "deadline_met": _met(record),
+        "budget": record.meta.get(BUDGET),
         "seconds": round(ended - record.created_at, 3),
         "tokens": {name: _tokens(nodes, name) for name in ("input", "output")},
         "nodes": nodes,
@@ -284,6 +286,7 @@ def _header(found: dict[str, Any]) -> dict[str, str]:
         "model": found["llm"] or "",
         "started": f"{started}, {readable(found['seconds'])}",
         "deadline": "none" if found["deadline_at"] is None else _deadline(found, verdict),
+        "budget": _budget(found["budget"] or {}),
         "nodes": f"{len(nodes)} ({executed} executed, {len(nodes) - executed} reused)",
         "forked": f"from {found['parent']} ({found['difference']}), {found['inherited']} results inherited"
         if found["parent"]
@@ -291,6 +294,12 @@ def _header(found: dict[str, Any]) -> dict[str, str]:
         "tokens": f"{tokens['input']} in, {tokens['output']} out",
     }
     return {name: text for name, text in header.items() if text}
+
+
+def _budget(budget: Mapping[str, Any]) -> str:
+    from agentvm_runtime.budgets import LIMITS
+
+    return ", ".join(f"{name}={budget[name]}" for name in LIMITS if name in budget)
 
 
 def _deadline(found: dict[str, Any], verdict: str) -> str:

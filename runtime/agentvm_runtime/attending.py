@@ -67,5 +67,6 @@ async def take_messages(session: Session, heard: int = 0) -> int:
 
 
 def _suspend(session: Session) -> None:
-    asked = [question_of(session.history.asked[path]) for path, _ in session.activity.waiting]
+    waiting = {path for path, _ in session.activity.waiting}
+    asked = [question_of(each) for path, each in session.history.asked.items() if path in waiting]
     session.stop(suspension(session.record.id, asked))

@@ -65,6 +65,7 @@ async def drive(session: Session, compiled: Compiled, lease: Lease) -> Any:
             can be resumed.
     """
     record = session.record
+    session.module = compiled.module
     session.forecasts = Forecaster(session.earlier.profile, compiled.find)
     works: list[Callable[[], Awaitable[None]]] = [
         partial(heartbeat, session.store, lease),

@@ -18,6 +18,7 @@ from typing import Any
 import anyio
 
 from agentvm_compiler.errors import AgentVMError
+from agentvm_compiler.ir import Module
 from agentvm_compiler.passes.stages import Forecaster
 
 from .budgets import Account
@@ -37,6 +38,7 @@ from .rooms import CONCURRENCY, in_turn
 from .sharing import perform_shared, unshared
 from .skipping import Skip
 from .streams import Audience, Text
+from .targets import line_of
 from .updates import Updates
 from .work import WAITING, Outcome, Work
 
@@ -79,6 +81,8 @@ class Session(Recorder):
         self._room = None if concurrency is None else anyio.Semaphore(concurrency)
         self.human = human
         """Who answers questions here; without anybody the run is suspended for them."""
+        self.module: Module | None = None
+        """The code that is executed."""
         self.account = Account(record, journal)
         self.limit: Limit | None = None
         """Of the run as a whole, while it is driven."""
@@ -152,7 +156,7 @@ class Session(Recorder):
         other = found is not None and found.key != work.key
         if other and work.traced:
             assert found is not None
-            raise self.halt(_mismatch(self.record.id, work, found))
+            raise self.halt(_mismatch(self.record.id, work, found, self.line_of(work.path)))
         if found is not None and found.value is not None and not other:
             return found
         intent = self.history.intents.get(work.path)
@@ -164,12 +168,17 @@ class Session(Recorder):
         if other and self.revision.edited and (intent is None or settled):
             return None  # the code was changed: what it did before is known, and it now does something else
         if intent is not None and not (work.idempotent and intent.key == work.key):
-            raise self.halt(_uncertain(self.record.id, work))
+            raise self.halt(_uncertain(self.record.id, work, self.line_of(work.path)))
         if self.lineage is not None and work.write and not work.idempotent:
             released = self.history.released.get(work.path) == work.key
             if not released and self.lineage.unsettled(work) is not None:
-                raise self.halt(_uncertain(self.record.id, work))
+                raise self.halt(_uncertain(self.record.id, work, self.line_of(work.path)))
         return None
+
+    def line_of(self, path: str) -> str:
+        """For messages, where the call at a path is in the source; empty if that is not known."""
+        line = "" if self.module is None else line_of(self.module, self.revision.names, path)
+        return f" ({line})" if line else ""
 
     async def execute(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
         started = time.time()
@@ -199,11 +208,11 @@ class Session(Recorder):
         return outcome.value
 
 
-def _uncertain(run_id: str, work: Work) -> UncertainWrite:
+def _uncertain(run_id: str, work: Work, line: str) -> UncertainWrite:
     """What a run ends with that finds a write in doubt."""
     command = f"agentvm resolve {run_id} {shlex.quote(work.path)}"
     return UncertainWrite(
-        f"{work.path} was started before the process died, and its result is not known: "
+        f"{work.path}{line} was started before the process died, and its result is not known: "
         "it may or may not have happened. Look, then say what became of it:\n"
         f"  it happened, and this is its result: {command} --done VALUE\n"
         f"  it did not happen, do it now:        {command} --retry\n"
@@ -212,10 +221,10 @@ def _uncertain(run_id: str, work: Work) -> UncertainWrite:
     )
 
 
-def _mismatch(run_id: str, work: Work, found: Event) -> ReplayMismatch:
+def _mismatch(run_id: str, work: Work, found: Event, line: str) -> ReplayMismatch:
     what = "other arguments" if found.site == work.site else f"'{found.site}'"
     return ReplayMismatch(
-        f"At {work.path} the program asked for '{work.site}', the journal has {what} there. "
+        f"At {work.path}{line} the program asked for '{work.site}', the journal has {what} there. "
         "The traced part of the program changed, or does not do the same each time (it may look at the clock "
         "or at random numbers: use agentvm.now() and agentvm.random()). Keep the results up to there in "
         f"a run of its own: agentvm fork {run_id} --at {work.path}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from agentvm_compiler.errors import InputError
 from agentvm_compiler.ir import CALLS, Kind, Module, Node, Program, Region, base
 
-from .changes import Names, label, settable, variables
+from .changes import Names, label, place, settable, variables
 from .forking import enclosing
 
 _PART = re.compile(r"(?P<name>[^\[\]/]+)(\[(?P<number>\d+)\])?")
@@ -141,6 +141,16 @@ class Places:
             f"Run {run_id} has no place {text!r}. Name a path, a variable, a tool or an agent of it; "
             f"its paths: agentvm show {run_id}"
         )
+
+
+def line_of(module: Module, names: Names, path: str) -> str:
+    """File and line of the node at a path, or of the traced code around it; empty if it is not known."""
+    places, parts = Places(module, names), path.split("/")
+    for count in range(len(parts), 0, -1):
+        found = places.at("/".join(parts[:count]))
+        if found is not None and found.node is not None and found.program is not None:
+            return place(found.program, found.node) if found.node.span.line else ""
+    return ""
 
 
 def _walk(region: Region, inner: bool = False) -> Iterator[tuple[Node, bool]]:

@@ -283,6 +283,8 @@ def test_a_budget_from_the_command_line(cli: Cli):
     assert f"agentvm resume {run} --budget tokens=100,calls=MORE" in document["error"]
     code, document = cli.json("resume", run)
     assert (code, document["status"]) == (1, "failed")
+    assert cli.json("show", run)[1]["budget"] == {"calls": 1, "tokens": 100}
+    assert "tokens=100, calls=1" in cli("show", run).stdout
     code, document = cli.json("resume", run, "--budget", "calls=2")
     assert (code, document["result"]) == (0, "MORE ABOUT TEA")
 

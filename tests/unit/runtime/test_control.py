@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import anyio
 import pytest
 
@@ -40,11 +42,11 @@ async def travel(seat: str) -> list[str]:
 MODEL = ScriptedLLM("BYE")
 
 
-async def in_doubt(store) -> str:
+async def in_doubt(store, program=travel) -> str:
     """A run that was stopped while its first write was under way."""
     HANGING.append(anyio.Event())
     async with AgentVM(store=store, llm=MODEL) as vm:
-        handle = await vm.start(travel, "12A")
+        handle = await vm.start(program, "12A")
         await HANGING[0].wait()
     async with AgentVM(store=store, llm=MODEL) as vm:
         with pytest.raises(UncertainWrite):
@@ -66,6 +68,23 @@ async def test_an_uncertain_run_says_how_to_settle_it(store):
             await (await vm.resume(run)).result()
     for option in ("--done VALUE", "--retry", "--abort"):
         assert f"agentvm resolve {run} 'book#1' {option}" in str(raised.value)
+    line = inspect.getsourcelines(travel.fn)[1] + 2
+    assert str(raised.value).startswith(f"book#1 (test_control.py:{line}) was started")
+
+
+@agent
+async def travel_in_traced_code(seat: str) -> list[str]:
+    from asyncio import gather as together
+
+    return await together(*[book(each) for each in [seat]])
+
+
+async def test_a_write_in_doubt_in_traced_code_is_found_by_the_line_around_it(store):
+    """The program does not list calls of traced code, but has the statement."""
+    run = await in_doubt(store, travel_in_traced_code)
+    async with AgentVM(store=store, llm=MODEL) as vm:
+        with pytest.raises(UncertainWrite, match=r"^\S*/\S* \(test_control\.py:\d+\) was started"):
+            await (await vm.resume(run)).result()
 
 
 async def test_a_write_that_happened_is_not_repeated(store):

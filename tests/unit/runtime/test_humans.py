@@ -133,6 +133,22 @@ async def together() -> list[object]:
     return [colour, trip]
 
 
+@agent
+async def trip_and_colour() -> list[object]:
+    trip = await ask_human("Where to?", returns=Trip)
+    return [trip, await ask_human("Which colour?", returns=Colour)]
+
+
+async def test_questions_are_listed_in_the_order_they_were_put(model, tmp_path):
+    """By whoever lists them: one that was put again, as its answer was refused, keeps its place."""
+    async with AgentVM(store=f"sqlite:///{tmp_path}/runs.db", llm=model) as vm:
+        handle = await vm.start(trip_and_colour)
+        await suspended(handle)
+        said = await suspended(await answered(vm, handle, ("human#1", {"to": "Rome", "days": 3})))
+        assert said.index("human#1: Where to?") < said.index("human#2: Which colour?")
+        assert [each.path for each in await vm.questions(handle)] == ["human#1", "human#2"]
+
+
 async def test_questions_that_do_not_need_each_other_are_put_together(model):
     """Under gather both are open at once, and may be answered in any order, each by its type."""
     async with AgentVM(store="memory", llm=model) as vm:
