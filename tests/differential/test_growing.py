@@ -179,6 +179,7 @@ ORDERED = [
     "records.extend(capital(y) for y in [a])",
     "records.append(said(a).scored(graded(n), len(records)))",  # may fail
     "records.append(_1(a))",
+    "if a not in d:\n    y = said(a)\n    records.append(y.raised())\n    records.append(y.score)",
 ]
 """Where making a part before the rest of the statement would be told."""
 READS = [
@@ -226,6 +227,10 @@ class Hit:
     score: int
     tags: list[str] = field(default_factory=list)
 
+
+    def raised(self) -> int:
+        self.score += 1
+        return self.score
 
     def scored(self, score: int, number: int) -> str:
         return f"{self.text} {score} {number}"
@@ -445,7 +450,8 @@ async def test_what_is_set_apart_is_what_nobody_can_tell(statement: str, tmp_pat
     name = f"agentvm_ordered_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
     with imported(source, name, tmp_path) as module:
         for number in range(len(INPUTS)):
-            await assert_like_python(Case(module, number), None, 50)
+            for share in (30, 50, 70, 90):
+                await assert_like_python(Case(module, number), None, share)
 
 
 async def assert_like_python(case: Case, seed: int | None, share: int) -> None:

@@ -139,6 +139,22 @@ class Families:
                 mutation.node, "avm_mutates", frozenset()
             )
 
+    def are_of_one_node(self, statement: ast.stmt) -> bool:
+        """Whether it changes what names of its own stand for: that has no mark, as long as it is one node."""
+        span = self._analysis.scope.tree.spans.get(id(statement))
+        if span is None:
+            return True
+        first, end = span
+        held = [
+            self._analysis.objects[name]
+            for name in self._visibility.only_within(first, end)
+            if name in self._analysis.objects and not is_immutable(self._analysis.types.names.get(name, Any))
+        ]
+        return (self._identity and bool(held)) or any(
+            first <= each.position < end and any(self._analysis.may_change(each, one) for one in held)
+            for each in self._analysis.mutations
+        )
+
     def around(self, names: Iterable[str], counts: Callable[[str], bool]) -> set[str]:
         """Other names, of those that count, that share something with the names, or with one that does."""
         return self._grown(names, self._groups, counts)

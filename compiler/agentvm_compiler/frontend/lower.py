@@ -227,7 +227,11 @@ class Lowering:
 
     def _plain(self, statement: ast.stmt, block: Block) -> Exit | None:
         """A statement without awaits."""
-        if isinstance(statement, ast.If) and is_cut(self, statement):
+        if (
+            isinstance(statement, ast.If)
+            and is_cut(self, statement)
+            and not self.analysis.families.are_of_one_node(statement)
+        ):
             return lower_if(self, test_apart(self, statement, block), block)
         whole = at_once(self, statement, block)
         return self.python(set_apart(self, whole, statement, block), block)

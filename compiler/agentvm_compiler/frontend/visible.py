@@ -48,6 +48,16 @@ class Visibility:
         bound = stores[0] < end or _any_in(stores, loop)
         return bound and (loads[-1] >= first or _any_in(loads, loop))
 
+    def only_within(self, first: int, end: int) -> list[str]:
+        """The names that are bound and read between two numbers only."""
+        return [
+            name
+            for name, stores in self._stores.items()
+            if (loads := self._loads.get(name))
+            and first <= min(stores[0], loads[0])
+            and max(stores[-1], loads[-1]) < end
+        ]
+
 
 def _units(statement: ast.AST, scope: Scope) -> Iterator[ast.AST]:
     """The outermost statements in a statement that do not suspend."""
