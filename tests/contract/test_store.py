@@ -160,6 +160,17 @@ async def test_a_journal_that_was_removed_begins_anew(store: Store) -> None:
         assert (await store.collect(["run-1"])).runs == ("run-1",)
 
 
+async def test_an_event_that_is_refused_brings_neither_values_nor_memo(store: Store) -> None:
+    """They are one transaction: who has lost the run leaves no result for others, either."""
+    event = Event(EventKind.DONE, "tool#1", value=Digest("lost"))
+    entry = MemoEntry("lost key", Digest("lost"), "refused", "tool#1", 1.0, None)
+    with pytest.raises(RunLeased):
+        await store.append("refused", event, {Digest("lost"): b"x"}, entry, holder="nobody").wait()
+    assert await store.events("refused") == []
+    assert await store.memo("lost key") is None
+    assert await store.values([Digest("lost")]) == {}
+
+
 async def test_an_event_brings_its_values_and_memo(store: Store) -> None:
     """What an event names is there once it is."""
     memo = MemoEntry("k1", TWO, "run-1", "llm#1", 1.0)
