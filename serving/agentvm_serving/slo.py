@@ -136,16 +136,19 @@ def deadline_of(hints: Hints | None, arrival: float, output_tokens: int = 0) -> 
         arrival: Unix seconds.
         output_tokens: how many the request has already produced.
     """
-    candidates: list[float] = []
+    due = math.inf
     if hints is not None:
-        if hints.deadline is not None:
-            candidates.append(hints.deadline)
-        elif hints.slo == "deadline" and hints.run_deadline is not None:
-            candidates.append(hints.run_deadline)
+        wanted = hints.deadline
+        if wanted is None and hints.slo == "deadline":
+            wanted = hints.run_deadline
+        # A NaN compares false with everything, and would scramble the whole queue.
+        if wanted is not None and math.isfinite(wanted):
+            due = wanted
         if hints.slo == "latency":
-            candidates.append(arrival + ttft_of(hints) + output_tokens * pace_of(hints))
-    # A NaN compares false with everything and would scramble the whole queue, not only its sender's place.
-    return min(filter(math.isfinite, candidates), default=arrival + BEST_EFFORT_SECONDS)
+            token = arrival + ttft_of(hints) + output_tokens * pace_of(hints)
+            if math.isfinite(token):
+                due = min(due, token)
+    return arrival + BEST_EFFORT_SECONDS if due == math.inf else due
 
 
 def ttft_of(hints: Hints) -> float:

@@ -95,10 +95,12 @@ class ForestLengths(Lengths):
         # The prompt counts here, and predictions come in between.
         return self._find(site, tokens, limit, prompt)
 
-    def _speaks(self, site: str, tokens: int, limit: int | None, prompt: int) -> Distribution | None:
+    def _speaks(
+        self, site: str, tokens: int, limit: int | None, prompt: int
+    ) -> tuple[Distribution | None, int]:
         found = self._predicted(kind_of(site, limit, prompt))
-        if found is not None and found.beyond(tokens) >= ENOUGH:
-            return found
+        if found is not None and (longer := found.beyond(tokens)) >= ENOUGH:
+            return found, longer
         return super()._speaks(site, tokens, limit, prompt)
 
     def _predicted(self, kind: Kind) -> Distribution | None:

@@ -16,7 +16,6 @@ import math
 from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 WINDOW: Final = 256
@@ -29,8 +28,7 @@ SITES: Final = 4096
 """Sites kept; the one that finished a request longest ago is forgotten first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Length:
+class Length(NamedTuple):
     """Output tokens of a request in all, those it has included."""
 
     expected: int
@@ -65,10 +63,9 @@ class Distribution:
         """How many are longer."""
         return len(self._sorted) - bisect_right(self._sorted, tokens)
 
-    def quantile(self, q: float, tokens: int) -> int:
-        """The q-quantile of those longer than so many tokens; there must be one."""
-        start = bisect_right(self._sorted, tokens)
-        return self._sorted[start + max(0, math.ceil(q * (len(self._sorted) - start)) - 1)]
+    def quantile(self, q: float, longest: int) -> int:
+        """The q-quantile of so many of the longest; at least one, and q above 0."""
+        return self._sorted[len(self._sorted) - longest + math.ceil(q * longest) - 1]
 
 
 class Sample(Distribution):
@@ -155,23 +152,23 @@ class Lengths:
         return known
 
     def _find(self, site: str, tokens: int, limit: int | None, prompt: int) -> _Known:
-        found = self._speaks(site, tokens, limit, prompt)
-        longer = 0
+        found, longer = self._speaks(site, tokens, limit, prompt)
         if found is not None:
-            expected, upper = found.quantile(0.5, tokens), found.quantile(self._upper, tokens)
-            longer = found.beyond(tokens)
+            expected, upper = found.quantile(0.5, longer), found.quantile(self._upper, longer)
         else:
             half = self._half(tokens)
             expected, upper = tokens + half, tokens + round(-math.log2(1 - self._upper) * half)
         upper = max(tokens + 1, upper)
         return _Known(Length(max(tokens + 1, min(expected, upper)), upper), found, longer)
 
-    def _speaks(self, site: str, tokens: int, limit: int | None, prompt: int) -> Distribution | None:
-        """What speaks for a request: its site, or all requests, or nothing."""
+    def _speaks(
+        self, site: str, tokens: int, limit: int | None, prompt: int
+    ) -> tuple[Distribution | None, int]:
+        """What speaks for a request, its site, or all requests, or nothing; and how many are longer there."""
         for sample in (self._sites.get(site), self._all):
-            if sample is not None and sample.beyond(tokens) >= ENOUGH:
-                return sample
-        return None
+            if sample is not None and (longer := sample.beyond(tokens)) >= ENOUGH:
+                return sample, longer
+        return None, 0
 
     def _half(self, tokens: int) -> int:
         """Where nothing is known, half of the requests end within so many more tokens."""

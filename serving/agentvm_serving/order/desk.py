@@ -130,10 +130,14 @@ class Desk:
         self._unmeasured = steps - 1 - found[-1] if found else self._unmeasured + steps
         return found
 
-    def plan(self, views: Collection[RequestView]) -> None:
-        """Let the policy rank some requests; one that fails must not take the engine with it."""
+    def plan(self, views: Collection[RequestView], engine: EngineView | None = None) -> None:
+        """Let the policy rank some requests; one that fails must not take the engine with it.
+
+        Args:
+            engine: as it is now, if that is known already.
+        """
         try:
-            most = self.policy.plan(views, self._engine())
+            most = self.policy.plan(views, engine or self._engine())
             if len(views) == len(self.tracker.views):  # a new one alone says nothing of the others
                 self._prompt_tokens = most
         except Exception:
@@ -260,8 +264,10 @@ class Desk:
         self._places = self.tracker.places if minded else None
         if self.policy.every:
             self.tracker.refresh(running)
-            self.plan(views)
-        if feed_overdue(views, self._engine()) or self.policy.every:
+        engine = self._engine()
+        if self.policy.every:
+            self.plan(views, engine)
+        if feed_overdue(views, engine) or self.policy.every:
             self._reorder()
 
     def _reorder(self) -> None:

@@ -77,36 +77,57 @@ def best_fit(
     """The set of most worth over all step lengths; of equals, the longest.
 
     Args:
-        needs: in the order in which they are taken; all with something at stake.
+        needs: all with something at stake; what is firm is taken first, and each kind in this order.
         others: how many run beside them.
         stay: whether what runs and is late keeps its place.
     """
+    firm = [need for need in needs if need.firm]
+    fresh = [need for need in needs if not need.firm]
     least = engine.base + LEAST * engine.per_prefill
     most = max(engine.decode, engine.base) + engine.budget * engine.per_prefill
     best: Fit | None = None
     for number in range(STEPS):
         step = least * (most / least) ** (number / (STEPS - 1))
-        fit = _fit(needs, Fit(step, engine.base + others * engine.marginal, others), engine, margins, stay)
+        fit = Fit(step, engine.base + others * engine.marginal, others)
+        _let_firm_in(firm, fit, engine, margins.going * step, stay)
         if fit.reserved > OVER * fit.room(engine) and number < STEPS - 1:
             continue
+        _let_fresh_in(fresh, fit, engine, margins)
         if best is None or fit.worth >= best.worth:
             best = fit
     assert best is not None
     return best
 
 
-def _fit(needs: Iterable[Need], fit: Fit, engine: EngineView, margins: Margins, stay: bool) -> Fit:
-    going, fresh = margins.going * fit.step, margins.fresh * fit.step
+def _let_firm_in(needs: Iterable[Need], fit: Fit, engine: EngineView, least: float, stay: bool) -> None:
+    """Reserve for what has at least that pace, and for what runs all the same."""
+    # Written out, with few calls: it is done ten times a plan with all that run.
+    step, marginal, taken = fit.step, engine.marginal, fit.taken
+    reserved, decoding, decode, worth = fit.reserved, fit.decoding, fit.decode, fit.worth
     for need in needs:
-        firm = need.firm
-        if need.pace < (going if firm else fresh):
-            if need.view.running and stay:  # it is late, and runs all the same
-                fit.add(0.0, 1.0, engine)
+        if need.pace >= least:
+            share = need.share(step)
+            reserved += need.rate(step)
+            decoding += share
+            decode += share * marginal
+            worth += need.goodput
+            taken.append(need)
+        elif stay and need.view.running:  # it is late
+            decoding += 1.0
+            decode += marginal
+    fit.reserved, fit.decoding, fit.decode, fit.worth = reserved, decoding, decode, worth
+
+
+def _let_fresh_in(needs: Iterable[Need], fit: Fit, engine: EngineView, margins: Margins) -> None:
+    """Reserve for what has the pace and fits."""
+    if not fit.has_room(0.0, 0.0, margins.filled, engine):
+        return
+    step, least = fit.step, margins.fresh * fit.step
+    for need in needs:
+        if need.pace < least:
             continue
-        rate, share = need.rate(fit.step), need.share(fit.step)
-        if not firm and not fit.has_room(rate, share, margins.filled, engine):
-            continue
-        fit.add(rate, share, engine)
-        fit.worth += need.goodput if firm else margins.fresh_worth * need.goodput
-        fit.taken.append(need)
-    return fit
+        rate, share = need.rate(step), need.share(step)
+        if fit.has_room(rate, share, margins.filled, engine):
+            fit.add(rate, share, engine)
+            fit.worth += margins.fresh_worth * need.goodput
+            fit.taken.append(need)

@@ -29,6 +29,8 @@ def feed_overdue(views: Collection[RequestView], engine: EngineView) -> bool:
     limit = engine.now - PATIENCE
     seen = [view for view in views if view.deadline < limit or view.rank[0] < 0]
     overdue = [view for view in seen if view.rank[0] >= 0]
+    if not overdue:
+        return False
     # Of those that run, not of the slots: where these are many, so many overdue ones would slow all others.
     running = min(engine.slots, sum(view.running for view in views))
     room = max(1, int(SHARE * running)) - (len(seen) - len(overdue))
@@ -36,4 +38,4 @@ def feed_overdue(views: Collection[RequestView], engine: EngineView) -> bool:
         return False
     for view in heapq.nsmallest(room, overdue, key=lambda view: (view.deadline, view.ordinal)):
         view.rank = (OVERDUE, view.deadline, view.ordinal)
-    return bool(overdue)
+    return True

@@ -81,8 +81,9 @@ class Jit:
         stay = not self.exchanges
         others = sum(need.view.running for need in needs if not need.goodput) if stay else 0
         fit = best_fit(minded, others, engine, self.margins, stay)
-        for view in views:
-            view.rank = (WAITS + UNSEEN, view.arrival, view.ordinal)
+        if len(needs) < len(views):
+            for view in views:
+                view.rank = (WAITS + UNSEEN, view.arrival, view.ordinal)
         taken = set(map(id, fit.taken))
         _leave_out([need for need in needs if id(need) not in taken], fit, engine)
         for need in fit.taken:
@@ -100,8 +101,8 @@ def _arrived(need: Need) -> tuple[bool, bool, bool, float]:
 
 def _place(need: Need, engine: EngineView, step: float) -> Rank:
     """Of one that is let in."""
-    view = need.view
-    return (LET_IN, view.next_due - EARLIER if need.chat else need.starts(engine, step), view.ordinal)
+    place = need.due - EARLIER if need.chat else need.starts(engine, step)
+    return (LET_IN, place, need.view.ordinal)
 
 
 def _at_first(need: Need, engine: EngineView) -> Rank:

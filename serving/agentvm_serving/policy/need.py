@@ -19,7 +19,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from agentvm_compiler.wire import Stage
+from agentvm_compiler.wire import Hints, Stage
 
 from .views import EngineView, RequestView
 
@@ -43,6 +43,8 @@ class Need:
     chat: bool = False
     begun: bool = False
     """Whether it runs, or its program has made calls already."""
+    due: float = math.inf
+    """When its next token (`chat`) or its last one is due: Unix seconds."""
     pace: float = math.inf
     """Longest step with which it is in time, seconds."""
     in_a_row: float = 0.0
@@ -86,19 +88,22 @@ def need_of(view: RequestView, engine: EngineView, per_request: float = 0.0) -> 
     Args:
         per_request: tokens that it is worth to meet an objective, beside its own.
     """
-    hints = view.hints
-    missing = view.prompt_tokens + view.output_tokens - view.cached_tokens
-    left = max(1, engine.length(view).expected - view.output_tokens)
+    hints, made = view.hints, view.output_tokens
+    missing = view.prompt_tokens + made - view.cached_tokens
+    left = max(1, engine.length(view).expected - made)
     need = Need(view, missing if missing > 1 else 0, left, begun=view.running)
-    if hints is None or hints.slo == "best_effort":
+    if hints is None:
+        return need
+    slo = hints.slo
+    if slo == "best_effort":
         return need
     need.outputs = need.in_a_row = left
-    if hints.slo == "latency":
+    if slo == "latency":
         _chat(need, engine)
     else:
-        _program(need, engine)
+        _program(need, hints, engine)
     if need.goodput:
-        need.goodput += per_request / max(1, hints.siblings)
+        need.goodput += per_request / hints.siblings
     cost = (need.missing + need.later) * engine.per_prefill + need.outputs * engine.marginal
     need.density = need.goodput / max(1e-6, cost)
     return need
@@ -106,35 +111,40 @@ def need_of(view: RequestView, engine: EngineView, per_request: float = 0.0) -> 
 
 def _chat(need: Need, engine: EngineView) -> None:
     view = need.view
-    due = view.next_due - engine.now
+    made, left, pace = view.output_tokens, need.left, view.pace
+    need.due = view.next_due
+    due = need.due - engine.now
     need.chat = True
     # Late tokens do not count, but a faster engine than asked for catches up.
-    need.goodput = 0.0 if due < 0 and not view.output_tokens else float(need.left)
-    need.pace = view.pace + (max(0.0, due) / need.left if view.output_tokens else 0.0)
+    need.goodput = float(left) if due >= 0 or made else 0.0
+    need.pace = pace + max(0.0, due) / left if made else pace
     need.seconds = max(SHORTEST, due)
-    need.follows = view.prompt_tokens / (need.left + view.output_tokens)
+    need.follows = view.prompt_tokens / (left + made)
 
 
-def _program(need: Need, engine: EngineView) -> None:
+def _program(need: Need, hints: Hints, engine: EngineView) -> None:
     """A call that is due at its end, or before the stages that wait for it."""
-    view, hints = need.view, need.view.hints
-    assert hints is not None
+    view, siblings, remaining = need.view, hints.siblings, hints.remaining
+    made, left = view.output_tokens, need.left
     attained = engine.attained.get(view.program, 0)
     need.begun = view.running or attained > 0
-    need.goodput = view.output_tokens + need.left + attained / hints.siblings
-    seconds, prompts = view.deadline - engine.now, float(need.missing)
-    for stage in hints.remaining:
-        calls = stage.times * stage.calls / hints.siblings
-        need.later += calls * stage.input_tokens
-        need.outputs += calls * stage.output_tokens
-        need.goodput += calls * stage.output_tokens
-        need.in_a_row += stage.times * longest(stage)
-        prompts += stage.times * stage.input_tokens
-        seconds -= stage.times * stage.tool_seconds
+    goodput = made + left + attained / siblings
+    need.due = view.deadline
+    seconds, prompts = need.due - engine.now, float(need.missing)
+    for stage in remaining:
+        times, tokens, prompt = stage.times, stage.output_tokens, stage.input_tokens
+        calls = times * stage.calls / siblings
+        need.later += calls * prompt
+        need.outputs += calls * tokens
+        goodput += calls * tokens
+        need.in_a_row += times * longest(stage)
+        prompts += times * prompt
+        seconds -= times * stage.tool_seconds
+    need.goodput = goodput
     need.pace = (seconds - READING * engine.per_prefill * prompts) / need.in_a_row
     need.seconds = max(SHORTEST, seconds)
-    if need.begun and not hints.remaining and not attained:
-        need.follows = view.prompt_tokens / (need.left + view.output_tokens)
+    if need.begun and not remaining and not attained:
+        need.follows = view.prompt_tokens / (left + made)
 
 
 def longest(stage: Stage) -> float:

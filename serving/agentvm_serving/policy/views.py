@@ -41,14 +41,20 @@ class RequestView:
     """Where the policy put it last."""
     deadline: float = field(init=False)
     """When it is due: Unix seconds, virtual if the client named no time."""
+    site: str = field(init=False)
+    """The place in a program that makes the call; empty for a plain client."""
+    program: str = field(init=False)
+    """The run that makes the call; empty for a plain client."""
 
     def __post_init__(self) -> None:
-        self.deadline = deadline_of(self.hints, self.arrival)
+        self.change(self.hints)
 
     def change(self, hints: Hints | None) -> None:
         """Take other hints."""
         self.hints = hints
         self.deadline = deadline_of(hints, self.arrival)
+        self.site = hints.site if hints is not None else ""
+        self.program = hints.run if hints is not None else ""
 
     @property
     def has_objective(self) -> bool:
@@ -65,16 +71,6 @@ class RequestView:
         """Seconds wanted between two tokens (`latency`)."""
         assert self.hints is not None
         return pace_of(self.hints)
-
-    @property
-    def site(self) -> str:
-        """The place in a program that makes the call; empty for a plain client."""
-        return self.hints.site if self.hints is not None else ""
-
-    @property
-    def program(self) -> str:
-        """The run that makes the call; empty for a plain client."""
-        return self.hints.run if self.hints is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
