@@ -47,7 +47,7 @@ class LiveReplica(Replica):
         runs = request in self.running
         if runs:
             if request.since >= 0:
-                self._leave(request)
+                self._decoding.leave(request)
             self.running.remove(request)
             self.memory.give(request.holding, request.computed)
         self.order.abandoned(request, waits=not runs)

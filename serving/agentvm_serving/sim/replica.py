@@ -13,7 +13,6 @@ before it is over.
 
 from __future__ import annotations
 
-import heapq
 import math
 from bisect import bisect_left
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from agentvm_serving.estimate.steps import Batch
 from agentvm_serving.workload import Call
 
 from .clients import Asked
+from .decoding import Decoding
 from .engine import BLOCK, Engine
 from .memory import Counted, Shared, blocks_of
 from .orders import Order
@@ -72,13 +72,7 @@ class Replica:
         """In the step under way: who does not decode, with the number of its new tokens."""
         self._moved = 0
         self._idle = 0
-        # Of those that decode: how many, the KV they would have read before the first step,
-        # by phase how many need a block, and who is done when.
-        self._decoding = 0
-        self._base = 0
-        self._phases = [0] * BLOCK
-        self._ends: list[tuple[int, int, Request]] = []
-        self._joined = 0
+        self._decoding = Decoding(self.steps)
 
     @property
     def open(self) -> int:
@@ -140,7 +134,7 @@ class Replica:
         began = self.now
         ends = self._ends_of(self._ahead) if self._ahead else [self.end]
         if self._ahead:
-            self.memory.take(self._wanted(self._ahead))
+            self.memory.take(self._decoding.wanted(self._ahead))
             self.order.passed(self._ahead - 1)
             if self.log is not None:
                 self.log += [{each.request_id: 1 for each in self.running} for _ in ends]
@@ -159,13 +153,9 @@ class Replica:
                 if request.made == request.length:
                     finished.append(request)
                 else:
-                    self._join(request)
+                    self._decoding.join(request)
         self._worked.clear()
-        while self._ends and self._ends[0][0] <= self.steps.made:
-            end = heapq.heappop(self._ends)
-            if self._runs(end):
-                self._leave(end[2])
-                finished.append(end[2])
+        finished += self._decoding.done()
         self.order.stepped(self._batch, began, ends)
         if len(finished) > 1:
             finished.sort(key=self.running.index)
@@ -179,18 +169,16 @@ class Replica:
 
     def _start_stretch(self, limit: int) -> bool:
         """Begin as many steps as can be made at once; whether there are any."""
-        decoding = self._decoding
+        decoding = self._decoding.count
         if not decoding or decoding < len(self.running) or self._can_admit(limit):
             return False
         if decoding > self.engine.max_num_batched_tokens:
             return False
-        while not self._runs(self._ends[0]):
-            heapq.heappop(self._ends)
-        most = min(self._ends[0][0] - self.steps.made, self.order.quiet)
-        steps = self._fitting(int(most))
+        most = min(self._decoding.steps_to_end, self.order.quiet)
+        steps = self._decoding.fitting(int(most), self.memory.free)
         if not steps:
             return False
-        context = self._context()
+        context = self._decoding.context
         self._batch = batch = Batch(decodes=decoding, context=context)
         self._first = self.engine.seconds(batch)
         self._more = self.engine.seconds(Batch(decodes=decoding, context=context + decoding)) - self._first
@@ -207,28 +195,6 @@ class Replica:
         now, first, more = self.now, self._first, self._more
         return [now + step * first + more * (step * (step - 1) // 2) for step in range(1, steps + 1)]
 
-    def _wanted(self, steps: int) -> int:
-        """New blocks that those that decode need for so many steps."""
-        rounds, rest = divmod(steps, BLOCK)
-        first = self.steps.made % BLOCK
-        return rounds * self._decoding + sum((self._phases * 2)[first : first + rest])
-
-    def _fitting(self, steps: int) -> int:
-        """How many of so many steps there are blocks for."""
-        free = self.memory.free
-        if free >= (steps // BLOCK + 1) * self._decoding:
-            return steps
-        made, phases = self.steps.made, self._phases
-        for number in range(steps):
-            free -= phases[(made + number) % BLOCK]
-            if free < 0:
-                return number
-        return steps
-
-    def _context(self) -> int:
-        """KV that those that decode read in the next step."""
-        return self._base + self._decoding * (self.steps.made + 1)
-
     # one step ----------------------------------------------------------------
 
     def _start_step(self, limit: int) -> None:
@@ -239,8 +205,8 @@ class Replica:
             self._admit(budget, limit)
         prefill = prompts = 0
         attention = 0.0
-        decodes = self._decoding
-        context = self._context() if decodes else 0
+        decodes = self._decoding.count
+        context = self._decoding.context if decodes else 0
         for request, new in self._worked:
             if new == 1 and request.made:
                 decodes += 1
@@ -277,7 +243,7 @@ class Replica:
         left, served, cut = found
         for request in cut:  # they sit this step out
             if request.since >= 0:
-                self._leave(request)
+                self._decoding.leave(request)
         for request, new in served:
             self._work_on(request, new)
         return left
@@ -291,8 +257,8 @@ class Replica:
         """
         running = self.running
         served: list[tuple[Request, int]] = []
-        place, wanted = 0, self._phases[self.steps.made % BLOCK]
-        if self._decoding < len(running):
+        place, wanted = 0, self._decoding.wanted_now
+        if self._decoding.count < len(running):
             for number, request in enumerate(running):
                 if request.since >= 0:
                     continue
@@ -348,7 +314,7 @@ class Replica:
                 if request.since < 0:
                     self._work_on(request, served[request])
             elif request.since >= 0:  # it sits this step out
-                self._leave(request)
+                self._decoding.leave(request)
         return budget
 
     def _admit(self, budget: int, limit: int) -> None:
@@ -375,7 +341,7 @@ class Replica:
     def _can_admit(self, limit: int) -> bool:
         if len(self.running) >= limit or not len(self.order):
             return False
-        if self._decoding >= self.engine.max_num_batched_tokens:
+        if self._decoding.count >= self.engine.max_num_batched_tokens:
             return False
         request = self.order.first()
         tokens = request.prompt + request.made
@@ -397,7 +363,7 @@ class Replica:
     def _preempt(self, request: Request, served: int = 0) -> None:
         """Take a request's blocks, of which some may have been taken for this very step."""
         if request.since >= 0:
-            self._leave(request)
+            self._decoding.leave(request)
         self.memory.left(request.holding, request.request_id, request.computed + served)
         if self.engine.preemption == "swap":
             request.moved = request.computed
@@ -405,24 +371,3 @@ class Replica:
         request.computed = 0
         request.preemptions += 1
         self.preemptions += 1
-
-    # those that decode -------------------------------------------------------
-
-    def _join(self, request: Request) -> None:
-        request.decode()
-        self._joined += 1
-        heapq.heappush(self._ends, (request.ends_with, self._joined, request))
-        self._decoding += 1
-        self._base += request.prompt - 1 + request.made - request.since
-        self._phases[request.phase] += 1
-
-    def _leave(self, request: Request) -> None:
-        self._decoding -= 1
-        self._base -= request.prompt - 1 + request.made - request.since
-        self._phases[request.phase] -= 1
-        request.halt()
-
-    @staticmethod
-    def _runs(end: tuple[int, int, Request]) -> bool:
-        """Whether it is still true that a request is done then."""
-        return end[2].since >= 0 and end[2].ends_with == end[0]
