@@ -23,6 +23,9 @@ from .recording import Answer, Program
 
 RATIO: Final = 2.5
 """What a search finds, in tokens, over what is noted of it: JITServe's programs, on average."""
+STEPS: Final = (2, 9)
+"""Fewest and most steps of a plan, all numbers alike: about what tasks of GAIA's first two levels take
+(arXiv 2311.12983)."""
 
 
 @tool(effect="read")
@@ -74,6 +77,17 @@ async def coder(task: str, most: int, seconds: list[float]) -> str:
 
 
 @agent
+async def planner(task: str) -> str:
+    """Plan, do one step after the other with what those before gave, answer."""
+    steps = await llm(f"Plan {task}", returns=list[str], max_tokens=1024)
+    done = task
+    for step in steps:
+        given = await llm(f"Do {done} {step}", max_tokens=1024)
+        done = f"{done} {step} {given}"
+    return await llm(f"Write {done}", max_tokens=1024)
+
+
+@agent
 async def consistency(question: str) -> str:
     """The same question five times; the answer most often given."""
     answers = [await llm(f"Solve {question}", max_tokens=1024) for _ in range(5)]
@@ -111,6 +125,16 @@ def _chat_answer(call: ModelCall, draws: random.Random) -> Answer:
     return mark(tokens), tokens
 
 
+def _planner_answer(call: ModelCall, draws: random.Random) -> Answer:
+    """A plan's and an answer's lengths are those of research, a step's those of its notes: assumptions."""
+    fit = fitted()["research"]
+    role = _word(call).lower()
+    if role == "plan":
+        return [f"step {n}" for n in range(draws.randint(*STEPS))], _drawn(fit["plan"]["output"], draws)
+    tokens = _drawn(fit["search" if role == "do" else "write"]["output"], draws)
+    return mark(tokens), tokens
+
+
 def _coder_inputs(draws: random.Random, number: int) -> dict[str, Any]:
     fit = fitted()["agent"]
     opening = min(32_000, _drawn(fit["opening"], draws))
@@ -128,8 +152,11 @@ def _coder_answer(call: ModelCall, draws: random.Random) -> Answer:
 
 
 def _question(draws: random.Random, number: int) -> dict[str, Any]:
-    tokens = pair_of(fitted()["azure_conv"], fitted()["at"]).draw(draws)[0]
-    return {"question": f"question {number} {mark(tokens)}"}
+    return {"question": f"question {number} {_asked(draws)}"}
+
+
+def _task(draws: random.Random, number: int) -> dict[str, Any]:
+    return {"task": f"task {number} {_asked(draws)}"}
 
 
 PROGRAMS: Final = MappingProxyType(
@@ -137,6 +164,7 @@ PROGRAMS: Final = MappingProxyType(
         "research": Program(research, _research_inputs, _research_answer, _research_prompt, tick=60.0),
         "tree": Program(tree, _question, _chat_answer, tick=60.0),
         "coder": Program(coder, _coder_inputs, _coder_answer, tick=400.0),
+        "planner": Program(planner, _task, _planner_answer, tick=60.0),
         "consistency": Program(consistency, _question, _chat_answer, tick=60.0),
     }
 )
@@ -145,6 +173,11 @@ PROGRAMS: Final = MappingProxyType(
 
 def _drawn(values: list[float], draws: random.Random) -> int:
     return max(1, round(Quantiles(fitted()["at"], values).draw(draws)))
+
+
+def _asked(draws: random.Random) -> str:
+    """A text as long as a prompt of conversations."""
+    return mark(pair_of(fitted()["azure_conv"], fitted()["at"]).draw(draws)[0])
 
 
 def _width(draws: random.Random) -> int:

@@ -25,7 +25,7 @@ from agentvm_serving.bench.serving import Row
 from agentvm_serving.bench.sources import Source
 
 from . import capacity
-from .studies import AZURE, PROGRAMS, RESULTS, STUDIES, WITH_PROGRAMS, Study
+from .studies import AZURE, RESULTS, STUDIES, WORKLOADS, Study
 
 T = TypeVar("T")
 
@@ -152,12 +152,12 @@ class Slice:
 
     def _draw(self, study: Study) -> None:
         """Draw the workloads of compiled programs that are not there."""
-        PROGRAMS.parent.mkdir(exist_ok=True)
+        WORKLOADS.mkdir(exist_ok=True)
         for seed in self.seeds or study.seeds:
-            out = Path(str(PROGRAMS).replace("{seed}", str(seed)))
+            out = study.workload(seed)
             if not out.exists():
                 self.say(f"drawing {out.name}")
-                said = ["--mix", WITH_PROGRAMS, "--items", str(study.items), "--seed", str(seed)]
+                said = ["--mix", study.mix, "--items", str(study.items), "--seed", str(seed)]
                 command = [sys.executable, "-m", "agentvm", "bench", "workload", str(out), *said]
                 subprocess.run(command, check=True)
 

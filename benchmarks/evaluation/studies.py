@@ -20,12 +20,15 @@ from agentvm_serving.workload import Forecast
 RESULTS: Final = Path(__file__).parents[1] / "results"
 AZURE: Final = "azure_conv_public.csv"
 """In the folder of traces."""
-PROGRAMS: Final = RESULTS / "workloads" / "programs-{seed}.jsonl.gz"
-"""Workloads of compiled programs, drawn when they are needed."""
+WORKLOADS: Final = RESULTS / "workloads"
+"""Those of compiled programs, drawn when they are needed."""
 ITEMS: Final = 10_000
 """Requests of one run."""
 PAPER: Final = "chat=1,deadline=1,research=1"
-WITH_PROGRAMS: Final = "chat=1,deadline=1,program:research=1"
+WITH_RESEARCH: Final = "chat=1,deadline=1,program:research=1"
+"""One program, of two shapes: what its runs before tell is nearly all that there is to know."""
+WITH_PLANS: Final = "chat=1,deadline=1,program:planner=1"
+"""One program, as long as its first answer says: only the program itself knows."""
 WITH_AGENTS: Final = "chat=4,consistency=1,agent=1"
 """Prompts that begin alike: what a router by prefixes lives on."""
 
@@ -57,6 +60,8 @@ FORECASTS: Final = (
     "profile-stages",
     "profile-lengths",
 )
+TOLD: Final = FORECASTS[:5]
+"""Without those that lack a part."""
 FIVE: Final = (11, 12, 13, 14, 15)
 THREE: Final = FIVE[:3]
 
@@ -71,8 +76,8 @@ class Study:
     seeds: Sequence[int] = FIVE
     forecasts: Sequence[Forecast] = ("profile",)
     mix: str = PAPER
-    programs: bool = False
-    """Whether it serves the workloads of compiled programs."""
+    programs: str = ""
+    """What its workloads of compiled programs are called, if it serves such."""
     azure: bool = False
     """Whether requests arrive as in Azure's trace, and not as a Poisson process."""
     rate_of: str = ""
@@ -92,9 +97,13 @@ class Study:
             traces: the folder of traces, if there is one.
         """
         if self.programs:
-            return Source(self.items, workload=str(PROGRAMS), scale="large")
+            return Source(self.items, workload=str(self.workload("{seed}")), scale="large")
         arrivals = f"trace:{(traces or Path()) / AZURE}" if self.azure else "poisson"
         return Source(self.items, mix=self.mix, arrivals=arrivals, scale="large")
+
+    def workload(self, seed: int | str) -> Path:
+        """The file with its workload of compiled programs."""
+        return WORKLOADS / f"{self.programs}-{seed}.jsonl.gz"
 
     def present(self) -> list[str]:
         """Its policies, as far as this version has them."""
@@ -138,7 +147,8 @@ def sensitive(engine: str) -> list[str]:
 
 STUDIES: Final = {
     "a100": Study([A100], ALL),
-    "hints": Study([A100], [SUBJECT], [1.2], THREE, FORECASTS, programs=True),
+    "hints": Study([A100], [SUBJECT], [1.2], THREE, FORECASTS, WITH_RESEARCH, "programs"),
+    "hints-plans": Study([A100], [SUBJECT], [1.2], THREE, TOLD, WITH_PLANS, "plans"),
     "ablation": Study([A100], [SUBJECT, *ABLATED], [1.0, 1.2, 1.5], THREE),
     "h100": Study([H100], ALL),
     "a100-azure": Study([A100], FEW, azure=True, seeds=THREE),

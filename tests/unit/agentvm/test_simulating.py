@@ -94,6 +94,16 @@ def test_recording_is_deterministic():
     assert one == again and one != other
 
 
+def test_a_plan_is_known_when_it_is_made():
+    """Before, a planner's hints tell how many steps there are on average; then how many are left."""
+    (run,) = islice(record(PROGRAMS["planner"], 1, warm=2), 1)
+    told = [
+        sum(stage.get("times", 1) for stage in calls[0].hints.get("remaining", ()))
+        for calls in run.stages.values()
+    ]
+    assert told[1:] == list(reversed(range(len(told) - 1)))
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_shipped_programs_have_their_shapes(name):
     """And are told about by their hints."""
@@ -103,6 +113,8 @@ def test_shipped_programs_have_their_shapes(name):
             assert widths == [3, 1, 3, 1]
         elif name == "consistency":
             assert widths == [5]
+        elif name == "planner":
+            assert set(widths) == {1} and 4 <= len(widths) <= 11
         elif name == "coder":
             assert set(widths) == {1} and 1 <= len(widths) <= 32
         else:
