@@ -66,6 +66,8 @@ class Slice:
         """Throw away what policies did, which have changed since."""
         for name in names:
             path = self.results / f"{name}.json"
+            if not path.exists():
+                continue
             if self.studies[name].capacity:
                 capacity.write([each for each in capacity.read(path) if each.policy not in policies], path)
             else:

@@ -1,7 +1,8 @@
 """The studies: what is served by what, under which policies, at which loads.
 
 A study is a grid of runs, all with all. What it lacks in this version (a policy that
-is not there) is left out and said. Seeds begin at 11: policies were tuned on lower ones.
+is not there) is left out and said. Seeds begin at 11: policies were tuned on lower ones,
+but for what docs/evaluation.md says.
 """
 
 from __future__ import annotations
