@@ -17,7 +17,7 @@ LEAST_CHANCE: Final = 0.02
 
 
 def hopeless(view: RequestView, alone: EngineView) -> str | None:
-    """Why a request cannot meet its objective; `None` if it may, or has none. O(stages + log lengths).
+    """Why a request cannot meet its objective; `None` if it may, or has none. O(log lengths).
 
     Args:
         alone: the engine as it would be if it had nothing else to do.
@@ -31,9 +31,7 @@ def hopeless(view: RequestView, alone: EngineView) -> str | None:
         if alone.now + first > view.next_due and alone.step >= view.pace:
             return f"its next token takes {first:.2f} s and is due in {view.next_due - alone.now:.2f} s"
         return None
-    due = view.deadline - sum(
-        stage.times * (stage.output_tokens * alone.step + stage.tool_seconds) for stage in hints.remaining
-    )
+    due = view.deadline - view.later.outputs_in_a_row * alone.step - view.later.tool_seconds
     within = int((due - alone.now - first) / alone.step) + 1 if due - alone.now >= first else 0
     if alone.chance(view, view.output_tokens + within) < LEAST_CHANCE:
         left = due - alone.now

@@ -35,7 +35,7 @@ class Demand:
 
 
 def demand(view: RequestView, engine: EngineView) -> Demand | None:
-    """What the request asks; `None` if nothing was promised. O(stages to come)."""
+    """What the request asks; `None` if nothing was promised. O(1)."""
     hints = view.hints
     if hints is None or hints.slo == "best_effort":
         return None
@@ -44,11 +44,8 @@ def demand(view: RequestView, engine: EngineView) -> Demand | None:
     seconds = start + left * engine.step
     if hints.slo == "latency":
         return Demand(seconds, view.next_due, start + engine.step, float(left))
-    later = tokens = 0.0
-    for stage in hints.remaining:
-        later += stage.times * (stage.output_tokens * engine.step + stage.tool_seconds)
-        tokens += stage.times * stage.calls / hints.siblings * stage.output_tokens
+    later = view.later.outputs_in_a_row * engine.step + view.later.tool_seconds
     # A stage may take its share of the time that the program has left (JITServe, section 4.1).
     due = engine.now + (view.deadline - engine.now) * seconds / (seconds + later)
     done = engine.attained.get(view.program, 0) / hints.siblings
-    return Demand(seconds, due, seconds, done + view.output_tokens + left + tokens)
+    return Demand(seconds, due, seconds, done + view.output_tokens + left + view.later.outputs)

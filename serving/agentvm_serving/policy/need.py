@@ -19,7 +19,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from agentvm_compiler.wire import Hints, Stage
+from agentvm_compiler.wire import Hints
 
 from .views import EngineView, RequestView
 
@@ -83,7 +83,7 @@ class Need:
 
 
 def need_of(view: RequestView, engine: EngineView, per_request: float = 0.0) -> Need:
-    """What a request needs. O(stages to come).
+    """What a request needs. O(1).
 
     Args:
         per_request: tokens that it is worth to meet an objective, beside its own.
@@ -97,7 +97,6 @@ def need_of(view: RequestView, engine: EngineView, per_request: float = 0.0) -> 
     slo = hints.slo
     if slo == "best_effort":
         return need
-    need.outputs = need.in_a_row = left
     if slo == "latency":
         _chat(need, engine)
     else:
@@ -115,6 +114,7 @@ def _chat(need: Need, engine: EngineView) -> None:
     need.due = view.next_due
     due = need.due - engine.now
     need.chat = True
+    need.outputs = need.in_a_row = left
     # Late tokens do not count, but a faster engine than asked for catches up.
     need.goodput = float(left) if due >= 0 or made else 0.0
     need.pace = pace + max(0.0, due) / left if made else pace
@@ -124,30 +124,18 @@ def _chat(need: Need, engine: EngineView) -> None:
 
 def _program(need: Need, hints: Hints, engine: EngineView) -> None:
     """A call that is due at its end, or before the stages that wait for it."""
-    view, siblings, remaining = need.view, hints.siblings, hints.remaining
-    made, left = view.output_tokens, need.left
+    view = need.view
+    made, left, later = view.output_tokens, need.left, view.later
     attained = engine.attained.get(view.program, 0)
     need.begun = view.running or attained > 0
-    goodput = made + left + attained / siblings
+    need.later = later.prompts
+    need.outputs = left + later.outputs
+    need.in_a_row = left + later.longest_in_a_row
+    need.goodput = made + need.outputs + attained / hints.siblings
     need.due = view.deadline
-    seconds, prompts = need.due - engine.now, float(need.missing)
-    for stage in remaining:
-        times, tokens, prompt = stage.times, stage.output_tokens, stage.input_tokens
-        calls = times * stage.calls / siblings
-        need.later += calls * prompt
-        need.outputs += calls * tokens
-        goodput += calls * tokens
-        need.in_a_row += times * longest(stage)
-        prompts += times * prompt
-        seconds -= times * stage.tool_seconds
-    need.goodput = goodput
-    need.pace = (seconds - READING * engine.per_prefill * prompts) / need.in_a_row
+    seconds = need.due - engine.now - later.tool_seconds
+    reading = READING * engine.per_prefill * (need.missing + later.prompts_in_a_row)
+    need.pace = (seconds - reading) / need.in_a_row
     need.seconds = max(SHORTEST, seconds)
-    if need.begun and not remaining and not attained:
+    if need.begun and not hints.remaining and not attained:
         need.follows = view.prompt_tokens / (left + made)
-
-
-def longest(stage: Stage) -> float:
-    """Output tokens of the longest of a stage's calls, expected: one of many is near the upper quantile."""
-    more = max(0, stage.output_tokens_upper - stage.output_tokens)
-    return stage.output_tokens + more * max(0, stage.calls - 1) / (stage.calls + 1)

@@ -10,6 +10,8 @@ from agentvm_compiler.wire import Hints
 from agentvm_serving.estimate.lengths import Length, LengthEstimator, Lengths
 from agentvm_serving.slo import deadline_of, pace_of
 
+from .later import Later, later_of
+
 Rank: TypeAlias = tuple[int, float, float]
 """Tier, place in it, and the arrival's ordinal, which makes ranks unique and every order deterministic."""
 
@@ -45,6 +47,8 @@ class RequestView:
     """The place in a program that makes the call; empty for a plain client."""
     program: str = field(init=False)
     """The run that makes the call; empty for a plain client."""
+    later: Later = field(init=False)
+    """What its hints forecast."""
 
     def __post_init__(self) -> None:
         self.change(self.hints)
@@ -55,6 +59,7 @@ class RequestView:
         self.deadline = deadline_of(hints, self.arrival)
         self.site = hints.site if hints is not None else ""
         self.program = hints.run if hints is not None else ""
+        self.later = later_of(hints)
 
     @property
     def has_objective(self) -> bool:

@@ -14,6 +14,7 @@ from agentvm_serving.estimate.lengths import Lengths
 from agentvm_serving.policy import ABLATIONS, EngineView, RequestView, policy_named
 from agentvm_serving.policy.fitting import LEAST, Margins, best_fit
 from agentvm_serving.policy.jit import Jit
+from agentvm_serving.policy.later import NOTHING, Later
 from agentvm_serving.policy.need import need_of
 from agentvm_serving.policy.views import WAITS
 
@@ -126,6 +127,23 @@ def test_a_new_program_waits_for_the_next_plan(view: RequestView, waits: bool):
     """Alone it does not show whether it fits; a single call does not wait."""
     assert plan(view, requests=2) is None
     assert (view.rank[0] >= WAITS) is waits
+
+
+def test_a_forecast_is_summed_up_where_hints_come():
+    """Two siblings share what follows; of three calls side by side the longest is waited for."""
+    wide = Stage(calls=3, input_tokens=100, output_tokens=40, output_tokens_upper=80, tool_seconds=1.5)
+    chain = Stage(times=4, input_tokens=10, output_tokens=20)
+    view = RequestView(ordinal=0, arrival=0.0, hints=Hints(siblings=2, remaining=(wide, chain)))
+    assert view.later == Later(
+        prompts=(300 + 40) / 2,
+        outputs=(120 + 80) / 2,
+        prompts_in_a_row=100 + 40,
+        outputs_in_a_row=40 + 80,
+        longest_in_a_row=(40 + 40 * 2 / 4) + 80,
+        tool_seconds=1.5,
+    )
+    view.change(None)
+    assert view.later == NOTHING
 
 
 def test_a_plan_looks_at_a_part_of_a_long_queue():
