@@ -202,6 +202,8 @@ class Levers:
 
     def tell_rejected(self, outputs: dict[int, Any]) -> None:
         """Add the ends of rejected requests to what a step gives its clients."""
+        if not self._rejected:
+            return
         from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs
 
         for request, why in self._rejected:

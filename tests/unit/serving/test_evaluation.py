@@ -45,6 +45,8 @@ def test_a_study_goes_on_where_it_was(tmp_path: Path):
     """What is on disk is not run again, what is missing is; a dropped policy is missing."""
     said: list[str] = []
     made = Here(results=tmp_path, studies=SMALL, say=said.append)
+    made.drop(["small"], ["edf"])  # nothing is there yet
+    assert not (tmp_path / "small.json").exists()
     replace(made, seeds=(11,)).run(["small"])
     first = read_json(tmp_path / "small.json")
     assert [(row.seed, row.policy) for row in first] == [(11, "fcfs"), (11, "edf")]
