@@ -49,13 +49,13 @@ class Stage(BaseModel):
     """How many such stages come one after the other."""
     calls: int = Field(default=1, ge=0)
     """Model calls that run side by side in this stage."""
-    input_tokens: int = 0
+    input_tokens: int = Field(default=0, ge=0)
     """Expected prompt tokens of one call."""
-    output_tokens: int = 0
+    output_tokens: int = Field(default=0, ge=0)
     """Expected output tokens of one call."""
-    output_tokens_upper: int = 0
+    output_tokens_upper: int = Field(default=0, ge=0)
     """Upper quantile of the output tokens of one call."""
-    tool_seconds: float = 0.0
+    tool_seconds: float = Field(default=0.0, ge=0)
     """Expected time in tools, seconds."""
 
 

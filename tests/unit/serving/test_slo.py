@@ -45,7 +45,18 @@ def test_plain_clients_have_no_hints(extra):
     assert from_extra_args(extra) is None
 
 
-@pytest.mark.parametrize("raw", ["not json", "[]", '{"deadline": "soon"}', 7, '{"siblings": null}'])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "not json",
+        "[]",
+        '{"deadline": "soon"}',
+        7,
+        '{"siblings": null}',
+        '{"remaining": [{"output_tokens": -256}]}',  # a plan would divide by nothing
+        '{"remaining": [{"tool_seconds": -1}]}',
+    ],
+)
 def test_malformed_hints_warn_and_are_dropped(raw, caplog):
     """Broken hints never raise; the warning names the request."""
     with caplog.at_level(logging.WARNING):
