@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from agentvm_compiler.errors import AgentVMError
-from agentvm_runtime.errors import StoreError
+from agentvm_runtime.errors import RunLeased, StoreError
 from agentvm_runtime.records import Digest
 from agentvm_runtime.watched import Holdup
 
@@ -143,7 +143,7 @@ class Pending:
             await self.wait()
         elif ahead is not None:
             await ahead.made_way()
-            ahead._raise()
+            ahead._raise_to_others()
 
     async def made_way(self) -> None:
         """Return once it is decided, which all work of the process waits for."""
@@ -156,8 +156,11 @@ class Pending:
 
     def block_accepted(self) -> None:
         ahead = self.ahead
-        if ahead is not None:
-            ahead.block()
+        if ahead is self:
+            self.block()
+        elif ahead is not None:
+            ahead.block_settled()
+            ahead._raise_to_others()
 
     def block(self) -> None:
         self.block_settled()
@@ -182,6 +185,11 @@ class Pending:
         if isinstance(error, StoreError) and error is self._writer.failure:
             self._writer.raise_failure()
         raise error
+
+    def _raise_to_others(self) -> None:
+        """Raise what concerns all who use the store: not that this one's run is another process's now."""
+        if not isinstance(self.error, RunLeased):
+            self._raise()
 
     def finish(self) -> list[asyncio.Future[None] | threading.Event]:
         """Under the writer's lock: mark as decided, give back who waits."""

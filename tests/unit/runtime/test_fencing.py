@@ -10,7 +10,8 @@ import pytest
 
 from agentvm import AgentVM, RunLeased, agent, llm, tool
 from agentvm.testing import ScriptedLLM
-from agentvm_runtime.records import RunStatus
+from agentvm_runtime.records import Digest, Event, EventKind, RunRecord, RunStatus
+from agentvm_runtime.store.durability import Durability, Mode
 from agentvm_runtime.store.sqlite import SqliteStore
 
 SAVED: list[str] = []
@@ -56,3 +57,21 @@ async def test_who_was_stopped_while_another_took_over_writes_nothing(tmp_path: 
             assert (await other.get(run.id)).status is RunStatus.COMPLETED
     await mine.aclose()
     await others.aclose()
+
+
+async def test_a_run_that_another_took_over_ends_no_other_run(tmp_path: Path):
+    """Not one whose next result waits for room behind the refused one, in `group`."""
+    store = SqliteStore(tmp_path / "runs.db", durability=Durability(Mode.GROUP, unacknowledged=1))
+    await store.open()
+    for run in ("lost", "mine"):
+        await store.create_run(RunRecord(run, "agents:main", "hash", Digest("in"), 1.0), {})
+    await store.acquire_lease("lost", "elsewhere:7:x", 15.0)
+    event = Event(EventKind.DONE, "tool#1", value=Digest("v"))
+    refused = store.append("lost", event, {Digest("v"): b"1"}, holder="here:8:y")
+    good = [store.append("mine", event, {Digest("v"): b"1"}) for _ in range(2)]
+    await good[0].accepted()
+    with pytest.raises(RunLeased):
+        await refused.wait()
+    await good[1].wait()
+    assert len(await store.events("mine")) == 2
+    await store.aclose()
