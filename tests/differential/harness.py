@@ -187,4 +187,4 @@ class Exact:
 
 
 def exactly(value: Any) -> Exact:
-    return Exact(value, encode(value))
+    return Exact(value, encode(value, name="the agent's result"))  # as errors of the machine call it

@@ -84,10 +84,21 @@ def _is_dataclass(cls: type) -> bool:
     return dataclasses.is_dataclass(cls) and _is_plain(cls)
 
 
-def _fill_dataclass(obj: Any, state: dict[str, Any]) -> None:
+def _dataclass_body(obj: Any) -> dict[str, Any]:
+    state = state_of(obj)
+    if len(state) < len(obj.__dataclass_fields__):
+        deleted = [each.name for each in dataclasses.fields(obj) if each.name not in state]
+        if deleted:  # or it had not been given a value yet
+            state["#without"] = deleted
+    return state
+
+
+def _fill_dataclass(obj: Any, body: dict[str, Any]) -> None:
+    state = dict(body)
+    without = state.pop("#without", ())
     set_state(obj, state)
     for field in dataclasses.fields(obj):
-        if field.name in state:
+        if field.name in state or field.name in without:
             continue
         if field.default is not dataclasses.MISSING:
             set_state(obj, {field.name: field.default})
@@ -188,7 +199,7 @@ def instances(name: str, fits: Any, body: Any, fill: Any, **more: Any) -> None:
     family(fits, Kind(name=name, fits=fits, body=body, fill=fill, **(defaults | more)))
 
 
-instances("dataclass", _is_dataclass, state_of, _fill_dataclass)
+instances("dataclass", _is_dataclass, _dataclass_body, _fill_dataclass)
 instances(
     "group",
     _is_group,

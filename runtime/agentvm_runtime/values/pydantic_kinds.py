@@ -46,12 +46,13 @@ def _error_head(error: Any) -> tuple[Any, ...]:
         (line["type"], line["loc"], line["input"], line.get("ctx"), line["msg"])
         for line in error.errors(include_url=False)
     ]
-    return error.title, details
+    _, _, mode, hides = error.__reduce__()[1]
+    return error.title, details, mode, hides
 
 
 def _make_error(cls: Any, head: tuple[Any, ...]) -> Any:
     core: Any = sys.modules["pydantic_core"]
-    title, details = head
+    title, details, *how = head  # what was recorded before has no more
     lines = []
     for kind, loc, given, context, message in details:
         line: dict[str, Any] = {"type": kind, "loc": loc, "input": given}
@@ -63,7 +64,9 @@ def _make_error(cls: Any, head: tuple[Any, ...]) -> Any:
             # A type of error the user made up: its message is all there is.
             line = {"type": core.PydanticCustomError(kind, message, context), "loc": loc, "input": given}
         lines.append(line)
-    return cls.from_exception_data(title, lines)
+    made = cls.from_exception_data(title, lines, *how)
+    made.args = ()  # it had none where it was raised
+    return made
 
 
 instances("model", _is_model, _model_body, _fill_model)

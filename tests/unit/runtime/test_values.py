@@ -418,6 +418,31 @@ def test_a_validation_error_comes_back(given: str) -> None:
     assert key_digest(again) == key_digest(caught.value)
 
 
+class Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(hide_input_in_errors=True)
+    numbers: list[int]
+
+
+@pytest.mark.parametrize(
+    "check", [Strict.model_validate, lambda _: Strict.model_validate_json('{"numbers": {}}')]
+)
+def test_a_validation_error_shows_what_it_showed(check: Callable[[Any], Any]) -> None:
+    """It says no more of the input than it did, in the words of what was validated, and has no arguments."""
+    with pytest.raises(pydantic.ValidationError) as caught:
+        check({"numbers": {}})
+    again = decode(encode(caught.value))
+    assert (str(again), again.args) == (str(caught.value), ())
+
+
+def test_a_field_that_was_deleted_does_not_come_back() -> None:
+    """One that the class has gained since the value was recorded has its default; a deleted one has not."""
+    note = Note("a")
+    del note.tags
+    for again in (decode(encode(note)), copy_value(note)):
+        assert not hasattr(again, "tags")
+        assert encode(again) == encode(note)
+
+
 def test_a_cached_property_is_computed_again() -> None:
     """What an instance remembers of its own computations is not part of the value."""
     note = Note("a b")
