@@ -27,24 +27,20 @@ from typing import Any
 
 from agentvm_compiler.calls import Agent, Effect, Tool, joined
 
+from .attributes import Attributes
 from .callees import effect_call, is_gather, suspends
 from .calling import Calls
 from .contents import makes_plainly
 from .families import Families, Held
 from .gates import gates_of
-from .implicit import noticed
+from .implicit import OPERATORS, noticed
 from .infer import Types
 from .kinds import is_immutable, plain
 from .objects import Marks, Obj, mark_effect
-from .records import ATOMS, has_fields, is_record
+from .records import ATOMS, has_fields, is_constant
 from .scope import UNKNOWN, Scope, member_of
 from .source import is_users
-from .summary import summarise
 from .tree import COMPREHENSIONS, children, walk
-
-_BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
-OPERATORS = tuple(f"__{side}{name}__" for name in (*_BINARY, "lshift", "rshift") for side in ("", "r"))
-"""Special methods of the binary operators."""
 
 SHOWING = ("__str__", "__repr__", "__format__")
 """Special methods that formatting by `%` calls."""
@@ -85,6 +81,7 @@ class Analysis:
         self.scope = scope
         self.types = Types(scope)
         self._calls = Calls(self)
+        self._attributes = Attributes(self)
         self.objects: dict[str, Obj] = {}
         self.outside = Obj()
         """Everything mutable that module globals reach."""
@@ -110,6 +107,8 @@ class Analysis:
         """What the function may raise."""
         self.noticed: tuple[ast.AST, str] | None = None
         """An expression for a value with a special method whose calls can be told, and its name."""
+        self.computed: tuple[ast.AST, str] | None = None
+        """Where a cached property is read that a copy would compute anew, and its name."""
         self._kinds: dict[int, tuple[Any, ast.AST]] = {}
         """The types of the expressions, each with one that has it."""
         self._put: list[tuple[Obj, Obj]] = []
@@ -254,8 +253,7 @@ class Analysis:
                 self._body([*node.body, *node.orelse])
             case ast.Delete():
                 for target in node.targets:
-                    if isinstance(target, ast.Subscript | ast.Attribute):
-                        self.mutate(self.value(target.value), node)
+                    self._deleted(target, node)
             case ast.AsyncWith() if gates := gates_of(node, self.types):
                 for gate in gates:
                     self.value(gate)
@@ -387,16 +385,34 @@ class Analysis:
                 self._assign(target.value, held, node)
             case ast.Subscript() | ast.Attribute():
                 owner = self.value(target.value)
-                if isinstance(target, ast.Subscript):
-                    self.value(target.slice)
-                if self.is_namespace(target.value) or self.types.of(target.value) is types.ModuleType:
-                    mark_effect(node, Effect.WRITE)
-                    self.outside.unify(value)
+                self._reached(target, owner, value, node)
                 if owner is not None:
                     self.put(value, owner)
                     if value is not None and _is_slice(target):
                         self.put(value.content, owner)
                     self.mutate(owner, node)
+
+    def _reached(
+        self, target: ast.Subscript | ast.Attribute, owner: Obj | None, value: Obj | None, node: ast.AST
+    ) -> None:
+        """What getting at a part that is assigned or deleted may do."""
+        if isinstance(target, ast.Subscript):
+            self.value(target.slice)
+        else:
+            self._attributes.assigned(self.types.of(target.value), target.attr, owner, value, node)
+        if self.is_namespace(target.value) or self.types.of(target.value) is types.ModuleType:
+            mark_effect(node, Effect.WRITE)
+            self.outside.unify(value)
+
+    def _deleted(self, target: ast.expr, node: ast.AST) -> None:
+        match target:
+            case ast.Subscript() | ast.Attribute():
+                owner = self.value(target.value)
+                self._reached(target, owner, None, node)
+                self.mutate(owner, node)
+            case ast.Tuple() | ast.List():
+                for each in target.elts:
+                    self._deleted(each, node)
 
     def _augmented(self, node: ast.AugAssign) -> None:
         value = self.value(node.value)
@@ -409,6 +425,11 @@ class Analysis:
                 self.mutate(held, node)
         elif isinstance(node.target, ast.Subscript | ast.Attribute):
             owner = self.value(node.target.value)
+            self._reached(node.target, owner, value, node)
+            if isinstance(node.target, ast.Attribute):
+                self._attributes.read(self.types.of(node.target.value), node.target.attr, owner, node)
+            else:
+                self._special(node.target.value, owner, ("__getitem__", "__missing__"), node)
             if owner is not None:
                 if value is not None:
                     self.put(value, owner)
@@ -516,42 +537,44 @@ class Analysis:
     def _attribute(self, node: ast.Attribute) -> Obj | None:
         known_value = self.scope.resolve(node)
         if self.is_namespace(node.value):
+            if self.scope.resolve(node.value) is UNKNOWN:
+                self.value(node.value)
             if isinstance(known_value, (type, types.ModuleType, Tool, Agent, enum.Enum)) or callable(
                 known_value
             ):
                 return None
             if isinstance(known_value, ATOMS) and not is_users(self.scope.resolve(node.value)):
                 return None
+            if node.attr in _NAMES_OF_CLASSES:
+                return None
             mark_effect(node, Effect.READ)  # somebody may assign it
             return self.outside
         owner = self.value(node.value)
-        if self.types.of(node.value) is types.ModuleType:
+        kind = self.types.of(node.value)
+        if kind is types.ModuleType:
             mark_effect(node, Effect.READ)
             return self.outside
-        cls = plain(self.types.of(node.value))
+        cls = plain(kind)
+        shared = self._attributes.read(kind, node.attr, owner, node)
         if isinstance(cls, type) and issubclass(cls, enum.Enum) and not is_immutable(self.types.of(node)):
             mark_effect(node, Effect.READ)  # the member's own object, whoever asks for it
             return self.outside
         if owner is None:
-            return None
-        if has_fields(cls):
-            getter = member_of(cls, node.attr)
-            if isinstance(getter, property) and isinstance(getter.fget, types.FunctionType):
-                summary = summarise(getter.fget)
-                mark_effect(node, summary.effect)
-                if summary.mutates:
-                    self.mutate(owner, node)
-            if not callable(getter):
-                return owner.content
+            return shared
+        if has_fields(cls) and not callable(member_of(cls, node.attr)):
+            return owner.content if shared is None else self.either([owner.content, shared])
         # A bound method holds its object, so calling it later may change that.
-        made = self.either([owner, owner.content])
+        made = self.either([owner, owner.content, shared])
         made.passed = True
         return made
 
     def is_namespace(self, owner: ast.expr) -> bool:
-        """Whether the expression is a module, class or function known at compile time."""
+        """Whether it is a module, class or function known at compile time, or the class of a value."""
         found = self.scope.resolve(owner)
-        return isinstance(found, (types.ModuleType, type, types.FunctionType, Tool, Agent))
+        if isinstance(owner, ast.Attribute) and owner.attr == "__class__":
+            return True
+        kind = self.types.of(owner)
+        return kind is type or isinstance(found, (types.ModuleType, type, types.FunctionType, Tool, Agent))
 
     def _read_name(self, node: ast.Name) -> Obj | None:
         if node.id in self.scope.shadowed:
@@ -564,7 +587,7 @@ class Analysis:
         return self._known_object(self.scope.lookup(node.id), node)
 
     def _known_object(self, value: Any, node: ast.expr) -> Obj | None:
-        if value is UNKNOWN or isinstance(value, (*ATOMS, Tool, Agent)) or _frozen(value):
+        if value is UNKNOWN or isinstance(value, (Tool, Agent)) or is_constant(value):
             return None
         mark_effect(node, Effect.READ)  # a mutable global: what it holds depends on when it is read
         return self.outside
@@ -604,7 +627,7 @@ class Analysis:
         held = self.value(iterable)
         if held is not None:
             self._name_items(node, held.content)
-        self._assign(target, None if held is None else held.content, node)
+        self._assign(target, None if held is None else held.content, target)
         return held
 
     def _await(self, node: ast.Await) -> Obj | None:
@@ -641,6 +664,9 @@ _EVALUATED: dict[type[ast.AST], Callable[[Analysis, Any], Obj | None]] = {
 }
 
 
+_NAMES_OF_CLASSES = ("__name__", "__qualname__", "__module__", "__doc__")
+
+
 def _first(pair: tuple[int, object]) -> int:
     return pair[0]
 
@@ -663,15 +689,3 @@ def _handed(tree: ast.AST) -> Iterator[ast.expr]:
         if isinstance(node, ast.Call):
             yield from (each for each in node.args if not isinstance(each, ast.Starred))
             yield from (each.value for each in node.keywords)
-
-
-def _frozen(value: Any) -> bool:
-    """Whether a global's value can be taken for a constant."""
-    if isinstance(value, tuple | frozenset):
-        return all(isinstance(each, ATOMS) or _frozen(each) for each in value)
-    return type(value).__module__ in ("typing", "types", "re") or (
-        is_record(type(value))
-        and getattr(type(value), "__dataclass_params__", None) is not None
-        and type(value).__dataclass_params__.frozen
-        and all(isinstance(each, ATOMS) or _frozen(each) for each in vars(value).values())
-    )

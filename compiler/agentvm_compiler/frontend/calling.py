@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import datetime
 import enum
+import functools
 import itertools
 import operator
 import re
@@ -112,7 +113,7 @@ class Calls:
             return analysis.fresh([*arguments, *inside])
         if isinstance(callee, type):
             return self._constructed(callee, arguments, node)
-        if getattr(callee, "__module__", None) in known.PURE_MODULES and not _in(callee, known.IMPURE):
+        if known.is_pure(callee):
             given = self._handed(node, arguments)
             made = analysis.fresh([*arguments, *inside, *deeper, *given])
             made.passed = not is_copied(analysis.types.of(node))
@@ -129,6 +130,8 @@ class Calls:
             if lambdas:
                 return self._called_back(lambdas, arguments, node)
             return self._summarised(summary, callee, node, arguments)
+        if is_users(callee) or isinstance(callee, functools.partial):
+            arguments.append(analysis.outside)  # it may hold something, as what `functools.cache` makes does
         return analysis.unknown(arguments, node)
 
     def _called_back(
@@ -299,7 +302,7 @@ class Calls:
         if self._analysis.types.of(argument) is operator.itemgetter:
             return True
         owner = getattr(passed, "__objclass__", None)
-        return owner in known.PURE_METHODS or getattr(passed, "__module__", None) in known.PURE_MODULES
+        return owner in known.PURE_METHODS or known.is_pure(passed)
 
     # -- methods -----------------------------------------------------------------------
 

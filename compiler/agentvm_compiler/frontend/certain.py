@@ -47,7 +47,8 @@ class Certainty:
                 return all(isinstance(each, ast.Constant) for each in keys) and all(map(self.of, values))
             case ast.Attribute(owner, name):
                 kind = self._types.of(owner)
-                return is_record(kind) and has_value(kind, name) and self.of(owner)
+                kept = name not in self._types.scope.source.deleted
+                return kept and is_record(kind) and has_value(kind, name) and self.of(owner)
             case ast.Compare():
                 return self._compares(node)
             case ast.BoolOp(values=parts):

@@ -391,12 +391,7 @@ def _is_harmless(callee: Any) -> bool:
     """Whether a callee of a library leaves its arguments as they are."""
     if isinstance(callee, type):
         return is_record(callee) or not is_users(callee)
-    try:
-        if callee in _HARMLESS:
-            return True
-        return getattr(callee, "__module__", None) in known.PURE_MODULES and callee not in known.IMPURE
-    except TypeError:
-        return False
+    return known.is_pure(callee) or any(callee is each for each in _HARMLESS)
 
 
 def default_of(call: ast.expr, scope: Scope) -> Any:

@@ -53,6 +53,10 @@ def why_whole(analysis: Analysis) -> Reason | None:
         node, name = analysis.noticed
         advice = "have special methods change nothing"
         return Reason(node, f"Python may call `{name}`, which does something, where nothing shows it", advice)
+    if analysis.computed is not None:
+        node, name = analysis.computed
+        what = f"`{name}` is computed once for an object, and again for a copy"
+        return Reason(node, what, "make it a property, or compute it where it is used")
     if analysis.told is not None:
         what = "the result may be an argument, and the function compares with `is`"
         return Reason(analysis.told, what, "compare with `==`")

@@ -1,7 +1,7 @@
 """Special methods that Python calls where nothing in the source shows it, and what they do.
 
-`{key: 1}` hashes, `if thing:` asks for a truth value, copying a dictionary hashes
-again: code of the user's runs, as often as Python sees fit. That can be told only
+`{key: 1}` hashes, `if thing:` asks for a truth value, `total += thing` adds, copying a dictionary
+hashes again: code of the user's runs, as often as Python sees fit. That can be told only
 of code that nobody notices; a class with any other is *noticed*, and what handles
 its instances is not taken apart.
 """
@@ -21,12 +21,23 @@ from .scope import member_of
 from .source import is_users
 from .summary import is_under_way, summarise
 
-_CHANGING = ("setitem", "delitem", "iadd", "isub", "imul", "ior", "iand", "ixor", "next", "iter")
+_BINARY = (
+    *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"),
+    *("lshift", "rshift"),
+)
+OPERATORS = tuple(f"__{side}{name}__" for name in _BINARY for side in ("", "r"))
+"""Special methods of the binary operators."""
+
+_CHANGING = (
+    *("setitem", "delitem", "setattr", "delattr", "next", "iter"),
+    *(f"i{name}" for name in _BINARY),
+)
 _ASKING = (
     *("hash", "eq", "ne", "lt", "le", "gt", "ge", "bool", "len", "contains", "getitem", "missing"),
     *("index", "int", "float", "str", "repr", "format", "copy", "deepcopy", "reversed", "length_hint"),
+    *("getattr", "getattribute", "del"),
 )
-_NAMES = tuple(f"__{name}__" for name in (*_ASKING, *_CHANGING))
+_NAMES = (*(f"__{name}__" for name in (*_ASKING, *_CHANGING)), *OPERATORS)
 _CHANGE_SELF = frozenset(f"__{name}__" for name in _CHANGING)
 """Special methods that are there to change the object itself."""
 

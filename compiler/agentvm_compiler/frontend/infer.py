@@ -372,10 +372,10 @@ class Types:
             return UNSEEN
         if isinstance(owner, type) and issubclass(owner, enum.Enum):
             return of_enum(owner, expression.attr)
+        getter = member_of(owner, expression.attr) if isinstance(owner, type) else None
+        if isinstance(getter, property) and isinstance(getter.fget, types.FunctionType):
+            return annotations_of(getter.fget).get("return", Any)
         if has_fields(owner):
-            getter = member_of(owner, expression.attr)
-            if isinstance(getter, property) and isinstance(getter.fget, types.FunctionType):
-                return annotations_of(getter.fget).get("return", Any)
             return record_fields(owner).get(expression.attr, Any)
         value = self.scope.resolve(expression)
         if value is not UNKNOWN:
@@ -429,10 +429,12 @@ class Types:
             found = function_type(callee, kinds, keywords)
             if found is not Any:
                 return found
+        if callee is type and len(kinds) == 1:
+            return type
         if isinstance(callee, type) and not is_users(type(callee)):
             made_otherwise = is_users(member_of(callee, "__new__")) and not issubclass(callee, enum.Enum)
             return Any if made_otherwise or callee in (object, type) else callee
-        if isinstance(callee, types.FunctionType):
+        if isinstance(callee, types.FunctionType | functools._lru_cache_wrapper):
             return annotations_of(callee).get("return", Any)
         return Any
 

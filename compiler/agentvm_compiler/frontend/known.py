@@ -1,4 +1,4 @@
-"""What is known of callables whose source is not the user's: data, no logic.
+"""What is known of callables whose source is not the user's: data, hardly any logic.
 
 A function of a module in `PURE_MODULES` neither changes its arguments nor the
 world. Methods are listed for the builtin containers.
@@ -138,6 +138,17 @@ IMPURE = frozenset(
     - {operator.index, operator.inv, operator.invert}
 )
 """Functions of those modules that change an argument or the world."""
+
+
+def is_pure(callee: Any) -> bool:
+    """Whether a callable of those modules changes neither its arguments nor the world."""
+    if isinstance(callee, functools.partial | operator.methodcaller):
+        return False  # it calls something else
+    try:
+        return getattr(callee, "__module__", None) in PURE_MODULES and callee not in IMPURE
+    except TypeError:  # it has no hash
+        return False
+
 
 PURE_METHODS = frozenset(
     {

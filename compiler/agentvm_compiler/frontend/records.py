@@ -49,6 +49,8 @@ ATOMS: tuple[type, ...] = (
 )
 """Types whose instances cannot change."""
 
+_OF_TYPES = ("typing", "types", "re")
+"""Modules with classes of what types are made of."""
 _FACTORIES = (None, list, dict, set, tuple)
 _MAKERS = ("__new__", "__init__", "__setattr__", "__post_init__", "model_post_init")
 _LIBRARIES = ("builtins", "pydantic.main", "typing", "abc")
@@ -122,18 +124,29 @@ def has_value(cls: type, name: str) -> bool:
     return name in getattr(cls, "_fields" if is_named_tuple(cls) else "__pydantic_fields__", ())
 
 
+def is_constant(value: Any) -> bool:
+    """Whether an object cannot change, nor what it holds."""
+    if isinstance(value, tuple | frozenset):
+        return all(map(is_constant, value))
+    cls = type(value)
+    if isinstance(value, ATOMS) or (cls.__module__ in _OF_TYPES and cls is not types.SimpleNamespace):
+        return True
+    frozen = getattr(cls, "__dataclass_params__", None)
+    return (
+        frozen is not None
+        and frozen.frozen
+        and is_record(cls)
+        and all(map(is_constant, vars(value).values()))
+    )
+
+
 def _plain_factory(factory: Any) -> bool:
     return factory is dataclasses.MISSING or any(factory is each for each in _FACTORIES)
 
 
 def _plain_default(value: Any) -> bool:
     """Whether instances that share the default cannot tell."""
-    if isinstance(value, tuple | frozenset):
-        return all(map(_plain_default, value))
-    frozen = getattr(type(value), "__dataclass_params__", None)
-    if frozen is not None and frozen.frozen and is_record(type(value)):
-        return all(map(_plain_default, vars(value).values()))
-    return value is dataclasses.MISSING or isinstance(value, ATOMS)
+    return value is dataclasses.MISSING or is_constant(value)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -41,7 +41,9 @@ class Source:
     """The function's own source lines, for messages; the first is line `first_line`."""
     first_line: int
     rebound: frozenset[str]
-    """Names that a `global` statement anywhere in the file makes assignable."""
+    """Names that a `global` or `nonlocal` statement anywhere in the file makes assignable."""
+    deleted: frozenset[str]
+    """Names of attributes that are deleted anywhere in the file."""
     lifted: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     """Functions that were defined inside this one, or stand for parts of it (see `lifted`, `groups`)."""
 
@@ -71,6 +73,7 @@ class File:
         self.classes: dict[str, ast.ClassDef] = {}
         """By qualified name, of several the first."""
         self.rebound: set[str] = set()
+        self.deleted: set[str] = set()
         self._note(parse("".join(lines)), "")
 
     def taken(self, name: str, first: int) -> FunctionTree:
@@ -90,8 +93,10 @@ class File:
             elif isinstance(each, ast.ClassDef):
                 self.classes.setdefault(f"{prefix}{each.name}", each)
                 inner = f"{prefix}{each.name}."
-            elif isinstance(each, ast.Global):
+            elif isinstance(each, ast.Global | ast.Nonlocal):
                 self.rebound.update(each.names)
+            elif isinstance(each, ast.Delete):
+                self.deleted.update(part.attr for part in ast.walk(each) if isinstance(part, ast.Attribute))
             self._note(each, inner)
 
 
@@ -154,7 +159,7 @@ def _source_of(fn: types.FunctionType) -> Source | None:
         return None
     lines = tuple(file.lines[first - 1 : end])
     tree = file.taken(code.co_name, first)
-    return Source(fn, tree, code.co_filename, lines, first, frozenset(file.rebound))
+    return Source(fn, tree, code.co_filename, lines, first, frozenset(file.rebound), frozenset(file.deleted))
 
 
 def _parsed(lines: list[str], first: int) -> FunctionTree:
