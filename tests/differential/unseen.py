@@ -472,7 +472,7 @@ def reset() -> None:
 
 AGENTS = (
     *(added, properties, properties_of_a_class_without_fields),
-    *(properties_of_what_cannot_change, setters, attributes_made_up),
+    *(properties_of_what_cannot_change, a_property_of_what_has_no_type, setters, attributes_made_up),
     *(computed_once, looped_into_a_part, a_part_deleted, refused, refused_and_kept, appended_by_an_object),
     *(classes_of_values, places_computed),
 )

@@ -18,11 +18,12 @@ from agentvm_compiler.calls import Effect
 from .callees import subclasses
 from .declared import annotations_of
 from .kinds import is_immutable, members, plain
+from .meanwhile import held_while_compiling, is_compiling
 from .objects import Obj, mark_effect
 from .records import ATOMS, has_fields, has_value
-from .scope import UNKNOWN, member_of
+from .scope import UNKNOWN, Scope, member_of
 from .source import is_users
-from .summary import Summary, summarise
+from .summary import Summary, is_under_way, summarise
 
 if TYPE_CHECKING:
     from .alias import Analysis
@@ -42,8 +43,10 @@ class Attributes:
             held: that.
         """
         analysis, given = self._analysis, None
-        for cls in map(plain, members(kind)):
+        for cls in _classes(kind, name, analysis.scope):
             for function in _accessors(cls, name, "fget"):
+                if plain(kind) is Any and is_under_way(function):
+                    continue  # it is being looked into: what it does shows there
                 summary = self._counted(function, node)
                 if summary.keeps:
                     analysis.unknown([held, analysis.outside], node, effect=summary.effect)
@@ -64,7 +67,7 @@ class Attributes:
 
     def assigned(self, kind: Any, name: str, held: Obj | None, value: Obj | None, node: ast.AST) -> None:
         """Count what assigning it does, or deleting it, beyond changing the object."""
-        for cls in map(plain, members(kind)):
+        for cls in _classes(kind, name, self._analysis.scope):
             for accessor in ("fset", "fdel"):
                 for function in _accessors(cls, name, accessor):
                     summary = self._counted(function, node)
@@ -77,6 +80,39 @@ class Attributes:
         mark_effect(node, Effect.WRITE if summary.calls else summary.effect)
         self._analysis.calls |= summary.calls
         return summary
+
+
+_computing: dict[int, dict[str, list[type]]] = held_while_compiling()
+"""By the identity of a module's names, those of attributes that its classes compute."""
+
+
+def _classes(kind: Any, name: str, scope: Scope) -> list[Any]:
+    """The classes that something with the attribute may be of: if its type is unknown, any in the module."""
+    classes = [plain(each) for each in members(kind)]
+    if Any not in classes:
+        return classes
+    computing = _computing.get(id(scope.globals))
+    if computing is None:
+        computing = _names_computed(scope)
+        if is_compiling():
+            _computing[id(scope.globals)] = computing
+    return [*classes, *computing.get(name, ())]
+
+
+def _names_computed(scope: Scope) -> dict[str, list[type]]:
+    found: dict[str, list[type]] = {}
+    for cls in list(scope.globals.values()):
+        if isinstance(cls, type) and is_users(cls):
+            for name in _computed(cls):
+                found.setdefault(name, []).append(cls)
+    return found
+
+
+def _computed(cls: type) -> Iterator[str]:
+    """Names of what a class computes when it is read."""
+    for name in dict.fromkeys(name for base in cls.__mro__ if is_users(base) for name in vars(base)):
+        if isinstance(member_of(cls, name), property | functools.cached_property):
+            yield name
 
 
 def _accessors(cls: Any, name: str, accessor: str) -> Iterator[types.FunctionType]:
