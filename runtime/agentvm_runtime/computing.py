@@ -10,7 +10,7 @@ from agentvm_compiler.calls import Effect
 from agentvm_compiler.codegen import Kept
 from agentvm_compiler.ir import UNBOUND, Node, base
 
-from .errors import UnstorableValue, is_failure
+from .errors import Stopped, UnstorableValue, is_failure
 from .folding import fold_key
 from .frames import Frame
 from .growing import do_again, grow
@@ -25,7 +25,10 @@ from .work import Work
 
 def python(frame: Frame, index: int, node: Node) -> None:
     """Run plain Python, or take its results from the journal."""
-    frame.give(node, _results(frame, index, node))
+    try:
+        frame.give(node, _results(frame, index, node))
+    except StopIteration as error:
+        raise Stopped(error) from None
 
 
 def _results(frame: Frame, index: int, node: Node) -> Sequence[Any]:

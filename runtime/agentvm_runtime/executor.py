@@ -20,7 +20,7 @@ from agentvm_compiler.ir import Kind, Node
 from . import computing, regions
 from .asking import Place, ask_model
 from .deadlines import agent_limit
-from .errors import UnstorableValue
+from .errors import Stopped, UnstorableValue
 from .frames import Frame, Owner
 from .humans import ask_person
 from .keys import agent_key, python_key
@@ -80,7 +80,10 @@ class Executor(Frame):
 
     async def _call(self, index: int, node: Node) -> None:
         kind = node.kind
-        callee, args, kwargs = self.program.namespace.evaluator(node)(self.inputs(node), Kept())
+        try:
+            callee, args, kwargs = self.program.namespace.evaluator(node)(self.inputs(node), Kept())
+        except StopIteration as error:
+            raise Stopped(error) from None
         waits = node.effect is not PURE and kind is not LLM and not self.is_free(index, node.effect)
         if waits and (kind is HUMAN or isinstance(callee, Tool) or agent_of(callee) is None):
             await self.reached(index, node.effect)
@@ -225,5 +228,11 @@ async def run_program(
     """Execute a program's body. Returns what the agent returns, raises what it raises."""
     params = [Slot(values[each]) for each in compiled.program.params]
     frame = Executor(session, compiled, compiled.program.body, params, path, owner, siblings)
-    await frame.execute()
+    stopped = None
+    try:
+        await frame.execute()
+    except Stopped as error:
+        stopped = error.error
+    if stopped is not None:
+        raise RuntimeError("coroutine raised StopIteration") from stopped  # as of any coroutine
     return frame.results[0].value

@@ -13,7 +13,7 @@ import anyio
 from agentvm_compiler.ir import Node, base
 from agentvm_compiler.passes.stages import SiteProfile
 
-from .errors import is_failure
+from .errors import Stopped, is_failure
 from .frames import LITERAL_SLOTS, Frame, Owner
 from .ordered import AT_ONCE, OrderedGroup
 from .siblings import Siblings
@@ -44,17 +44,18 @@ async def attempt(frame: Frame, index: int, node: Node) -> None:
     owner = Owner(frame, index)
     final = bool(node.attrs.get("final"))
     inner = body = frame.inner(node.regions[0], captures, owner, frame.path)
-    raised: BaseException | None = None
+    failed: BaseException | None = None
     handler: int | None = 0
     try:
         await frame.within(index, body)
     except BaseException as error:
-        handler = _handler(frame, node, error)
+        handler = _handler(frame, node, _raised(error))
         if handler is None:
             raise
-        raised = error
+        failed = error
     # Outside the `except`, which would become the context of what a handler raises.
-    if raised is not None:
+    if failed is not None:
+        raised = _raised(failed)
         names = frame.halfway.pop(index)
         seen = [names.get(name, fallback) for name, fallback in zip(kept, fallbacks, strict=True)]
         first = [LITERAL_SLOTS["$none"], LITERAL_SLOTS["$none"]] if final else [Slot(raised)]
@@ -64,13 +65,18 @@ async def attempt(frame: Frame, index: int, node: Node) -> None:
         await _handling(raised, frame.within(index, inner, name))
         if final and inner.results[0].value is None:
             frame.halfway[index] = _named(node.results[2:], inner.results[2:])
-            raise raised
+            raise failed
         frame.session.failures.handled(raised)
     elif final:
         inner = frame.inner(node.regions[1], [*body.results, *captures], owner, frame.path)
         await frame.within(index, inner)
     for result, wanted in zip(inner.results, node.results, strict=True):
         result.feed(frame.env[wanted])  # what it only passes on may still be on its way
+
+
+def _raised(error: BaseException) -> BaseException:
+    """What the program raised."""
+    return error.error if isinstance(error, Stopped) else error
 
 
 def _handler(frame: Frame, node: Node, error: BaseException) -> int | None:

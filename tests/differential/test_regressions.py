@@ -438,3 +438,46 @@ async def test_an_exception_holds_the_very_arguments_after_a_crash():
     """What an exception of a call holds of its arguments is theirs also when it is raised again on resume."""
     await assert_as_plain(changes_what_failed)
     await assert_resumes_anywhere(changes_what_failed)
+
+
+def first_long(words: list[str]) -> str:
+    return next(each for each in words if len(each) > 1)
+
+
+async def ends_an_iterator(word: str) -> str:
+    await llm(word)
+    return next(iter(()))
+
+
+@agent
+async def asks_until_it_ends(words: list[str]) -> list[str]:
+    found: list[str] = []
+    rest = iter(words)
+    while True:
+        try:
+            try:
+                found.append(await llm(next(rest)))
+                await llm(first_long(words[len(found) - 1 :]))
+            finally:
+                await write(f"{len(found)}")
+        except StopIteration as error:
+            found.append(repr(error))
+            break
+    try:
+        await ends_an_iterator("end")
+    except RuntimeError as error:
+        found += [str(error), repr(error.__cause__)]
+    return found
+
+
+async def test_an_iterator_may_end_where_something_is_awaited():
+    """A `StopIteration` comes to the handler around it; what leaves an agent is a `RuntimeError`."""
+    for words in (["a", "bb"], ["bb", "a", "c"], []):
+        await assert_as_plain(asks_until_it_ends, words)
+        await assert_resumes_anywhere(asks_until_it_ends, words)
+    await assert_as_plain(ends_an_iterator_alone)
+
+
+@agent
+async def ends_an_iterator_alone() -> str:
+    return await ends_an_iterator("end")
