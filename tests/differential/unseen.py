@@ -6,7 +6,7 @@ What `GLOBAL` lists changes what the module holds; `reset` makes it as it was.
 import functools
 import operator
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar
@@ -304,6 +304,79 @@ async def places_computed() -> list[Any]:
     return [words, numbers]
 
 
+def sized(words: list[str]) -> Callable[[], int]:
+    return lambda: len(words)
+
+
+def counted(words: list[str]) -> Callable[[str], int]:
+    def count(word: str) -> int:
+        return words.count(word)
+
+    return count
+
+
+def joined(words: list[str], ends: list[str]) -> Iterator[str]:
+    return (word + ends[-1] for word in words)
+
+
+def methods(words: list[str]) -> dict[str, Callable[[], None]]:
+    return {"more": lambda: words.append("more")}
+
+
+def made_of(words: list[str]) -> Any:
+    class Local:
+        def size(self) -> int:
+            return len(words)
+
+    return Local()
+
+
+@agent
+async def functions_that_hold_a_list() -> list[int]:
+    words = ["a"]
+    size = sized(words)
+    words.append(await llm("word"))
+    first: int = size()
+    return [first, len(words)]
+
+
+@agent
+async def nested_functions_that_hold_a_list() -> list[int]:
+    words = ["a"]
+    count = counted(words)
+    words.append(await llm("word"))
+    first: int = count("word")
+    return [first, len(words)]
+
+
+@agent
+async def generators_that_hold_lists() -> list[Any]:
+    words, ends = ["a"], ["x"]
+    rest = joined(words, ends)
+    words.append(await llm("word"))
+    ends.append("y")
+    return [list(rest), words, ends]
+
+
+@agent
+async def tables_of_functions() -> list[str]:
+    words = ["a"]
+    table = methods(words)
+    word = await llm("word")
+    table["more"]()
+    words.append(word)
+    return words
+
+
+@agent
+async def objects_of_a_class_that_holds_a_list() -> list[int]:
+    words = ["a"]
+    one = made_of(words)
+    words.append(await llm("word"))
+    size: int = one.size()
+    return [size, len(words)]
+
+
 # -- what the module holds -------------------------------------------------------------
 
 BAG: list[Any] = []
@@ -474,7 +547,8 @@ AGENTS = (
     *(added, properties, properties_of_a_class_without_fields),
     *(properties_of_what_cannot_change, a_property_of_what_has_no_type, setters, attributes_made_up),
     *(computed_once, looped_into_a_part, a_part_deleted, refused, refused_and_kept, appended_by_an_object),
-    *(classes_of_values, places_computed),
+    *(classes_of_values, places_computed, functions_that_hold_a_list, nested_functions_that_hold_a_list),
+    *(generators_that_hold_lists, tables_of_functions, objects_of_a_class_that_holds_a_list),
 )
 GLOBAL = (
     *(cached_by_a_decorator, defaults_shared, defaults_changed, defaults_that_keep, bagged_by_an_object),

@@ -30,6 +30,7 @@ from agentvm_compiler.calls import Agent, Effect, Tool, joined
 from .attributes import Attributes
 from .callees import effect_call, is_gather, suspends
 from .calling import Calls
+from .closures import outliving
 from .contents import makes_plainly
 from .families import Families, Held
 from .gates import gates_of
@@ -109,6 +110,8 @@ class Analysis:
         """An expression for a value with a special method whose calls can be told, and its name."""
         self.computed: tuple[ast.AST, str] | None = None
         """Where a cached property is read that a copy would compute anew, and its name."""
+        self.outliving = list(outliving(scope, self.types)) if scope.tree.every(*_CLOSURES) else []
+        """Lambdas and generators that may be used after the statement that makes them."""
         self._kinds: dict[int, tuple[Any, ast.AST]] = {}
         """The types of the expressions, each with one that has it."""
         self._put: list[tuple[Obj, Obj]] = []
@@ -304,11 +307,27 @@ class Analysis:
             case ast.Global() | ast.Nonlocal():
                 mark_effect(node, Effect.WRITE)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                if isinstance(node, ast.ClassDef) or not self._is_only_called(node.name):
+                    self.name(node.name).unify(self._closure(node))
                 self._body(node.body)
             case _:
                 for child in ast.iter_child_nodes(node):
                     if isinstance(child, ast.expr):
                         self.value(child)
+
+    def _closure(self, node: ast.AST) -> Obj:
+        """Code that may run later: it has what it reads, as that is then."""
+        made = Obj()
+        made.passed = True
+        for name in dict.fromkeys(each.id for each in self.scope.tree.within(node, ast.Name)):
+            if name in self.scope.locals and not is_immutable(self.types.names.get(name, Any)):
+                self.put(self.name(name), made)
+        return made
+
+    def _is_only_called(self, name: str) -> bool:
+        tree = self.scope.tree
+        called = {id(each.func) for each in tree.every(ast.Call)}
+        return all(id(each) in called for each in tree.every(ast.Name) if each.id == name)
 
     def _hold(self, value: Obj, body: Sequence[ast.AST], what: str) -> None:
         self.held.append(Held(value, self._span(body), what))
@@ -495,7 +514,7 @@ class Analysis:
                 return None if value is None else value.content
             case ast.Lambda():
                 self.value(node.body)
-                return None
+                return self._closure(node) if node in self.outliving else None
             case ast.Yield() | ast.YieldFrom():
                 return self.unknown([self.value(node.value)] if node.value else [], node)
         if isinstance(node, ast.Compare) and all(isinstance(each, ast.Is | ast.IsNot) for each in node.ops):
@@ -620,6 +639,8 @@ class Analysis:
         self._note_read_over(node, node.generators[0].iter, sources[0], parts)
         made = self.fresh([self.value(each) for each in parts])
         made.iterator = made.passed = isinstance(node, ast.GeneratorExp)
+        if node in self.outliving:
+            self.over.append((made, self._closure(node)))
         return made
 
     def _iterate(self, target: ast.expr, iterable: ast.expr, node: ast.AST) -> Obj | None:
@@ -664,6 +685,7 @@ _EVALUATED: dict[type[ast.AST], Callable[[Analysis, Any], Obj | None]] = {
 }
 
 
+_CLOSURES = (ast.Lambda, ast.GeneratorExp)
 _NAMES_OF_CLASSES = ("__name__", "__qualname__", "__module__", "__doc__")
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from .alias import Analysis
 from .callees import effect_call, is_async_call, is_gather
-from .closures import outliving
 from .gates import is_gate
 from .kinds import is_immutable
 from .scope import Scope
@@ -182,7 +181,7 @@ def _is_frame_builtin(node: ast.Name, scope: Scope) -> bool:
 
 
 def _closures(analysis: Analysis) -> Reason | None:
-    for node in outliving(analysis.scope, analysis.types):
+    for node in analysis.outliving:
         kind = "lambda" if isinstance(node, ast.Lambda) else "generator"
         what = f"a {kind} may be used after the names it reads have changed"
         return Reason(node, what, "use it where it is made")
