@@ -436,6 +436,40 @@ async def defaults_that_keep() -> list[int]:
     return [one, put_by_default([]), len(words)]
 
 
+class Words:
+    def __init__(self, words: list[str] = []) -> None:  # noqa: B006
+        self.words = words
+
+
+@agent
+async def defaults_of_a_class() -> list[int]:
+    one = Words()
+    two = Words()
+    one.words.append(await llm("word"))
+    size: int = len(two.words)
+    return [size, len(one.words)]
+
+
+current: list[str] = []
+
+
+def make_current(words: list[str]) -> None:
+    global current
+    current = words
+
+
+def size_of_current() -> int:
+    return len(current)
+
+
+@agent
+async def held_by_a_global() -> list[int]:
+    words: list[str] = []
+    make_current(words)
+    words.append(await llm("word"))
+    return [size_of_current(), len(words)]
+
+
 def bagged(bag: list[Any], item: Any) -> int:
     bag.append(item)
     return len(bag)
@@ -485,6 +519,30 @@ async def counted_by_a_class() -> list[Any]:
     two = Shared("two")
     Shared.number += 3
     return [one.own, two.own, Shared("three").own, Shared.number]
+
+
+def keeper() -> tuple[Callable[[list[str]], None], Callable[[], int]]:
+    kept: list[str] = []
+
+    def keep(words: list[str]) -> None:
+        nonlocal kept
+        kept = words
+
+    def size() -> int:
+        return len(kept)
+
+    return keep, size
+
+
+keep, size_of_kept = keeper()
+
+
+@agent
+async def kept_by_a_closure() -> list[int]:
+    words: list[str] = []
+    keep(words)
+    words.append(await llm("word"))
+    return [size_of_kept(), len(words)]
 
 
 def counter() -> tuple[Callable[[], None], Callable[[], int], Callable[[], None]]:
@@ -538,7 +596,8 @@ def reset() -> None:
     Record.all.clear()
     cached.cache_clear()
     restart()
-    for function in (default, numbered, put_by_default):
+    make_current([])
+    for function in (default, numbered, put_by_default, Words.__init__):
         for held in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             held.clear()
 
@@ -552,7 +611,8 @@ AGENTS = (
 )
 GLOBAL = (
     *(cached_by_a_decorator, defaults_shared, defaults_changed, defaults_that_keep, bagged_by_an_object),
-    *(held_by_a_class, counted_by_a_class, held_by_a_closure, held_by_a_namespace),
+    *(held_by_a_class, counted_by_a_class, held_by_a_closure, held_by_a_namespace, defaults_of_a_class),
+    *(held_by_a_global, kept_by_a_closure),
 )
 CASES = [(each, (), {}) for each in (*AGENTS, *GLOBAL)]
 

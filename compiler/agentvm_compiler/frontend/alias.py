@@ -306,6 +306,8 @@ class Analysis:
                     self.value(node.cause)
             case ast.Global() | ast.Nonlocal():
                 mark_effect(node, Effect.WRITE)
+                for name in node.names:
+                    self.outside.unify(self.name(name))
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 if isinstance(node, ast.ClassDef) or not self._is_only_called(node.name):
                     self.name(node.name).unify(self._closure(node))

@@ -184,7 +184,8 @@ class Calls:
                 summary = summarise(each)
                 mark_effect(node, Effect.WRITE if summary.calls else summary.effect)
                 if summary.mutates - {next(iter(each.__code__.co_varnames), "")} or summary.keeps:
-                    return analysis.unknown(arguments, node, effect=summary.effect)
+                    kept = analysis.outside if summary.keeps and not is_generated(each) else None
+                    return analysis.unknown([*arguments, kept], node, effect=summary.effect)
             made = analysis.fresh(arguments)
             made.passed = not is_copied(cls)
             return made

@@ -8,7 +8,7 @@ import itertools
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from agentvm_compiler.calls import Agent, Effect, Tool, joined
@@ -83,18 +83,15 @@ def summarise(fn: types.FunctionType) -> Summary:
 def _with_defaults(found: Summary, fn: types.FunctionType) -> Summary:
     """What it may do if it is called without arguments that it has defaults for: all calls share these."""
     names = fn.__code__.co_varnames[: fn.__code__.co_argcount]
-    defaults = {**dict(zip(reversed(names), reversed(fn.__defaults__ or ()), strict=False)), **_by_name(fn)}
+    defaults = dict(zip(reversed(names), reversed(fn.__defaults__ or ()), strict=False))
+    defaults.update(fn.__kwdefaults__ or {})
     shared = frozenset(name for name, value in defaults.items() if not is_constant(value))
     gives = not shared.isdisjoint(found.returns | found.raises)
     changes = not shared.isdisjoint(found.mutates)
-    kept = frozenset().union(*(pair for pair in found.joined if pair & shared)) if changes else frozenset()
     effects = [found.effect, *([Effect.READ] if gives else []), *([Effect.WRITE] if changes else [])]
+    kept = frozenset(name for pair in found.joined if pair & shared for name in pair)
     returns_outside = found.returns_outside or gives
     return replace(found, effect=joined(effects), keeps=found.keeps | kept, returns_outside=returns_outside)
-
-
-def _by_name(fn: types.FunctionType) -> dict[str, Any]:
-    return fn.__kwdefaults__ or {}
 
 
 def is_under_way(fn: types.FunctionType) -> bool:
