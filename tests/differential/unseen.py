@@ -450,6 +450,19 @@ async def defaults_of_a_class() -> list[int]:
     return [size, len(one.words)]
 
 
+async def gathered(word: str, into: list[str] = []) -> list[str]:  # noqa: B006
+    into.append(await llm(word))
+    return into
+
+
+@agent
+async def defaults_of_a_helper() -> list[Any]:
+    one = await gathered("one")
+    two = await gathered("two")
+    one.append("three")
+    return [len(one), len(two), len(await gathered("four"))]
+
+
 current: list[str] = []
 
 
@@ -597,7 +610,7 @@ def reset() -> None:
     cached.cache_clear()
     restart()
     make_current([])
-    for function in (default, numbered, put_by_default, Words.__init__):
+    for function in (default, numbered, put_by_default, Words.__init__, gathered):
         for held in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             held.clear()
 
@@ -612,7 +625,7 @@ AGENTS = (
 GLOBAL = (
     *(cached_by_a_decorator, defaults_shared, defaults_changed, defaults_that_keep, bagged_by_an_object),
     *(held_by_a_class, counted_by_a_class, held_by_a_closure, held_by_a_namespace, defaults_of_a_class),
-    *(held_by_a_global, kept_by_a_closure),
+    *(defaults_of_a_helper, held_by_a_global, kept_by_a_closure),
 )
 CASES = [(each, (), {}) for each in (*AGENTS, *GLOBAL)]
 

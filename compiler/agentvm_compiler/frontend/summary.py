@@ -139,7 +139,7 @@ def analysis_of(agent: Agent, scope: Scope) -> Analysis:
 def _of_callee(callee: Tool | Agent, source: Source, analysis: Analysis) -> Summary:
     found = _sharing(analysis)
     if isinstance(callee, Agent):
-        return found
+        return _with_defaults(found, source.fn)
     direct = {_root(each.node) for each in analysis.mutations}
     mutated = {name for name in analysis.scope.params if direct & _derived(name, source.index)}
     return replace(found, mutates=frozenset(mutated))
