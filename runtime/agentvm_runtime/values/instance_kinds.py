@@ -86,7 +86,7 @@ def _is_dataclass(cls: type) -> bool:
 
 def _dataclass_body(obj: Any) -> dict[str, Any]:
     state = state_of(obj)
-    if len(state) < len(obj.__dataclass_fields__):
+    if not all(map(state.__contains__, obj.__dataclass_fields__)):  # which has class variables, too
         deleted = [each.name for each in dataclasses.fields(obj) if each.name not in state]
         if deleted:  # or it had not been given a value yet
             state["#without"] = deleted
