@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from .instance_kinds import instances, is_cached
+from .instance_kinds import instances, is_cached, slots_of
 from .kinds import Kind, family
 
 
@@ -32,9 +32,11 @@ def _fill_model(model: Any, body: dict[str, Any]) -> None:
     fields = dict(body)
     named, extra, private = fields.pop("#fields_set"), fields.pop("#extra"), fields.pop("#private")
     model.__dict__.update(fields)
-    object.__setattr__(model, "__pydantic_fields_set__", set(named))
-    object.__setattr__(model, "__pydantic_extra__", extra)
-    object.__setattr__(model, "__pydantic_private__", private)
+    cls: type = type(model)
+    slots = slots_of(cls)  # behind what a root model's class has under their names
+    slots["__pydantic_fields_set__"].__set__(model, set(named))
+    slots["__pydantic_extra__"].__set__(model, extra)
+    slots["__pydantic_private__"].__set__(model, private)
 
 
 def _is_validation_error(cls: type) -> bool:

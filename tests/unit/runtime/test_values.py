@@ -396,6 +396,18 @@ def test_a_model_is_rebuilt_without_validation() -> None:
     assert again.model_fields_set == {"name", "more"}
 
 
+class Rooted(pydantic.RootModel[list[str]]):
+    pass
+
+
+def test_a_root_model_comes_back_with_nothing_more() -> None:
+    """What pydantic keeps beside the root is no part of its dictionary."""
+    rooted = Rooted(["a"])
+    for again in (decode(encode(rooted)), copy_value(rooted)):
+        assert vars(again) == vars(rooted)
+        assert encode(again) == encode(rooted)
+
+
 class Picky(pydantic.BaseModel):
     number: int
     text: str = ""
