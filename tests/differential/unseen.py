@@ -266,6 +266,23 @@ async def refused_and_kept() -> list[Any]:
     return [str(kept), kept.args, kept.error_count()]
 
 
+@dataclass(eq=False)
+class Lonely:
+    text: str
+
+
+@tool(effect="read")
+async def second(all: list[Lonely]) -> Lonely:
+    return all[1]
+
+
+@agent
+async def equal_to_nothing_else() -> list[Any]:
+    everyone = [Lonely("a"), Lonely(await llm("word"))]
+    found = await second(everyone)
+    return [found in everyone, {each: each.text for each in everyone}.get(found)]
+
+
 append_one = operator.methodcaller("append", 1)
 
 
@@ -621,6 +638,7 @@ AGENTS = (
     *(computed_once, looped_into_a_part, a_part_deleted, refused, refused_and_kept, appended_by_an_object),
     *(classes_of_values, places_computed, functions_that_hold_a_list, nested_functions_that_hold_a_list),
     *(generators_that_hold_lists, tables_of_functions, objects_of_a_class_that_holds_a_list),
+    equal_to_nothing_else,
 )
 GLOBAL = (
     *(cached_by_a_decorator, defaults_shared, defaults_changed, defaults_that_keep, bagged_by_an_object),

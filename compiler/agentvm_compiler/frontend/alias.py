@@ -202,6 +202,10 @@ class Analysis:
                 mark_effect(node, Effect.WRITE)
                 self.noticed = self.noticed or (node, name)
 
+    def kinds(self) -> list[Any]:
+        """The types of all expressions."""
+        return [kind for kind, _ in self._kinds.values()]
+
     def _spread(self) -> None:
         """What is put into an object is in all that this may be."""
         new = True

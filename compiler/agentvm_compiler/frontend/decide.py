@@ -57,8 +57,10 @@ def why_whole(analysis: Analysis) -> Reason | None:
         what = f"`{name}` is computed once for an object, and again for a copy"
         return Reason(node, what, "make it a property, or compute it where it is used")
     if analysis.told is not None:
-        what = "the result may be an argument, and the function compares with `is`"
-        return Reason(analysis.told, what, "compare with `==`")
+        what = "the result may be an argument, and the function tells objects from their copies"
+        return Reason(
+            analysis.told, what, "compare with `==`, and have dataclasses that compare by their fields"
+        )
     for node, held in analysis.late:
         return Reason(node, f"this may change what {held}", "change it before")
     for node, found in analysis.conflicts:

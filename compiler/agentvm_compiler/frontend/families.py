@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union, get_args, get_origin
 from agentvm_compiler.calls import Effect
 
 from .callees import effect_call
+from .implicit import is_its_own_equal
 from .kinds import is_immutable, plain
 from .objects import Obj, mark_effect
 from .records import has_fields
@@ -82,7 +83,10 @@ class Families:
         self._changed = changed
         self._changeable = self._grouped(changed & self._reached_from.keys())
         """The same, of parts that may be changed."""
-        self._identity = any(map(self._compares_identity, analysis.scope.tree.every(ast.Compare, ast.Call)))
+        compared = analysis.scope.tree.every(ast.Compare, ast.Call)
+        self._identity = any(map(self._compares_identity, compared)) or any(
+            map(is_its_own_equal, analysis.kinds())
+        )
         apart = [(analysis.reach(one) & analysis.reach(two)) & changed for one, two, _ in analysis.apart]
         self._parted = set().union(*apart)
         """What may be changed and is shared across a call: by an argument and the result."""

@@ -54,6 +54,20 @@ def noticed(kind: Any) -> str:
     return ""
 
 
+def is_its_own_equal(kind: Any, seen: tuple[Any, ...] = ()) -> bool:
+    """Whether values of the type may hold objects that equal nothing but themselves, copies neither."""
+    for each in members(kind):
+        cls = plain(each)
+        inner = parts(each)
+        if has_fields(cls) and is_users(cls) and cls not in seen:
+            if cls.__eq__ is object.__eq__:
+                return True
+            inner = (*inner, *record_fields(cls).values())
+        if any(is_its_own_equal(part, (*seen, cls)) for part in inner):
+            return True
+    return False
+
+
 def _special(kind: Any, seen: tuple[Any, ...]) -> Iterator[types.FunctionType]:
     for each in members(kind):
         cls = plain(each)
