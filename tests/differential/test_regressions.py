@@ -481,3 +481,43 @@ async def test_an_iterator_may_end_where_something_is_awaited():
 @agent
 async def ends_an_iterator_alone() -> str:
     return await ends_an_iterator("end")
+
+
+@agent
+async def appends_in_turn(words: list[str], others: list[str], times: int) -> int:
+    words.append(await llm(f"{times}"))
+    if times:
+        await appends_in_turn(others, words, times - 1)
+    return len(words)
+
+
+@agent
+async def has_both_changed() -> list[object]:
+    words: list[str] = []
+    size = await appends_in_turn([], words, 2)
+    return [words, size]
+
+
+async def test_what_an_agent_changes_by_calling_itself_is_seen():
+    """It changes all that it hands to itself where it changes something, and has wherever it is stopped."""
+    await assert_as_plain(has_both_changed)
+    await assert_resumes_anywhere(has_both_changed)
+
+
+@agent
+async def has_a_list_appended_to(values: list[str]) -> int:
+    size = await appends(values)
+    await llm("after")
+    return size
+
+
+@agent
+async def passes_a_list_on() -> list[object]:
+    values: list[str] = []
+    return [await has_a_list_appended_to(values), values]
+
+
+async def test_what_an_agent_within_an_agent_changed_is_still_changed_after_resume():
+    """Also if the last that is recorded is that the inner one's code had run."""
+    await assert_as_plain(passes_a_list_on)
+    await assert_resumes_anywhere(passes_a_list_on)

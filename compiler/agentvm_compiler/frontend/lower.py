@@ -129,6 +129,9 @@ class Lowering:
         code = written(without_docstrings(tree))
         operands = tuple(value for each in params if (value := block.read(each)))
         result = block.write(self.own("value"))
+        changes = any(
+            map(self.analysis.parameter_mutated, params)
+        )  # which its result alone would not do again
         block.add(
             Node(
                 Kind.TRACED,
@@ -137,7 +140,7 @@ class Lowering:
                 (result,),
                 code,
                 Effect.WRITE,
-                {"whole": True, "reason": reason.what},
+                {"whole": True, "reason": reason.what, **({"shares": True} if changes else {})},
                 code_hash=fingerprint(self.scope.source.fn),
                 span=_span(tree),
             )

@@ -58,6 +58,8 @@ _callees: WeakKeyDictionary[Tool | Agent, Summary] = WeakKeyDictionary()
 _under_way: set[types.FunctionType] = set()
 _cuts: list[types.FunctionType] = []
 """Functions that were asked for while they were under way."""
+_assumed: dict[types.FunctionType, Summary] = {}
+"""What is taken to be true of functions under way, for want of better: what was found out so far."""
 _analyses: dict[Agent, Analysis] = held_while_compiling()
 """Of agents that were summarised, and are yet to be compiled."""
 
@@ -116,8 +118,7 @@ def _summarised(callee: Tool | Agent) -> Summary:
     # Within a recursion the answer leaves out what is under way, so it is not kept.
     outermost, cuts = not _under_way, len(_cuts)
     source = source_of(callee.fn) if isinstance(callee.fn, types.FunctionType) else None
-    analysis = _analysed(source) if source is not None else None
-    found = Summary() if source is None or analysis is None else _of_callee(callee, source, analysis)
+    analysis, found = (None, Summary()) if source is None else _agreeing(callee, source)
     complete = len(_cuts) == cuts
     if complete or outermost:
         _callees[callee] = found
@@ -126,6 +127,26 @@ def _summarised(callee: Tool | Agent) -> Summary:
     if outermost:
         _cuts.clear()
     return found
+
+
+def _agreeing(callee: Tool | Agent, source: Source) -> tuple[Analysis | None, Summary]:
+    """The least summary that agrees with itself, where the callee may call itself, and the analysis."""
+    if source.fn in _under_way:
+        _cuts.append(source.fn)
+        return None, _assumed.get(source.fn, Summary())
+    try:
+        while True:
+            cuts = len(_cuts)
+            analysis = _analysed(source)
+            assert analysis is not None
+            found = _of_callee(callee, source, analysis)
+            asked = source.fn in _cuts[cuts:]
+            _cuts[cuts:] = [each for each in _cuts[cuts:] if each is not source.fn]
+            if not asked or found == _assumed.get(source.fn, Summary()):
+                return analysis, found
+            _assumed[source.fn] = found
+    finally:
+        _assumed.pop(source.fn, None)
 
 
 def analysis_of(agent: Agent, scope: Scope) -> Analysis:
