@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
@@ -521,3 +524,31 @@ async def test_what_an_agent_within_an_agent_changed_is_still_changed_after_resu
     """Also if the last that is recorded is that the inner one's code had run."""
     await assert_as_plain(passes_a_list_on)
     await assert_resumes_anywhere(passes_a_list_on)
+
+
+@dataclass
+class Kept:
+    words: list[str]
+
+
+def shown(kept: Kept) -> list[str]:
+    print("shown")
+    return kept.words
+
+
+@agent
+async def takes_a_part_in_a_loop(word: str) -> list[object]:
+    kept = Kept([word])
+    words: list[str] = []
+    for number in range(2):
+        await llm(f"{number}")
+        words = shown(kept)
+    words.append(await llm("end"))
+    return [kept, words]
+
+
+async def test_what_a_loop_takes_from_an_object_is_part_of_it_after_resume():
+    """Also if the iteration that took it is read back from the journal, and it is changed after the loop."""
+    with redirect_stdout(StringIO()):
+        await assert_as_plain(takes_a_part_in_a_loop, "a")
+        await assert_resumes_anywhere(takes_a_part_in_a_loop, "a")

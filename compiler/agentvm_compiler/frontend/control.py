@@ -10,7 +10,7 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from agentvm_compiler.calls import joined
+from agentvm_compiler.calls import Effect, joined
 from agentvm_compiler.ir import Kind
 from agentvm_compiler.parsing import parse
 
@@ -225,6 +225,9 @@ def _loop(
     inside: list[ast.AST] = [*statements, *([target] if target is not None else [])]
     carried = list(dict.fromkeys(name for each in inside for name in lowering.tree.stored(each)))
     carried += sorted(frozenset().union(*map(lowering.marks.mutated_in, inside)) - set(carried))
+    if any(lowering.marks.effect_of(each) is not Effect.PURE for each in inside):
+        # What shares with them is read back from a journal together with them.
+        carried += sorted(lowering.analysis.families.around(carried, block.is_bound) - set(carried))
     before = tuple(block.read(each) or "$unbound" for each in carried)
     body = Block(lowering.names, block)
     versions = tuple(body.bind(each) for each in carried)
