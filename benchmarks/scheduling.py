@@ -17,6 +17,8 @@ import sys
 import time
 from typing import Any, NamedTuple
 
+from agentvm_serving.policy import policy_named
+
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
 RUNNING = 256
@@ -109,7 +111,10 @@ def measured(make: Any, waiting: int, steps: int) -> Step:
 
     engine = Engine(CPU_135M, max_num_seqs=RUNNING, kv_tokens=RUNNING * 512)
     scheduler = make(**scheduler_arguments(engine))
-    for number in range(RUNNING + waiting):
+    for number in range(RUNNING):
+        scheduler.add_request(request(number))
+    start_all(scheduler)
+    for number in range(RUNNING, RUNNING + waiting):
         scheduler.add_request(request(number))
     for _ in range(20):
         step(scheduler)
@@ -119,6 +124,17 @@ def measured(make: Any, waiting: int, steps: int) -> Step:
             step(scheduler)
         whole = time.process_time() - started
     return Step(whole / steps * 1e6, timed.own / steps / 1e3)
+
+
+def start_all(scheduler: Any) -> None:
+    """Let all that wait run, whatever the policy would have: `jit` holds some back."""
+    desk = getattr(scheduler, "_desk", None)
+    if desk is not None:
+        wanted, desk.policy = desk.policy, policy_named("fcfs")
+    while len(scheduler.running) < RUNNING:
+        step(scheduler)
+    if desk is not None:
+        desk.policy = wanted
 
 
 def request(number: int) -> Any:
