@@ -52,7 +52,7 @@ POLICIES: Final[Mapping[str, Policy]] = MappingProxyType(
         "tempo": Tempo(),
     }
 )
-DEFAULT_POLICY: Final = "edf"
+DEFAULT_POLICY: Final = "jit"
 
 
 def policy_named(name: str) -> Policy:
