@@ -159,7 +159,10 @@ class Engine:
 
 
 @pytest.fixture
-def engine(vllm_parts):
+def engine(vllm_parts, monkeypatch):
+    """Makes engines; by deadline, whose order a test can foretell, where the test says no other."""
+    monkeypatch.setenv(POLICY_VARIABLE, "edf")
+
     def make(max_num_seqs=1, blocks=100, asynchronous=False, **options):
         return Engine(*vllm_parts(max_num_seqs, blocks, **options), asynchronous)
 
