@@ -117,7 +117,8 @@ class Store(Protocol):
 
     @property
     def full(self) -> bool:
-        """Whether as many results are on their way to the disk as may be: nothing more is to begin then."""
+        """Whether nothing more is to begin: as many results are on their way to the disk as may be, or none
+        can be written any more."""
         ...
 
     async def room(self) -> None:

@@ -480,6 +480,33 @@ async def test_runs_that_wait_for_the_disk_hear_that_it_failed(
     assert len(calls) <= BOUND
 
 
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_run_whose_results_cannot_be_written_makes_no_more_calls(
+    disk: Observer, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Though in `group` and `exit` it waits for none of them: what it did would be done again."""
+    asked: list[str] = []
+
+    async def answer(call: object) -> str:
+        asked.append(call.prompt)  # type: ignore[attr-defined]
+        if len(asked) == 3:
+            monkeypatch.setattr(SqliteTransaction, "commit", full)
+            await store._opened().submit(lambda _: None).settled()  # type: ignore[attr-defined]
+        return "x"
+
+    def full(self: SqliteTransaction) -> None:
+        self.rollback()
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with AgentVM(store=disk.url, llm=ScriptedLLM(answer), durability=mode) as vm:
+        store = vm.store
+        run = await vm.start(chain, "tea")
+        with pytest.raises(StoreError, match="full"):
+            await run.result()
+        monkeypatch.undo()
+    assert len(asked) == 3
+
+
 async def test_a_failing_disk_stops_a_run_that_waits_for_nothing(
     disk: Observer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from agentvm_compiler.errors import AgentVMError
-from agentvm_runtime.errors import RunLeased, StoreError
+from agentvm_runtime.errors import StoreError
 from agentvm_runtime.records import Digest
 from agentvm_runtime.watched import Holdup
 
@@ -138,12 +138,14 @@ class Pending:
             timer.cancel()
 
     async def accepted(self) -> None:
+        if self.at_once:
+            return
         ahead = self.ahead
-        if ahead is self:
+        if ahead is None or ahead is self:  # none any more: it is decided already
             await self.wait()
-        elif ahead is not None:
+        else:
             await ahead.made_way()
-            ahead._raise_to_others()
+            self._writer.raise_failure()  # a refusal is not for who comes behind
 
     async def made_way(self) -> None:
         """Return once it is decided, which all work of the process waits for."""
@@ -155,12 +157,14 @@ class Pending:
             await future
 
     def block_accepted(self) -> None:
+        if self.at_once:
+            return
         ahead = self.ahead
-        if ahead is self:
+        if ahead is None or ahead is self:
             self.block()
-        elif ahead is not None:
+        else:
             ahead.block_settled()
-            ahead._raise_to_others()
+            self._writer.raise_failure()
 
     def block(self) -> None:
         self.block_settled()
@@ -185,11 +189,6 @@ class Pending:
         if isinstance(error, StoreError) and error is self._writer.failure:
             self._writer.raise_failure()
         raise error
-
-    def _raise_to_others(self) -> None:
-        """Raise what concerns all who use the store: not that this one's run is another process's now."""
-        if not isinstance(self.error, RunLeased):
-            self._raise()
 
     def finish(self) -> list[asyncio.Future[None] | threading.Event]:
         """Under the writer's lock: mark as decided, give back who waits."""
@@ -290,19 +289,22 @@ class GroupWriter:
 
     @property
     def full(self) -> bool:
-        """Whether as many results are unacknowledged as may be, so that nothing more is to begin."""
+        """Whether nothing more is to begin: as many results are unacknowledged as may be, or all will be."""
+        return self.failure is not None or self._most_wait()
+
+    def _most_wait(self) -> bool:
         behind = self._behind
         return len(behind) == behind.maxlen and not behind[0].done
 
     async def room(self) -> None:
         """Return when it is not full. Raises StoreError if nothing can be written any more."""
-        while self.full:  # again: others waited, too, and may have finished something already
+        while self._most_wait():  # again: others waited, too, and may have finished something already
             await self._behind[0].made_way()
         self.raise_failure()
 
     def block_for_room(self) -> None:
         """The same for synchronous code."""
-        while self.full:
+        while self._most_wait():
             self._behind[0].block_settled()
         self.raise_failure()
 
@@ -355,14 +357,14 @@ class GroupWriter:
     def _gathered(self, lingering: bool) -> list[Pending | _Signal]:
         """What there is to do, waited for. When lingering, after a while that is what is held."""
         group: list[Pending | _Signal] = []
-        try:
+        with contextlib.suppress(Empty):
             group.append(self._queue.get(timeout=LINGER if lingering else None))
+        if lingering and _Signal.SOON not in group:
+            with self.lock:  # with what came, if anything did: nobody would think of it later
+                self.release()
+        with contextlib.suppress(Empty):
             while len(group) < _GROUP_MAX:
                 group.append(self._queue.get_nowait())
-        except Empty:
-            if not group:
-                with self.lock:
-                    self.release()
         return group
 
     def _write(self, group: list[Pending]) -> None:
