@@ -8,9 +8,9 @@ know that it is durable waits for the commit.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from agentvm_compiler.ir import UNBOUND
 
@@ -31,6 +31,8 @@ from .slots import Slot
 from .streams import Audience
 from .values import decode, digest
 from .work import Work
+
+T = TypeVar("T")
 
 _FAILED = EventKind.FAILED  # bound once: to look a member of an enum up takes as long as to call a function
 
@@ -121,8 +123,8 @@ class Journal(Halting):
         value = self.load(event.value)
         self.progress.reused += 1
         if work is not None and CHANGED in event.detail:
-            name, positions = event.detail[CHANGED], event.detail["positions"]
-            result = redo(work.arguments, self._data(name), positions)
+            arguments, positions = work.arguments, event.detail["positions"]
+            result = self.load(event.detail[CHANGED], lambda data: redo(arguments, data, positions))
             if event.kind is not _FAILED:
                 return result
             hold(value, result)
@@ -139,18 +141,26 @@ class Journal(Halting):
         self.failures.add(error, event.path, event.value, event.node)
         return error, {**bound, **dict.fromkeys(unbound, UNBOUND)}
 
-    def load(self, name: Digest) -> Any:
-        return decode(self._data(name))
-
-    def _data(self, name: Digest) -> bytes:
+    def load(self, name: Digest, read: Callable[[bytes], Any] = decode) -> Any:
+        """What a recorded value says. Raises Halt if it cannot be had: the program is not to handle that."""
         try:
-            return self._values[name]
+            return read(self._values[name])
         except StoreError as error:
             raise self.halt(error) from None
 
     async def fetch(self, name: Digest) -> Any:
         """A value that was stored after the journal was opened, perhaps by another process."""
-        return decode((await self.store.values([name]))[name])
+        try:
+            return decode((await self.store.values([name]))[name])
+        except StoreError as error:
+            raise self.halt(error) from None
+
+    async def answered(self, asked: Awaitable[T]) -> T:
+        """What the store answers. Raises Halt if it cannot, as `load`."""
+        try:
+            return await asked
+        except StoreError as error:
+            raise self.halt(error) from None
 
     # -- appending ---------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from .claims import POLL, POLL_MAX, PREFIX, Claim, Claimed
+from .errors import StoreError
 from .flights import Landed
 from .reasons import AGAIN, NO_MEMO, OWN, PASSED, WRITE, WROTE
 from .records import Source
@@ -77,16 +78,20 @@ async def perform_shared(session: Session, work: Work, execute: Callable[[], Awa
 
 async def _memoised(session: Session, work: Work) -> Landed | None:
     """The result that some run left in the memo."""
-    found = await session.store.shared_result(work.shared, ahead=not work.traced)
+    found = await session.answered(session.store.shared_result(work.shared, ahead=not work.traced))
     if found is None:
         return None
     entry, data = found
+    try:
+        value = decode(data)
+    except StoreError:  # its class was changed since, say: this run can have a result of its own
+        return None
     detail = {"from": f"{entry.run_id}/{entry.path}"}
     # With the value: whoever collects old runs may just be removing it.
     note = session.note(work, entry.value, _MEMO, time.time(), detail, {entry.value: data})
     if not note.at_once:
         await session.accepted(note)
-    return (decode(data),)
+    return (value,)
 
 
 async def _alone(session: Session, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
@@ -95,7 +100,7 @@ async def _alone(session: Session, work: Work, execute: Callable[[], Awaitable[O
         return await session.execute(work, execute)
     wait = POLL
     while True:
-        if await session.store.lease_of(PREFIX + work.shared) is None:
+        if await session.answered(session.store.lease_of(PREFIX + work.shared)) is None:
             try:
                 return await _claimed(session, work, execute)
             except Claimed:
@@ -112,7 +117,7 @@ async def _claimed(session: Session, work: Work, execute: Callable[[], Awaitable
     claim = Claim(session.store, work.shared, session.flights.holder)
     if work.node != "llm":
         return await claim.during(lambda: session.execute(work, execute))
-    await claim.acquire()
+    await session.answered(claim.acquire())
 
     async def unless_done() -> Any:
         found = await _memoised(session, work)  # whoever had the claim may just have let go of it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -14,10 +15,13 @@ from agentvm.testing import ScriptedLLM
 from agentvm_compiler.calls import llm_request
 from agentvm_runtime.claims import PREFIX
 from agentvm_runtime.dependence import shared_key
+from agentvm_runtime.errors import StoreError
 from agentvm_runtime.keys import model_key, tool_key
 from agentvm_runtime.reasons import MISS, NO_MEMO, OWN, WHY
-from agentvm_runtime.records import Source
+from agentvm_runtime.records import Event, EventKind, Source
 from agentvm_runtime.store import open_store
+from agentvm_runtime.store.sqlite import SqliteStore
+from agentvm_runtime.values import digest
 
 STARTED: list[int] = []
 GATE: list[anyio.Event] = []
@@ -43,6 +47,14 @@ async def slowly(number: int) -> int:
 @agent
 async def sampled(topic: str) -> str:
     return await llm(topic)
+
+
+@agent
+async def careful(topic: str) -> str:
+    try:
+        return await llm(topic, temperature=0)
+    except Exception:
+        return "something else"
 
 
 @pytest.fixture
@@ -110,6 +122,43 @@ async def test_the_claim_of_a_dead_process_is_taken_over(url: str):
         await store.aclose()
         assert await vm.run(greedy, "bees") == "answer"
         assert await vm.store.lease_of(PREFIX + key) is None
+
+
+@pytest.mark.parametrize("question", ["shared_result", "lease_of", "acquire_lease"])
+async def test_a_store_that_cannot_answer_is_no_failure_of_the_program(
+    url: str, monkeypatch: pytest.MonkeyPatch, question: str
+):
+    """The program cannot handle it, and go on as if the call had failed; the run can be resumed."""
+    ask = getattr(SqliteStore, question)
+
+    async def broken(self: SqliteStore, name: str, *given, **named):
+        if question == "shared_result" or name.startswith(PREFIX):
+            raise StoreError("the disk is gone")
+        return await ask(self, name, *given, **named)
+
+    async with AgentVM(store=url, llm=ScriptedLLM("answer")) as vm:
+        with monkeypatch.context() as patch:
+            patch.setattr(SqliteStore, question, broken)
+            run = await vm.start(careful, "bees")
+            with pytest.raises(StoreError, match="the disk is gone"):
+                await run.result()
+        assert await (await vm.resume(run.id)).result() == "answer"
+
+
+async def test_a_shared_result_that_nobody_can_read_is_had_anew(url: str):
+    """Its class was changed, say: the run has one of its own, and leaves that."""
+    model = ScriptedLLM("answer")
+    async with AgentVM(store=url, llm=model) as vm:
+        await vm.run(greedy, "bees")
+        (entry,) = await vm.store.memos()
+        nonsense = b"of another version"
+        event = Event(EventKind.DONE, "llm#1", value=digest(nonsense))
+        other = replace(entry, value=digest(nonsense))
+        await vm.store.append("elsewhere", event, {digest(nonsense): nonsense}, other).wait()
+        for _ in range(2):
+            assert await vm.run(greedy, "bees") == "answer"
+        assert await vm.store.memo(entry.key) != other
+    assert len(model.calls) == 2
 
 
 async def test_a_run_without_memo_shares_nothing(url: str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentvm import AgentVM, agent, llm
+from agentvm import AgentVM, RunFailed, agent, llm, tool
 from agentvm.testing import ScriptedLLM
 from agentvm_runtime import recalling
 from agentvm_runtime.errors import StoreError
@@ -93,3 +93,47 @@ async def test_a_resumed_run_reads_no_value_before_it_needs_it(monkeypatch: pyte
         assert await (await vm.resume(run.id, retry=True)).result() == "go on"
     assert max(read) <= 4
     assert sum(read) >= 50
+
+
+SENT: list[str] = []
+
+
+@tool(effect="read")
+async def look(what: str) -> str:
+    return f"saw {what}"
+
+
+@tool
+async def send(text: str) -> str:
+    if not SENT:
+        SENT.append(text)
+        raise ConnectionError("down")
+    SENT.append(text)
+    return text
+
+
+@agent
+async def careful(topic: str) -> str:
+    try:
+        seen = await look(topic)
+    except Exception:
+        seen = "nothing"
+    return await send(seen)
+
+
+async def test_a_recorded_value_that_nobody_can_read_is_no_failure_of_the_program() -> None:
+    """The program cannot handle it, and go on as if the call had failed: the run stops."""
+    SENT.clear()
+    store = MemoryStore()
+    async with AgentVM(store=store, llm=ScriptedLLM("")) as vm:
+        run = await vm.start(careful, "bees")
+        with pytest.raises(RunFailed):
+            await run.result()
+        (name,) = [each.value for each in await store.events(run.id) if each.site == "look#1"]
+        (whole,) = (await store.values([name])).values()
+        store._values[name] = b"of another version"
+        with pytest.raises(StoreError):
+            await (await vm.resume(run.id, retry=True)).result()
+        assert SENT == ["saw bees"]
+        store._values[name] = whole
+        assert await (await vm.resume(run.id, retry=True)).result() == "saw bees"
