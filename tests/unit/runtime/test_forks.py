@@ -13,7 +13,7 @@ from agentvm_runtime import opening
 from agentvm_runtime.annals import annals
 from agentvm_runtime.errors import StoreError
 from agentvm_runtime.forking import Fork
-from agentvm_runtime.records import EventKind, RunStatus
+from agentvm_runtime.records import RunStatus
 from agentvm_runtime.session import Session
 from agentvm_runtime.store.memory import MemoryStore
 
@@ -308,9 +308,11 @@ async def test_the_failure_that_ended_a_run_is_tried_again(bench: Bench):
 
 @tool
 async def stuck(text: str) -> str:
+    """Never comes to its end, unless it is called again."""
     SENT.append(text)
-    await anyio.sleep_forever()
-    return text
+    if len(SENT) == 1:
+        await anyio.sleep_forever()
+    return f"again {text}"
 
 
 @agent
@@ -319,23 +321,75 @@ async def sticks(topic: str) -> str:
     return await stuck(name)
 
 
-async def test_a_write_of_unknown_outcome_is_not_repeated_by_a_fork(bench: Bench):
-    """It may have happened; given its result, or asked to do it again, the fork goes on."""
+@agent
+async def sticks_edited(topic: str) -> str:
+    await llm("something new")
+    name = await llm(f"name {topic}")
+    return await stuck(name)
+
+
+@agent
+async def sticks_within(topic: str) -> str:
+    return await sticks(topic)
+
+
+@agent
+async def sticks_in_traced_code(topic: str) -> str:
+    from asyncio import gather as together  # traced code
+
+    (name,) = await together(llm(f"name {topic}"))
+    return await stuck(name)
+
+
+async def in_doubt(bench: Bench, program) -> str:
+    """A run that was stopped in the middle of a write."""
     async with AgentVM(store=bench.store, llm=bench.model) as vm:
-        run = await vm.start(sticks, "bees")
-        async for event in run.events():
-            if event.kind is EventKind.INTENT:
-                break
+        run = await vm.start(program, "bees")
         while not SENT:
             await anyio.lowlevel.checkpoint()
+    return run.id
+
+
+async def test_a_write_of_unknown_outcome_is_not_repeated_by_a_fork(bench: Bench):
+    """It may have happened; given its result, or asked to do it again, the fork goes on."""
+    run = await in_doubt(bench, sticks)
     async with AgentVM(store=bench.store, llm=bench.model) as vm:
-        fork = await vm.fork(run.id)
+        fork = await vm.fork(run)
         with pytest.raises(UncertainWrite, match=f"agentvm resolve {fork.id} 'stuck#1' --done"):
             await fork.result()
         await vm.resolve(fork, value="by hand")
         assert await (await vm.resume(fork)).result() == "by hand"
-    assert await bench.fork(run.id, set={"stuck": "done"}) == ("done", [])
+    assert await bench.fork(run, set={"stuck": "done"}) == ("done", [])
     assert SENT == ["<name bees>"]
+
+
+async def refused(bench: Bench, of: str, **how) -> str:
+    """A fork of a run that stops rather than repeat a write in doubt; its id."""
+    async with AgentVM(store=bench.store, llm=bench.model) as vm:
+        fork = await vm.fork(of, **how)
+        with pytest.raises(UncertainWrite, match="was started before"):
+            await fork.result()
+        with pytest.raises(UncertainWrite, match="was started before"):
+            await (await vm.resume(fork.id)).result()
+    return fork.id
+
+
+@pytest.mark.parametrize("program", [sticks, sticks_within, sticks_in_traced_code])
+async def test_no_fork_repeats_a_write_in_doubt_before_somebody_says_so(bench: Bench, program):
+    """Wherever the write stands; nor does a fork of a fork, one of edited code, or one that is resumed."""
+    run = await in_doubt(bench, program)
+    fork = await refused(bench, run)
+    forks_fork = await refused(bench, fork)
+    if program is sticks:
+        await refused(bench, run, agent=sticks_edited)
+        await refused(bench, fork, agent=sticks_edited)
+    assert SENT == ["<name bees>"]
+    async with AgentVM(store=bench.store, llm=bench.model) as vm:
+        await vm.resolve(forks_fork, retry=True)
+        assert await (await vm.resume(forks_fork)).result() == "again <name bees>"
+    assert SENT == ["<name bees>"] * 2
+    await refused(bench, fork)
+    assert SENT == ["<name bees>"] * 2
 
 
 async def test_a_fork_with_edited_code(bench: Bench):
