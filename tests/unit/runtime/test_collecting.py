@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import anyio
+import pytest
 
 from agentvm import AgentVM, agent, llm
 from agentvm.testing import ScriptedLLM
+from agentvm_runtime.records import Event, EventKind, MemoEntry
 from agentvm_runtime.store import open_store
+from agentvm_runtime.store.sqlite import SqliteStore, SqliteTransaction
+from agentvm_runtime.values import digest, encode
 
 
 @agent
@@ -61,3 +66,36 @@ async def test_a_run_is_whole_after_its_neighbours_are_gone(tmp_path: Path):
         assert await (await vm.resume(second.id)).result() == result
         assert await (await vm.fork(second.id)).result() == result
         assert len(model.calls) == asked
+
+
+async def test_a_result_on_its_way_is_found_while_runs_are_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Else the same work would be done a second time."""
+    store, commit = SqliteStore(tmp_path / "runs.db"), SqliteTransaction.commit
+    await store.open()
+    gates = [threading.Event(), threading.Event()]
+    waiting = list(gates)
+
+    def gated(self: SqliteTransaction) -> None:
+        waiting.pop(0).wait()
+        commit(self)
+
+    monkeypatch.setattr(SqliteTransaction, "commit", gated)
+    data = encode("answer")
+    entry = MemoEntry("key", digest(data), "run")
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.collect, [])
+            while len(waiting) == 2:
+                await anyio.lowlevel.checkpoint()
+            event = Event(EventKind.DONE, "tool#1", value=entry.value)
+            result = store.append("run", event, {entry.value: data}, entry)
+            gates[0].set()
+        assert not result.done  # type: ignore[attr-defined]
+        assert await store.memo("key") == entry
+    finally:
+        for gate in gates:
+            gate.set()
+    monkeypatch.undo()
+    await store.aclose()

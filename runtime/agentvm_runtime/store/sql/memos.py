@@ -81,7 +81,7 @@ class Memos(Values):
         """A memo entry that the database may not have yet."""
         pending, entry = self._fresh.get(key, (None, None))
         if pending is not None and pending.done:
-            del self._fresh[key]
+            self._fresh.pop(key, None)  # another thread may have been first
             return None
         return entry
 
@@ -109,7 +109,6 @@ class Memos(Values):
     async def collect(self, run_ids: Sequence[str]) -> Collected:
         pending = self._submit(lambda transaction: collect(transaction, run_ids, self._now(transaction)))
         await pending.wait()
-        self._fresh.clear()
         self._ahead.drop()
         found: Collected = pending.result
         return found
