@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
-import anyio.to_thread
-
 from .errors import Halt, StoreError
 from .forking import Fork
 from .ports import Store
 from .records import FORGETS, Event, EventKind, failed_with, remembered
+from .store.threads import in_thread
 
 _PIECE = 16
 """Events around the first path that is asked for."""
@@ -160,4 +159,4 @@ async def annals(store: Store, run_id: str, fork: Fork, wanted: Wanted | None) -
     """
     if store.near:
         return ByPath(store, run_id, fork, wanted)
-    return await anyio.to_thread.run_sync(partial(ByPieces, store, run_id, fork, wanted))
+    return await in_thread(partial(ByPieces, store, run_id, fork, wanted))

@@ -6,18 +6,24 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 from agentvm_compiler.errors import ConfigError, InputError
 from agentvm_runtime.errors import RunLeased, StoreError
 from agentvm_runtime.ports import Store
 from agentvm_runtime.records import Digest, Event, EventKind, Lease, MemoEntry, RunRecord, RunStatus, Source
 from agentvm_runtime.store import open_store, this_holder
+from agentvm_runtime.store.keeping import CHUNK
+from agentvm_runtime.store.sql import SqlStore
 
 ONE, TWO = Digest("1" * 40), Digest("2" * 40)
 RUN = RunRecord("run-1", "agents:main", "hash", ONE, 100.0, meta={"file": "agents.py"})
@@ -361,6 +367,95 @@ async def test_two_holders_in_one_process_exclude_each_other(store: Store) -> No
     await store.acquire_lease("run-1", this_holder(), 15.0)
     with pytest.raises(RunLeased):
         await store.acquire_lease("run-1", this_holder(), 15.0)
+
+
+async def test_a_living_process_of_this_host_keeps_its_lease(store: Store) -> None:
+    """Be it asleep; once it has ended, its lease is free."""
+    program = "from agentvm_runtime.store import this_holder; print(this_holder(), flush=True); input()"
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    started = [sys.executable, "-c", program]
+    async with await anyio.open_process(started, env=env) as living:
+        assert living.stdin is not None
+        assert living.stdout is not None
+        holder = await BufferedByteReceiveStream(living.stdout).receive_until(b"\n", 1000)
+        lease = await store.acquire_lease("run-1", holder.decode().strip(), 15.0)
+        with pytest.raises(RunLeased, match=f"process {living.pid} on "):
+            await store.acquire_lease("run-1", this_holder(), 15.0)
+        assert await store.lease_of("run-1") == lease
+        await living.stdin.aclose()
+        await living.wait()
+    mine = this_holder()
+    assert (await store.acquire_lease("run-1", mine, 15.0)).holder == mine
+
+
+async def test_one_of_several_processes_gets_the_lease(store: Store, url: str, clock: Clock) -> None:
+    """Each through a store of its own, all at once; the others are refused, and see who has it."""
+    stores = [store, *(open_store(url, clock=clock) if store.shared else store for _ in range(3))]
+    for each in stores:
+        await each.open()
+    got: list[Lease] = []
+
+    async def take(which: Store, number: int) -> None:
+        with suppress(RunLeased):
+            got.append(await which.acquire_lease("run-1", f"elsewhere:{number}:x", 15.0))
+
+    async with anyio.create_task_group() as tasks:
+        for number, each in enumerate(stores):
+            tasks.start_soon(take, each, number)
+    (lease,) = got
+    for number, each in enumerate(stores):
+        assert await each.lease_of("run-1") == lease
+        if lease.holder != f"elsewhere:{number}:x":
+            with pytest.raises(RunLeased, match="is driven by process"):
+                await each.acquire_lease("run-1", f"elsewhere:{number}:x", 15.0)
+    clock.now += 15
+    late = await stores[-1].acquire_lease("run-1", "late:1:x", 15.0)
+    with pytest.raises(RunLeased):
+        await store.renew_lease(lease, 15.0)
+    assert await store.lease_of("run-1") == late
+    for each in stores[1:] if store.shared else ():
+        await each.aclose()
+
+
+async def test_a_lease_that_nobody_waits_for_any_more_is_not_taken(store: Store) -> None:
+    """Who gave up while it was on its way (its time was up, say) does not know that they have it."""
+    gate = threading.Event()
+    if isinstance(store, SqlStore):  # another's is there at once
+        store._opened().submit_aside(lambda _: gate.wait())
+    lease: Lease | None = None
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        lease = await store.acquire_lease("run-1", "elsewhere:7:x", 15.0)
+    gate.set()
+    if lease is not None:
+        await store.release_lease(lease)
+    other = await store.acquire_lease("run-1", "other:8:y", 15.0)
+    gate.clear()
+    if isinstance(store, SqlStore):
+        store._opened().submit_aside(lambda _: gate.wait())
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await store.acquire_lease("run-1", "other:8:y", 15.0)
+    gate.set()
+    assert await store.lease_of("run-1") == other  # who has it keeps it
+
+
+async def test_a_store_is_read_though_tools_have_all_threads(store: Store) -> None:
+    """They may take for ever, or wait for what is to be read."""
+    await store.create_run(RUN, {ONE: b"1" * CHUNK * 2})
+    threads = anyio.to_thread.current_default_thread_limiter()
+    tools = [object() for _ in range(int(threads.total_tokens))]
+    for each in tools:
+        await threads.acquire_on_behalf_of(each)
+    try:
+        with anyio.fail_after(60):
+            assert await store.get_run("run-1") == RUN
+            assert await store.values([ONE]) == {ONE: b"1" * CHUNK * 2}
+            await store.aclose()
+            await store.open()
+    finally:
+        for each in tools:
+            threads.release_on_behalf_of(each)
 
 
 async def test_a_closed_store_says_so_and_opens_again(store: Store) -> None:

@@ -11,10 +11,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
-import anyio.to_thread
 
 from agentvm_runtime.errors import StoreError
 from agentvm_runtime.store import leases
@@ -22,6 +22,7 @@ from agentvm_runtime.store.durability import Durability
 from agentvm_runtime.store.group import GroupWriter, Pending, Row, Transaction, Work
 from agentvm_runtime.store.keeping import TakesLong
 from agentvm_runtime.store.statements import Statement
+from agentvm_runtime.store.threads import in_thread
 
 from .reading import Queries, Reader
 
@@ -70,7 +71,7 @@ class Access(ABC):
 
     async def open(self) -> None:
         if self._writer is None:
-            await anyio.to_thread.run_sync(self._open)
+            await in_thread(self._open)
 
     def _open(self) -> None:
         with self._opening:
@@ -83,7 +84,7 @@ class Access(ABC):
         if writer is None:
             return
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._close, writer)
+            await in_thread(partial(self._close, writer))
         if writer.failure is not None:
             for holder in self._holders:  # what could not be given back
                 leases.give_up(holder)
@@ -120,7 +121,7 @@ class Access(ABC):
         last = self._opened().last
         if behind_writes and last is not None:
             await last.settled()
-        return await anyio.to_thread.run_sync(self._read_now, work)
+        return await in_thread(partial(self._read_now, work))
 
     async def _glance(self, work: Callable[[Reader], T], otherwise: Callable[[Reader], T] | None = None) -> T:
         """Read a row or few, not behind writes: on the spot where that takes less than changing threads.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
+from agentvm_runtime.errors import StoreError
 from agentvm_runtime.records import (
     Lease,
 )
@@ -20,7 +23,21 @@ class Leases(Access):
 
     async def acquire_lease(self, run_id: str, holder: str, ttl: float) -> Lease:
         self._take_up(holder)
-        return await self._lease(run_id, lambda old, now: leases.granted(old, run_id, holder, ttl, now))
+        had = False
+
+        def decide(old: Lease | None, now: float) -> Lease:
+            nonlocal had
+            had = old is not None and old.holder == holder
+            return leases.granted(old, run_id, holder, ttl, now)
+
+        try:
+            return await self._lease(run_id, decide)
+        except asyncio.CancelledError:
+            # Nobody hears that it is taken, but it would keep everybody away until it expires.
+            row = {"run_id": run_id, "holder": holder}
+            with suppress(StoreError):  # it is closed, or cannot be written: then nothing was taken
+                self._submit(lambda transaction: None if had else transaction.execute(sql.DROP_LEASE, row))
+            raise
 
     async def renew_lease(self, lease: Lease, ttl: float) -> Lease:
         self._take_up(lease.holder)
