@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -142,6 +143,7 @@ def _note_miss(session: Session, path: str, limit: Limit) -> None:
     if not session.halted:
         now = time.time()
         detail = {DEADLINE: limit.at}
-        session.append(Event(EventKind.MISSED, path, started_at=now, finished_at=now, detail=detail))
+        with suppress(Halt):  # an agent around this one has missed its own just before
+            session.append(Event(EventKind.MISSED, path, started_at=now, finished_at=now, detail=detail))
         if limit.best_effort and session.updates is not None:
             session.updates.deadlines_moved()

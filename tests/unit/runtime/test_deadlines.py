@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import anyio
 import pytest
@@ -180,6 +181,44 @@ async def test_a_write_that_is_cut_off_is_named(model):
     async with AgentVM(store="memory", llm=model) as vm:
         (note,) = await vm.run(asks_to_write)
     assert note == "The write writes#1/stuck#1 was under way: it may or may not have happened."
+
+
+@tool(effect="read")
+async def block() -> None:
+    """Keeps the event loop until the deadlines of both agents around it have passed."""
+    first = current().deadline
+    assert first is not None
+    while time.time() <= first + 0.02:
+        pass
+    await asyncio.Event().wait()
+
+
+@agent(deadline=0.05)
+async def innermost() -> None:
+    await block()
+
+
+@agent(deadline=0.05)
+async def outermost() -> None:
+    await innermost()
+
+
+@agent
+async def around() -> None:
+    await outermost()
+
+
+async def test_agents_that_miss_their_deadlines_at_once_are_cancelled_quietly(model):
+    """Only the outermost counts: of those within, nothing is journaled any more, and nothing is said."""
+    said: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: said.append(told))
+    async with AgentVM(store="memory", llm=model) as vm:
+        run = await vm.start(around)
+        with pytest.raises(RunFailed, match="outermost at outermost#1 was not done"):
+            await run.result()
+        missed = [each.path for each in await vm.store.events(run.id) if each.kind is EventKind.MISSED]
+    assert missed == ["outermost#1"]
+    assert said == []
 
 
 async def test_an_interrupted_agent_keeps_its_deadline(tmp_path, model):
