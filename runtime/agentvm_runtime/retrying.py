@@ -74,15 +74,21 @@ _LONGEST = 500
 """Characters of an error's text that the journal keeps of a failed attempt."""
 
 
-async def attempt(attempts: Attempts, timeout: float | None, once: Callable[[], Awaitable[T]]) -> T:
+async def attempt(
+    attempts: Attempts,
+    timeout: float | None,
+    once: Callable[[], Awaitable[T]],
+    sleep: Callable[[float], Awaitable[None]] | None = None,
+) -> T:
     """Do it until it succeeds or the policy says that it is enough.
 
     Args:
         timeout: seconds for each attempt.
+        sleep: for so many seconds between attempts, if that takes more than waiting.
     """
     while True:
         if attempts.pause:
-            await anyio.sleep(attempts.pause)
+            await (sleep or anyio.sleep)(attempts.pause)
         started = time.time()
         try:
             return await (once() if timeout is None else _within(timeout, once))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -28,14 +28,48 @@ CONCURRENCY = "concurrency"
 """In a run's `meta`: how many of its calls may be under way at once."""
 
 
-def rooms_of(tool: Tool) -> tuple[anyio.Semaphore, ...]:
-    """The rooms that calls of a tool need, of all runs in this event loop: within its limit, in a thread."""
-    limited = () if tool.limit is None else (_room(f"{tool.ref} {tool.limit}", tool.limit),)
+class Room(Protocol):
+    """Where so many have their turn at once."""
+
+    async def acquire(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+class Turn:
+    """One turn in a room, which may be left for a while."""
+
+    def __init__(self, room: anyio.Semaphore) -> None:
+        self._room = room
+        self._taken = False
+
+    async def acquire(self) -> None:
+        await self._room.acquire()
+        self._taken = True
+
+    def release(self) -> None:
+        if self._taken:
+            self._taken = False
+            self._room.release()
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep, and let others have the turn meanwhile."""
+        self.release()
+        await anyio.sleep(seconds)
+        await self.acquire()
+
+
+def rooms_of(tool: Tool) -> tuple[Room, ...]:
+    """The rooms that calls of a tool need, of all runs in this event loop."""
+    return () if tool.limit is None else (_room(f"{tool.ref} {tool.limit}", tool.limit),)
+
+
+def turn_of(tool: Tool) -> Turn | None:
+    """For a call of a tool that needs a thread: one that waits for it has not begun, either."""
     if tool.is_async or tool.inline:
-        return limited
-    # A call that waits for a thread has not begun, either.
+        return None
     threads = int(min(anyio.to_thread.current_default_thread_limiter().total_tokens, _MANY))
-    return (*limited, _room(f"threads {threads}", threads))
+    return Turn(_room(f"threads {threads}", threads))
 
 
 def _room(name: str, size: int) -> anyio.Semaphore:
@@ -62,7 +96,7 @@ def _seats(tool: str, limit: int) -> threading.Semaphore:
     return threading.Semaphore(limit)
 
 
-async def in_turn(rooms: Sequence[anyio.Semaphore], do: Callable[[], Awaitable[T]]) -> T:
+async def in_turn(rooms: Sequence[Room], do: Callable[[], Awaitable[T]]) -> T:
     """Do it when there is room in all of these, taken one after the other."""
     if not rooms:
         return await do()

@@ -34,7 +34,7 @@ from .questions import Human
 from .recording import Recorder
 from .records import Digest, Event, RunRecord
 from .revision import UNCHANGED, Revision
-from .rooms import CONCURRENCY, in_turn
+from .rooms import CONCURRENCY, Room, in_turn
 from .sharing import perform_shared, unshared
 from .skipping import Skip
 from .streams import Audience, Text
@@ -121,7 +121,7 @@ class Session(Recorder):
                 await self.texts.room()
             if self._room is None and not work.rooms:
                 return await self._begin(work, execute)
-            rooms = work.rooms if self._room is None else (self._room, *work.rooms)
+            rooms: Sequence[Room] = work.rooms if self._room is None else (self._room, *work.rooms)
             return await in_turn(rooms, partial(self._begin, work, execute))
         finally:
             activity.under_way -= 1

@@ -20,7 +20,7 @@ from .budgets import Usage
 from .dependence import shared_key
 from .keys import tool_key
 from .retrying import Attempts, attempt
-from .rooms import rooms_of, seats_of
+from .rooms import rooms_of, seats_of, turn_of
 from .session import Session
 from .work import Outcome, Work
 
@@ -39,14 +39,18 @@ def call_tool(
 ) -> Awaitable[Any]:
     """Call a tool from within a run, or use what is recorded of the call."""
     work = tool_work(place, tool, args, kwargs, traced=traced)
+    turn = turn_of(tool)
     work.rooms = rooms_of(tool)
+    if turn is not None:
+        work.rooms = (*work.rooms, turn)
 
     async def execute() -> Outcome:
         if tool.name not in session.flights.met:
             await session.meet(tool.name)
         started = time.monotonic()
         once = partial(_once, session.context(work), session, work, tool, args, kwargs)
-        value = await attempt(attempts_of(session, work, tool), tool.timeout, once)
+        pause = None if turn is None else turn.pause
+        value = await attempt(attempts_of(session, work, tool), tool.timeout, once, pause)
         notes = session.observed.at(place.name, place.within or place.site)
         notes.tool_seconds.append(time.monotonic() - started)
         return Outcome(value, work.usage.taken() if work.usage else {})

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import anyio
-
 from .budgets import Usage
 from .records import Source
+from .rooms import Room
 
 
 @dataclass(slots=True)
@@ -42,7 +41,7 @@ class Work:
     """Whether the result may depend on what was written before."""
     arguments: Any = None
     """What a traced region passed, which the callee may change in place."""
-    rooms: tuple[anyio.Semaphore, ...] = ()
+    rooms: tuple[Room, ...] = ()
     """Where it takes its turn, as only so many may be under way at once."""
     usage: Usage | None = None
     """Counts what its model calls take, until that is journaled; of a tool's, once it is called."""

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
 
-from agentvm import AgentVM, ConfigError, agent, llm, tool
+from agentvm import AgentVM, ConfigError, Retry, agent, llm, tool
 from agentvm.testing import ScriptedLLM
 from agentvm_runtime import tools
 from agentvm_runtime.records import EventKind
@@ -226,3 +227,42 @@ async def test_what_a_synchronous_tool_raises_within_its_time_comes_from_traced_
     for _ in range(2):
         with pytest.raises(TimeoutError, match="it said so"):
             tools.call_here(fails, ("it",), {})
+
+
+@tool(effect="read", retries=Retry(attempts=2, backoff=3600.0, longest=3600.0))
+def flaky(number: int) -> int:
+    RUNNING.append("flaky")
+    raise ConnectionError("down")
+
+
+@tool(effect="read")
+def sound(number: int) -> int:
+    return number
+
+
+@agent
+async def tries(number: int) -> int:
+    return flaky(number)
+
+
+@agent
+async def goes_well(number: int) -> int:
+    return sound(number)
+
+
+async def test_a_call_that_waits_to_be_tried_again_leaves_its_thread_to_others():
+    """Though it may be long: others are called meanwhile."""
+    RUNNING.clear()
+    threads = anyio.to_thread.current_default_thread_limiter()
+    before, threads.total_tokens = threads.total_tokens, 1
+    try:
+        async with AgentVM(store="memory", llm=ScriptedLLM(answer)) as vm:
+            run = await vm.start(tries, 1)
+            async for event in run.events():
+                if event.kind is EventKind.ATTEMPT:
+                    break
+            with anyio.fail_after(60):
+                assert await vm.run(goes_well, 2) == 2
+    finally:
+        threads.total_tokens = before
+    assert RUNNING == ["flaky"]
