@@ -458,6 +458,29 @@ async def test_a_store_is_read_though_tools_have_all_threads(store: Store) -> No
             threads.release_on_behalf_of(each)
 
 
+async def test_a_store_may_be_opened_while_it_is_being_closed(store: Store, url: str) -> None:
+    """By another user of the same object: it is open then."""
+    if not isinstance(store, SqlStore):
+        return
+    reader, gate, closing = store._reader, threading.Event(), threading.Event()
+    assert reader is not None
+    close = reader.close
+
+    def gated() -> None:
+        closing.set()
+        gate.wait()
+        close()
+
+    reader.close = gated  # type: ignore[method-assign]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.aclose)
+        await anyio.to_thread.run_sync(closing.wait)
+        await store.open()
+        gate.set()
+    await store.append("run-1", EVENT).wait()
+    assert len(await store.events("run-1")) == 1
+
+
 async def test_a_closed_store_says_so_and_opens_again(store: Store) -> None:
     """Closing twice is harmless; what was appended is there after opening again."""
     store.append("run-1", EVENT)

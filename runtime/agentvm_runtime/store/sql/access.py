@@ -80,11 +80,12 @@ class Access(ABC):
                 self._writer = GroupWriter(transaction, self._name, self._durability)
 
     async def aclose(self) -> None:
-        writer, self._writer = self._writer, None
+        writer, reader = self._writer, self._reader
         if writer is None:
             return
+        self._writer = self._reader = None  # both now: it may be opened again while these are being closed
         with anyio.CancelScope(shield=True):
-            await in_thread(partial(self._close, writer))
+            await in_thread(partial(self._close, writer, reader))
         if writer.failure is not None:
             for holder in self._holders:  # what could not be given back
                 leases.give_up(holder)
@@ -92,11 +93,10 @@ class Access(ABC):
             if not writer.reported:
                 raise writer.failure
 
-    def _close(self, writer: GroupWriter) -> None:
+    def _close(self, writer: GroupWriter, reader: Reader | None) -> None:
         with self._reading:
-            if self._reader is not None:
-                self._reader.close()
-            self._reader = None
+            if reader is not None:
+                reader.close()
         # Last, as the last connection to an SQLite file tidies up the write-ahead log.
         writer.close()
 
