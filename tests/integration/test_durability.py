@@ -18,9 +18,11 @@ from agentvm import AgentVM, agent, llm, tool
 from agentvm.testing import ScriptedLLM
 from agentvm_compiler.errors import ConfigError
 from agentvm_runtime.errors import StoreError
-from agentvm_runtime.store import group
-from agentvm_runtime.store.group import GroupWriter, Pending, Work
+from agentvm_runtime.store import group, pending
+from agentvm_runtime.store.group import GroupWriter
+from agentvm_runtime.store.pending import Pending
 from agentvm_runtime.store.sqlite import SqliteTransaction
+from agentvm_runtime.store.transaction import Work
 
 MODES = ["strict", "group", "exit"]
 looks: list[Callable[[], None]] = []
@@ -224,7 +226,7 @@ async def test_the_first_call_of_a_tool_begins_when_all_before_it_is_durable(
 ) -> None:
     """In `group`, a process that is ended by a call it never made before loses no result."""
     monkeypatch.setattr(group, "LINGER", 3600.0)
-    monkeypatch.setattr(group, "MOMENT", 3600.0)
+    monkeypatch.setattr(pending, "MOMENT", 3600.0)
     seen: list[list[str]] = []
     looks[:] = [lambda: seen.append(disk.events())]
     async with AgentVM(store=disk.url, llm=ScriptedLLM("x")) as vm:
@@ -245,7 +247,7 @@ async def test_first_calls_that_begin_at_once_all_wait(
 ) -> None:
     """Any of them may end the process."""
     monkeypatch.setattr(group, "LINGER", 3600.0)
-    monkeypatch.setattr(group, "MOMENT", 3600.0)
+    monkeypatch.setattr(pending, "MOMENT", 3600.0)
     seen: list[list[str]] = []
     looks[:] = [lambda: seen.append(disk.events())]
     async with AgentVM(store=disk.url, llm=ScriptedLLM("x")) as vm:

@@ -15,7 +15,7 @@ from agentvm_runtime.retention import DAY, OVER
 
 from . import leases, rows
 from . import statements as sql
-from .group import Transaction
+from .transaction import Transaction
 
 _DIGEST = re.compile(r"\b[0-9a-f]{40}\b")
 

@@ -10,9 +10,9 @@ from agentvm_runtime.errors import StoreError
 
 from . import sealing
 from . import statements as sql
-from .group import PATIENCE
 from .schema import SCHEMA_VERSION, is_older, tell_migrated
 from .sealing import Vault
+from .transaction import PATIENCE
 
 BUSY_MS = 5_000
 """How long SQLite itself waits for a lock before it says so."""

@@ -1,10 +1,10 @@
 """Group commit: one thread that writes all that has gathered in one transaction.
 
-*Work* is a function of the transaction. Works run in the order they were
-submitted. A group is durable as a whole or not at all; after a group has
-failed, every later work fails with the same error, so that the journal has no
-holes. A work may refuse (raise an `AgentVMError`) before it writes anything:
-that concerns only who waits for it.
+Any thread submits a *work*, a function of the transaction, and may wait until it
+is decided. Works run in the order they were submitted. A group is durable as a
+whole or not at all; after a group has failed, every later work fails with the
+same error, so that the journal has no holes. A work may refuse (raise an
+`AgentVMError`) before it writes anything: that concerns only who waits for it.
 """
 
 from __future__ import annotations
@@ -14,191 +14,22 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
 
 from agentvm_compiler.errors import AgentVMError
 from agentvm_runtime.errors import StoreError
-from agentvm_runtime.records import Digest
-from agentvm_runtime.watched import Holdup
 
 from .durability import Durability, Mode
-from .statements import Statement
+from .pending import Pending, wake
+from .transaction import PATIENCE, Transaction, Work
 
 _GROUP_MAX = 4096
 """Works in one transaction at most: bounds how long the first waits for the last."""
 LINGER = 0.002
 """Seconds for which results that nobody waits for are gathered: changing threads for each would cost more."""
-MOMENT = 0.02
-"""Seconds that a call is put off at most so that what is before it can become durable: many commits of a
-disk that is not overloaded."""
-PATIENCE = 60.0
-"""Seconds of retrying after which what is in the way counts as stuck."""
 
 _STRICT, _GROUP = Mode.STRICT, Mode.GROUP
-Row = Mapping[str, Any]
-
-
-class Transaction(Protocol):
-    """What a work sees: statements, and values that are only written once.
-
-    A database has one, used for group after group by the writer's thread.
-    """
-
-    held: dict[str, str]
-    """Who is known to have the leases of runs, as long as nobody can have changed them."""
-    ends: dict[str, int]
-    """Numbers of the last events of journals, as long as nobody else can have written to them."""
-
-    def row(self, statement: Statement, row: Row) -> tuple[Any, ...] | None:
-        """The first row of a query."""
-        ...
-
-    def rows(self, statement: Statement, row: Row) -> Sequence[Any]:
-        """All rows of a query."""
-        ...
-
-    def alone(self) -> None:
-        """Keep other writers out until the end of the transaction."""
-        ...
-
-    def shrink(self) -> None:
-        """After values were removed: forget which are known, and give free space back."""
-        ...
-
-    def execute(self, statement: Statement, row: Row) -> int:
-        """How many rows were changed."""
-        ...
-
-    def write(self, statement: Statement, row: Row) -> None:
-        """Execute in order with others of the same statement, by the end of the transaction."""
-        ...
-
-    def put_values(self, values: Mapping[Digest, bytes] | None) -> None: ...
-
-    def begin(self) -> None: ...
-
-    def commit(self) -> None: ...
-
-    def rollback(self) -> None:
-        """Undo what was done since `begin`. Does not raise."""
-        ...
-
-    def is_busy(self, error: BaseException) -> bool:
-        """Whether others are in the way, nothing was written, and trying again will help."""
-        ...
-
-    def explain(self, error: BaseException, doing: str) -> StoreError:
-        """An error that says what, where and what to do next."""
-        ...
-
-    def close(self) -> None: ...
-
-
-Work = Callable[[Transaction], Any]
-
-
-class Pending:
-    """A work under way; the commit its submitter may wait for."""
-
-    __slots__ = ("_waiters", "_writer", "ahead", "at_once", "done", "error", "result", "work")
-
-    def __init__(self, writer: GroupWriter, work: Work) -> None:
-        self.work = work
-        self.ahead: Pending | None = None
-        """What must be done before who submitted this one goes on."""
-        self.at_once = True
-        """Whether there is nothing like that."""
-        self.done = False
-        self.result: Any = None
-        self.error: Exception | None = None
-        self._writer = writer
-        self._waiters: list[asyncio.Future[None] | threading.Event] = []
-
-    async def settled(self) -> None:
-        """Return once it is decided, well or badly."""
-        if not self.done:
-            await self._wait_as(asyncio.get_running_loop().create_future())
-
-    async def wait(self) -> None:
-        await self.settled()
-        self._raise()
-
-    async def soon(self) -> None:
-        if self.done or self._writer.mode is Mode.EXIT:
-            return
-        loop = asyncio.get_running_loop()
-        decided = Holdup(loop=loop)
-        timer = loop.call_later(MOMENT, _wake, [decided])
-        try:
-            await self._wait_as(decided)
-        finally:
-            timer.cancel()
-
-    async def accepted(self) -> None:
-        if self.at_once:
-            return
-        ahead = self.ahead
-        if ahead is None or ahead is self:  # none any more: it is decided already
-            await self.wait()
-        else:
-            await ahead.made_way()
-            self._writer.raise_failure()  # a refusal is not for who comes behind
-
-    async def made_way(self) -> None:
-        """Return once it is decided, which all work of the process waits for."""
-        if not self.done:
-            await self._wait_as(Holdup(loop=asyncio.get_running_loop()))
-
-    async def _wait_as(self, future: asyncio.Future[None]) -> None:
-        if self._join(future):
-            await future
-
-    def block_accepted(self) -> None:
-        if self.at_once:
-            return
-        ahead = self.ahead
-        if ahead is None or ahead is self:
-            self.block()
-        else:
-            ahead.block_settled()
-            self._writer.raise_failure()
-
-    def block(self) -> None:
-        self.block_settled()
-        self._raise()
-
-    def block_settled(self) -> None:
-        event = threading.Event()
-        if self._join(event):
-            event.wait()
-
-    def _join(self, waiter: asyncio.Future[None] | threading.Event) -> bool:
-        with self._writer.lock:
-            if not self.done:
-                self._waiters.append(waiter)
-                self._writer.release()
-            return not self.done
-
-    def _raise(self) -> None:
-        error: Exception | None = self.error
-        if error is None:
-            return
-        if isinstance(error, StoreError) and error is self._writer.failure:
-            self._writer.raise_failure()
-        raise error
-
-    def finish(self) -> list[asyncio.Future[None] | threading.Event]:
-        """Under the writer's lock: mark as decided, give back who waits."""
-        self.done = True
-        self.work, self.ahead = _nothing, None  # let go of what they hold
-        return self._waiters
-
-
-def _nothing(_: Transaction) -> None:
-    return None
 
 
 class _Signal(Enum):
@@ -404,10 +235,4 @@ class GroupWriter:
                 futures.setdefault(waiter.get_loop(), []).append(waiter)
         for loop, waiting in futures.items():
             with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                loop.call_soon_threadsafe(_wake, waiting)
-
-
-def _wake(futures: Sequence[asyncio.Future[None]]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)
+                loop.call_soon_threadsafe(wake, waiting)

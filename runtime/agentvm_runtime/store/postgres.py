@@ -23,11 +23,11 @@ from agentvm_runtime.records import Digest
 from . import keeping, schema, sealing
 from . import statements as sql
 from .durability import DEFAULT, Durability
-from .group import PATIENCE, Row
 from .postgres_errors import explain, is_conflict, is_lost
 from .sealing import Vault
 from .sql import Queries, SqlStore
 from .statements import Statement
+from .transaction import PATIENCE, Row
 from .url import PostgresUrl
 
 T = TypeVar("T")

@@ -22,10 +22,10 @@ from . import keeping
 from . import statements as sql
 from .database import connect, explain, is_busy, prepare
 from .durability import DEFAULT, Durability
-from .group import PATIENCE, Row
 from .sealing import Vault
 from .sql import SqlStore
 from .statements import Statement
+from .transaction import PATIENCE, Row
 
 T = TypeVar("T")
 _KNOWN_MAX = 65_536

@@ -19,10 +19,12 @@ import anyio
 from agentvm_runtime.errors import StoreError
 from agentvm_runtime.store import leases
 from agentvm_runtime.store.durability import Durability
-from agentvm_runtime.store.group import GroupWriter, Pending, Row, Transaction, Work
+from agentvm_runtime.store.group import GroupWriter
 from agentvm_runtime.store.keeping import TakesLong
+from agentvm_runtime.store.pending import Pending
 from agentvm_runtime.store.statements import Statement
 from agentvm_runtime.store.threads import in_thread
+from agentvm_runtime.store.transaction import Row, Transaction, Work
 
 from .reading import Queries, Reader
 

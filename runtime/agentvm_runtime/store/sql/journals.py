@@ -20,8 +20,9 @@ from agentvm_runtime.store import rows
 from agentvm_runtime.store import statements as sql
 from agentvm_runtime.store.checks import check_event
 from agentvm_runtime.store.durability import Durability
-from agentvm_runtime.store.group import Pending, Transaction
 from agentvm_runtime.store.keeping import CHUNK, TakesLong
+from agentvm_runtime.store.pending import Pending
+from agentvm_runtime.store.transaction import Transaction
 
 from .leasing import check_held
 from .memos import Memos

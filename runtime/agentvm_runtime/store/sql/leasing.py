@@ -12,7 +12,7 @@ from agentvm_runtime.records import (
 )
 from agentvm_runtime.store import leases, rows
 from agentvm_runtime.store import statements as sql
-from agentvm_runtime.store.group import Transaction
+from agentvm_runtime.store.transaction import Transaction
 
 from .access import Access
 from .reading import Reader

@@ -17,7 +17,7 @@ from agentvm_runtime.store import statements as sql
 from agentvm_runtime.store.ahead import Found, ReadAhead
 from agentvm_runtime.store.collecting import collect
 from agentvm_runtime.store.durability import Durability
-from agentvm_runtime.store.group import Pending
+from agentvm_runtime.store.pending import Pending
 
 from .reading import Reader
 from .values import Values

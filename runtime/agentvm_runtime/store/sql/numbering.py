@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentvm_runtime.store import statements as sql
-from agentvm_runtime.store.group import Transaction
+from agentvm_runtime.store.transaction import Transaction
 
 
 def add_event(transaction: Transaction, row: dict[str, Any]) -> None:

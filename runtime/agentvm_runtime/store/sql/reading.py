@@ -8,8 +8,8 @@ from typing import Any, Protocol, TypeVar
 from agentvm_runtime.records import (
     Digest,
 )
-from agentvm_runtime.store.group import Row
 from agentvm_runtime.store.statements import Statement
+from agentvm_runtime.store.transaction import Row
 
 T = TypeVar("T")
 

@@ -17,7 +17,8 @@ from agentvm_runtime.records import (
 from agentvm_runtime.store import rows
 from agentvm_runtime.store import statements as sql
 from agentvm_runtime.store.checks import check_event, check_run
-from agentvm_runtime.store.group import Pending, Transaction
+from agentvm_runtime.store.pending import Pending
+from agentvm_runtime.store.transaction import Transaction
 
 from .access import Access
 from .leasing import check_held
