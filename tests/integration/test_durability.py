@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from agentvm import AgentVM, agent, llm, tool
+from agentvm import AgentVM, DeadlineExceeded, RunCancelled, agent, llm, tool
 from agentvm.testing import ScriptedLLM
 from agentvm_compiler.errors import ConfigError
 from agentvm_runtime.errors import StoreError
@@ -22,6 +23,7 @@ from agentvm_runtime.store import group, pending
 from agentvm_runtime.store.group import GroupWriter
 from agentvm_runtime.store.pending import Pending
 from agentvm_runtime.store.sqlite import SqliteTransaction
+from agentvm_runtime.store.threads import limiter
 from agentvm_runtime.store.transaction import Work
 
 MODES = ["strict", "group", "exit"]
@@ -388,6 +390,18 @@ async def traced_calls(width: int) -> list[int]:
 
 
 @agent
+async def traced_synchronous_calls(width: int) -> list[int]:
+    found: list[int] = []
+
+    def call(number: int) -> None:
+        found.append(in_a_thread(number))
+
+    for number in range(width):
+        (call if number >= 0 else print)(number)  # traced code
+    return found
+
+
+@agent
 async def mostly_python(width: int) -> int:
     found = 0
     for number in range(width):
@@ -398,9 +412,9 @@ async def mostly_python(width: int) -> int:
 
 async def stands_still() -> None:
     """Return when no task of this event loop can go on, and no thread works for one."""
-    threads = anyio.to_thread.current_default_thread_limiter()
+    tools = anyio.to_thread.current_default_thread_limiter()
     await anyio.wait_all_tasks_blocked()
-    while threads.borrowed_tokens:
+    while tools.borrowed_tokens or limiter().borrowed_tokens:
         await anyio.wait_all_tasks_blocked()
 
 
@@ -456,6 +470,62 @@ async def test_back_pressure_holds_for_python_between_calls(
             looks.clear()
             stalled.set()
         assert await run.result() == sum(range(0, 400, 50))
+
+
+async def test_back_pressure_holds_for_synchronous_tools_of_traced_code(
+    disk: Observer, stalled: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They block the event loop, which the disk does not need to go on."""
+    calls: list[None] = []
+    ahead: list[int] = []
+    looks[:] = [stalled.clear, lambda: calls.append(None)]
+    block = GroupWriter.block_for_room
+
+    def blocks(self: GroupWriter) -> None:
+        ahead.append(len(calls))
+        looks.pop(0)  # the disk goes on, and for good
+        monkeypatch.setattr(GroupWriter, "block_for_room", block)
+        stalled.set()
+        block(self)
+
+    monkeypatch.setattr(GroupWriter, "block_for_room", blocks)
+    async with AgentVM(store=f"{disk.url}?unacknowledged={BOUND}", llm=ScriptedLLM("x")) as vm:
+        try:
+            assert await vm.run(traced_synchronous_calls, 200) == list(range(200))
+        finally:
+            looks.clear()
+            stalled.set()
+    assert len(ahead) == 1
+    assert BOUND // 2 <= ahead[0] <= BOUND
+
+
+@pytest.mark.parametrize("how", ["cancelled", "late"])
+@pytest.mark.parametrize("program", [map_quick, traced_calls, mostly_python], ids=lambda each: each.__name__)
+async def test_a_run_that_waits_for_the_disk_can_be_stopped(
+    disk: Observer, stalled: threading.Event, how: str, program: Any
+) -> None:
+    """Nothing more of it begins then; it has ended when the disk is there again. So by a missed deadline."""
+    calls: list[None] = []
+    looks[:] = [stalled.clear, lambda: calls.append(None)]
+    async with AgentVM(store=f"{disk.url}?unacknowledged={BOUND}", llm=ScriptedLLM("x")) as vm:
+        async with anyio.create_task_group() as tasks:
+            try:
+                run = await vm.start(program, 200)
+                await stands_still()
+                began = len(calls)
+                tasks.start_soon(run.cancel) if how == "cancelled" else tasks.start_soon(run.tighten, 1e-6)
+                while not run._session.halted:
+                    await anyio.lowlevel.checkpoint()
+                await stands_still()
+            finally:
+                looks.clear()
+                stalled.set()
+            with pytest.raises(RunCancelled if how == "cancelled" else DeadlineExceeded):
+                await run.result()
+        assert len(calls) == began
+        if how == "late":  # it can go on, and finds what it did
+            expected = sum(range(0, 200, 50)) if program is mostly_python else list(range(200))
+            assert await (await vm.resume(run.id)).result() == expected
 
 
 async def test_runs_that_wait_for_the_disk_hear_that_it_failed(
