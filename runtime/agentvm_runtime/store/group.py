@@ -19,6 +19,7 @@ from queue import Empty, SimpleQueue
 
 from agentvm_compiler.errors import AgentVMError
 from agentvm_runtime.errors import StoreError
+from agentvm_runtime.line import Line
 
 from .durability import Durability, Mode
 from .pending import Pending, wake
@@ -56,6 +57,8 @@ class GroupWriter:
         self.mode = durability.mode
         self._behind: deque[Pending] = deque(maxlen=durability.unacknowledged)
         """The last results, in mode `group`: as many as may be unacknowledged."""
+        self._line = Line()
+        """Tasks that begin something when there is room."""
         self._held: list[Pending] = []
         """Results that nobody waits for; in mode `group` for a moment only."""
         self._enough = max(1, durability.unacknowledged // 2)
@@ -129,9 +132,13 @@ class GroupWriter:
 
     async def room(self) -> None:
         """Return when it is not full. Raises StoreError if nothing can be written any more."""
-        while self._most_wait():  # again: others waited, too, and may have finished something already
-            await self._behind[0].made_way()
+        if self._most_wait():
+            await self._line.stand(self._room)
         self.raise_failure()
+
+    async def _room(self) -> None:
+        while self._most_wait():  # again: what did not wait may have finished something already
+            await self._behind[0].made_way()
 
     def block_for_room(self) -> None:
         """The same for synchronous code."""

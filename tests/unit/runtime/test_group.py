@@ -14,6 +14,7 @@ from agentvm_compiler.errors import InputError
 from agentvm_runtime.errors import RunLeased, StoreError
 from agentvm_runtime.store.durability import Durability, Mode
 from agentvm_runtime.store.group import GroupWriter
+from agentvm_runtime.store.pending import Pending
 
 
 class Disk:
@@ -178,6 +179,36 @@ async def test_a_wait_for_room_can_be_given_up(writer, disk: Disk):
     await second
     await results[-1].wait()
     assert disk.durable == ["a", "a"]
+
+
+async def test_tasks_are_let_through_one_after_the_other(writer, disk: Disk, monkeypatch: pytest.MonkeyPatch):
+    """In the order they came, and none is woken each time there is room for another."""
+    group, made_way = writer(), Pending.made_way
+    begun: list[int] = []
+    waits: list[None] = []
+
+    async def counted(self: Pending) -> None:
+        waits.append(None)
+        await made_way(self)
+
+    async def begin(number: int) -> None:
+        await group.room()
+        begun.append(number)
+        group.submit_result(lambda to: to.write(str(number)))
+
+    monkeypatch.setattr(Pending, "made_way", counted)
+    disk.gate.clear()
+    for _ in range(2):
+        group.submit_result(lambda to: to.write("before"))
+    tasks = [asyncio.ensure_future(begin(number)) for number in range(100)]
+    await anyio.wait_all_tasks_blocked()
+    given_up = {0, 50, 51}
+    for number in given_up:
+        tasks[number].cancel()
+    disk.gate.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert begun == [number for number in range(100) if number not in given_up]
+    assert len(waits) <= 200
 
 
 async def test_event_loops_wait_for_one_writer(writer, disk: Disk):
