@@ -15,6 +15,8 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
+from .line import Line
+
 T = TypeVar("T")
 
 MOST = 256
@@ -40,6 +42,8 @@ class Stream(Generic[T]):
         self._closed = False
         self._left = False
         self._changed = anyio.Event()
+        self._line = Line()
+        """Calls that are to begin when the reader has read on."""
 
     def tell(self, what: T) -> None:
         self._unread.append(what)
@@ -52,7 +56,14 @@ class Stream(Generic[T]):
 
     async def room(self) -> None:
         """Return when the reader is not far behind, or has left."""
-        while len(self._unread) >= MOST and not (self._closed or self._left):
+        if self._is_far_behind():
+            await self._line.stand(self._caught_up)
+
+    def _is_far_behind(self) -> bool:
+        return len(self._unread) >= MOST and not (self._closed or self._left)
+
+    async def _caught_up(self) -> None:
+        while self._is_far_behind():
             waiting = self._changed
             with anyio.move_on_after(PATIENCE) as scope:
                 await waiting.wait()

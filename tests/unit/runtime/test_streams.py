@@ -52,6 +52,36 @@ async def test_a_slow_reader_holds_the_run_up(monkeypatch):
         assert seen == 400
 
 
+async def test_calls_wait_in_line_for_a_slow_reader(monkeypatch):
+    """Each begins when the reader has read on; not all look each time whether it has."""
+    monkeypatch.setattr(streams, "MOST", 2)
+    looks: list[None] = []
+    behind = Stream._is_far_behind
+    monkeypatch.setattr(Stream, "_is_far_behind", lambda self: looks.append(None) or behind(self))
+    stream: Stream[int] = Stream()
+    begun: list[int] = []
+
+    async def begin(number: int) -> None:
+        await stream.room()
+        begun.append(number)
+        stream.tell(number)
+
+    read: list[int] = []
+    async with anyio.create_task_group() as tasks:
+        for number in range(100):
+            tasks.start_soon(begin, number)
+        await anyio.wait_all_tasks_blocked()
+        async for each in stream.read():
+            read.append(each)
+            for _ in range(10):  # whoever can go on does
+                await anyio.lowlevel.checkpoint()
+            assert len(begun) <= len(read) + 2
+            if len(read) == 100:
+                break
+    assert begun == read == list(range(100))
+    assert len(looks) <= 400
+
+
 async def test_a_reader_that_has_left_does_not(monkeypatch):
     """A run is never stuck for want of a reader."""
     monkeypatch.setattr(streams, "PATIENCE", 0.01)
