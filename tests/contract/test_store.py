@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from agentvm_runtime.records import Digest, Event, EventKind, Lease, MemoEntry, 
 from agentvm_runtime.store import open_store, this_holder
 from agentvm_runtime.store.keeping import CHUNK
 from agentvm_runtime.store.sql import SqlStore
+from agentvm_runtime.values import digest
 
 ONE, TWO = Digest("1" * 40), Digest("2" * 40)
 RUN = RunRecord("run-1", "agents:main", "hash", ONE, 100.0, meta={"file": "agents.py"})
@@ -456,6 +458,30 @@ async def test_a_store_is_read_though_tools_have_all_threads(store: Store) -> No
     finally:
         for each in tools:
             threads.release_on_behalf_of(each)
+
+
+async def test_event_loops_in_several_threads_use_one_store(store: Store) -> None:
+    """Each finds what it left, and waits for its own."""
+    if not isinstance(store, SqlStore):
+        return
+
+    async def use(number: int) -> None:
+        run = f"run-{number}"
+        await store.create_run(replace(RUN, id=run), {})
+        for at in range(20):
+            data = f"{number} {at}".encode()
+            value, key = digest(data), f"k{number}.{at}"
+            event = replace(EVENT, path=f"tool#{at}", value=value)
+            commit = store.append(run, event, {value: data}, MemoEntry(key, value, run))
+            await commit.accepted()
+            await store.room()
+            assert await store.shared_result(key) == (MemoEntry(key, value, run), data)
+            await (commit.wait() if at % 5 == 0 else commit.soon())
+        assert [each.path for each in await store.events(run)] == [f"tool#{at}" for at in range(20)]
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(4):
+            tasks.start_soon(anyio.to_thread.run_sync, asyncio.run, use(number))
 
 
 async def test_a_store_may_be_opened_while_it_is_being_closed(store: Store, url: str) -> None:

@@ -82,7 +82,10 @@ class Journals(Memos):
         large = values is not None and sum(map(len, values.values())) > CHUNK
         pending = writer.submit_result(work, large=large)
         if len(self._last) > _MANY:
-            self._last = {run: last for run, last in self._last.items() if not last.done}
+            # In place: other threads may be adding theirs.
+            for run, last in list(self._last.items()):
+                if last.done:
+                    self._last.pop(run, None)
         self._last[run_id] = pending
         if memo is not None:
             self._remember(memo, pending)

@@ -73,7 +73,10 @@ class Memos(Values):
     def _remember(self, entry: MemoEntry, pending: Pending) -> None:
         """Let an entry be found while it is on its way."""
         if len(self._fresh) > self._fresh_most:
-            self._fresh = {key: fresh for key, fresh in self._fresh.items() if not fresh[0].done}
+            # In place: other threads may be adding theirs.
+            for key, (arrived, _) in list(self._fresh.items()):
+                if arrived.done:
+                    self._fresh.pop(key, None)
             self._fresh_most = max(_FRESH_MAX, 2 * len(self._fresh))
         self._fresh[entry.key] = pending, entry
 
