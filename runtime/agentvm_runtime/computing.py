@@ -12,6 +12,7 @@ from agentvm_compiler.ir import UNBOUND, Node, base
 
 from .errors import Stopped, UnstorableValue, is_failure
 from .folding import fold_key
+from .foresight import seen
 from .frames import Frame
 from .growing import do_again, grow
 from .keys import python_key
@@ -87,7 +88,7 @@ async def traced(frame: Frame, index: int, node: Node) -> None:
             _keep_failure(frame, index, node, work, error, started)
             raise
         frame.session.failures.handled_within(work.path)
-        frame.seen(node).times.append(tracer.calls)
+        seen(frame, node).times.append(tracer.calls)
         await frame.session.accepted(_keep(frame, node, work, found, started))
     frame.give(node, _overridden(frame, work, found))
 

@@ -21,9 +21,11 @@ from . import computing, regions
 from .asking import Place, ask_model
 from .deadlines import agent_limit
 from .errors import Stopped, UnstorableValue
-from .frames import Frame, Owner
+from .foresight import remaining
+from .frames import Frame
 from .humans import ask_person
 from .keys import agent_key, python_key
+from .owners import Owner
 from .restoring import objects
 from .session import Session
 from .siblings import Siblings
@@ -75,8 +77,8 @@ class Executor(Frame):
         computing.python(self, index, node)
 
     def tracer(self, node: Node) -> Tracer:
-        remaining = partial(self.remaining, node.site)
-        return Tracer(self.session, self.program, node, self.path_of(node), run_agent, remaining)
+        stages = partial(remaining, self, node.site)
+        return Tracer(self.session, self.program, node, self.path_of(node), run_agent, stages)
 
     async def _call(self, index: int, node: Node) -> None:
         kind = node.kind
@@ -165,7 +167,7 @@ class Executor(Frame):
             siblings=siblings,
             frame=self,
             prefix_group=self._prefix_group(node),
-            remaining=partial(self.remaining, node.site),
+            remaining=partial(remaining, self, node.site),
         )
 
     def _prefix_group(self, node: Node) -> str:

@@ -24,23 +24,21 @@ import anyio
 from agentvm_compiler.calls import Effect
 from agentvm_compiler.codegen import Namespace
 from agentvm_compiler.compile import Compiled
-from agentvm_compiler.ir import LITERALS, Kind, Node, Region, base
+from agentvm_compiler.ir import LITERALS, Node, Region, base
 from agentvm_compiler.passes.stages import SiteProfile
-from agentvm_compiler.wire import Stage
 
 from .changes import settable
 from .errors import Halt, is_failure
 from .ordered import OrderedGroup
+from .owners import Owner
 from .plans import Step
-from .profiling import Notes
 from .session import Session
 from .siblings import Siblings
 from .slots import Slot
 from .tracing import Tracer, pure
 from .values import copy_value
 
-# Bound once: to look a member of an enum up takes as long as to call a function.
-PURE, WRITE = Effect.PURE, Effect.WRITE
+PURE = Effect.PURE  # bound once: to look a member of an enum up takes as long as to call a function
 DEEPEST = 8
 """Frames that run in one task, each within the one before: Python nests no calls for ever."""
 
@@ -48,33 +46,6 @@ NOTHING_UNFOLDED: dict[str, SiteProfile] = {}
 NO_NAMES: Mapping[str, Slot] = {}
 _UNRENAMED: Mapping[str, str] = {}
 LITERAL_SLOTS = {name: Slot(value) for name, value in LITERALS.items()}
-
-
-class Owner:
-    """The place a frame has in another one: a node, and perhaps an iteration of it."""
-
-    def __init__(
-        self, frame: Frame, index: int, iterations: OrderedGroup | None = None, iteration: int = 0
-    ) -> None:
-        self.frame = frame
-        self.index = index
-        self.iterations = iterations
-        self.iteration = iteration
-
-    @property
-    def node(self) -> Node:
-        return self.frame.region.nodes[self.index]
-
-    async def reached(self, effect: Effect) -> None:
-        """Wait until an effect within may happen, as far as what is around it is concerned."""
-        if self.orders(effect):
-            assert self.iterations is not None
-            await self.iterations.reached(self.iteration)
-        await self.frame.reached(self.index, effect)
-
-    def orders(self, effect: Effect) -> bool:
-        """Whether an effect within waits for the iterations before."""
-        return self.iterations is not None and (effect is WRITE or self.node.effect is WRITE)
 
 
 class Frame(ABC):
@@ -318,31 +289,6 @@ class Frame(ABC):
         left.reverse()
         for name in node.results:
             self.env[name].set(left.pop())
-
-    def remaining(self, site: str) -> tuple[Stage, ...]:
-        """Forecast of the stages that wait for a node of this frame, in what called the program too."""
-        rounds: dict[str, int] = {}
-        known: dict[str, SiteProfile] = dict(self.unfolded)
-        owner = self.owner
-        while owner is not None and owner.node.kind is not Kind.AGENT:
-            if owner.iterations is not None:
-                rounds[owner.node.site] = owner.iteration
-            known = {**owner.frame.unfolded, **known}
-            owner = owner.frame.owner
-        stages = self.session.forecasts.after(self.program.program, site, rounds, known)
-        return stages if owner is None else (*stages, *owner.frame.remaining(owner.node.site))
-
-    def unfold(self, node: Node, known: SiteProfile) -> None:
-        """Let forecasts know how a region of this frame goes on, while it does."""
-        if not self.unfolded:
-            self.unfolded = {}
-        self.unfolded[node.site] = known
-        if self.session.updates is not None:
-            self.session.updates.unfolded(self)
-
-    def seen(self, node: Node) -> Notes:
-        """Where to note what a node does, for later forecasts."""
-        return self.session.observed.at(self.program.program.name, node.site)
 
     def inner(
         self,

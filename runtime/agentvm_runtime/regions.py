@@ -14,8 +14,10 @@ from agentvm_compiler.ir import Node, base
 from agentvm_compiler.passes.stages import SiteProfile
 
 from .errors import Stopped, is_failure
-from .frames import LITERAL_SLOTS, Frame, Owner
+from .foresight import seen, unfold
+from .frames import LITERAL_SLOTS, Frame
 from .ordered import AT_ONCE, OrderedGroup
+from .owners import Owner
 from .siblings import Siblings
 from .slots import Slot
 
@@ -28,8 +30,8 @@ async def branch(frame: Frame, index: int, node: Node) -> None:
     condition, *captures = (frame.env[each] for each in node.operands)
     taken = condition.value is None if node.attrs.get("on") == "exit" else condition.value
     region = node.regions[0 if taken else 1]
-    frame.unfold(node, TAKEN if taken else NOT_TAKEN)
-    frame.seen(node).taken.append(1 if taken else 0)
+    unfold(frame, node, TAKEN if taken else NOT_TAKEN)
+    seen(frame, node).taken.append(1 if taken else 0)
     # Sites are unique in a program, so a branch needs no place of its own in a path.
     inner = frame.inner(region, captures, Owner(frame, index), frame.path)
     for result, name in zip(inner.results, node.results, strict=True):
@@ -100,7 +102,7 @@ async def loop(frame: Frame, index: int, node: Node) -> None:
     chained = frame.session.plans.chained(node)
     items = None if iterable.value is None else iter(iterable.value)
     if not may_leave and isinstance(iterable.value, Sized):
-        frame.unfold(node, SiteProfile(times=len(iterable.value)))
+        unfold(frame, node, SiteProfile(times=len(iterable.value)))
     left: tuple[Any, Slot] = (None, LITERAL_SLOTS["$none"])
     frames: dict[int, Frame] = {}
     room = anyio.Semaphore(WINDOW)
@@ -150,7 +152,7 @@ async def loop(frame: Frame, index: int, node: Node) -> None:
             _give_exit(frame, node, None, LITERAL_SLOTS["$none"])
         else:
             _give_exit(frame, node, left[0], left[1])
-        frame.seen(node).times.append(number)
+        seen(frame, node).times.append(number)
         await group.before(number - skipped)
     if group.failed_at in frames:
         frame.halfway[index] = frames[group.failed_at].names
@@ -168,8 +170,8 @@ async def fan_out(frame: Frame, index: int, node: Node) -> None:
     items, *captures = (frame.env[each] for each in node.operands)
     values, failure = _taken(items.value)
     results: list[Slot] = []  # of the frames, which go when they have ended
-    frame.seen(node).times.append(len(values))
-    frame.unfold(node, SiteProfile(times=len(values)))
+    seen(frame, node).times.append(len(values))
+    unfold(frame, node, SiteProfile(times=len(values)))
     siblings = Siblings(len(values), frame.siblings)
     room, path = anyio.Semaphore(WINDOW, fast_acquire=True), frame.path_of(node)
     async with anyio.create_task_group() as tasks:
