@@ -115,10 +115,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = self.rfile.read(int(self.headers["Content-Length"]))
-        turn = self.server.turn()
+        turn = self.server.turn() if self.path.endswith("/completions") else None  # else changed hints
         kind = {"Content-Type": self.headers["Content-Type"]}
         with self.server.client.stream("POST", self.path, content=asked, headers=kind) as answer:
-            self.server.pass_answer(turn, answer)
+            if turn is not None:
+                self.server.pass_answer(turn, answer)
             self._pass(answer)
 
     def _pass(self, answer: httpx.Response) -> None:
