@@ -277,4 +277,4 @@ class Desk:
         self.sorted = False
 
     def _engine(self) -> EngineView:
-        return self.tracker.engine(self._clock())
+        return self.tracker.engine(self._clock(), max((each.last_tier for each in self.queues), default=0))

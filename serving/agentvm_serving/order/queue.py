@@ -60,6 +60,11 @@ class RankedQueue:
         index = bisect_left(self._entries, self._rank(request), key=_rank_of)
         return index < len(self._entries) and self._entries[index][1] is request
 
+    @property
+    def last_tier(self) -> int:
+        """The largest tier; 0 if nobody waits. O(1)."""
+        return self._entries[-1][0][0] if self._entries else 0
+
     def below(self, tier: int) -> int:
         """How many have a smaller tier. O(1) if all have."""
         if not self._entries or self._entries[-1][0][0] < tier:

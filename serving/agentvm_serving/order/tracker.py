@@ -165,19 +165,20 @@ class Tracker:
             return self.slots
         return max(1, int(min(self.slots, self.steps.crowd)))
 
-    def engine(self, now: float) -> EngineView:
+    def engine(self, now: float, last_tier: int = 0) -> EngineView:
         """The engine with as many requests decoding as it can, or as there are."""
         slots = self.places
         decoding = min(slots, len(self.views))
-        return self._engine(now, slots, Batch(decodes=decoding, context=self._held))
+        return self._engine(now, slots, Batch(decodes=decoding, context=self._held), last_tier)
 
-    def _engine(self, now: float, slots: int, batch: Batch) -> EngineView:
+    def _engine(self, now: float, slots: int, batch: Batch, last_tier: int = 0) -> EngineView:
         base = self.steps.seconds(Batch())
         running = len(self._stood)
         decode = self.steps.seconds(Batch(decodes=running, context=self._held))
         return EngineView(
             now=now,
             requests=len(self.views),
+            last_tier=last_tier,
             slots=slots,
             step=self.steps.seconds(batch),
             base=base,

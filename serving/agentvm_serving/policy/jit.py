@@ -108,8 +108,9 @@ def _place(need: Need, engine: EngineView, step: float) -> Rank:
 def _at_first(need: Need, engine: EngineView) -> Rank:
     """Of a new one, while the others are not to be seen: where more is to follow it waits for the plan."""
     view = need.view
-    if not need.goodput:
-        return (HOPELESS, view.arrival, view.ordinal)
+    if not need.goodput:  # behind those that came before, if they were left outside
+        outside = WAITS if engine.last_tier >= WAITS + LEFT_OUT else 0
+        return (outside + HOPELESS, view.arrival, view.ordinal)
     place = _place(need, engine, engine.step)
     follows = view.hints is not None and bool(view.hints.remaining)
     return (WAITS + place[0], *place[1:]) if follows else place

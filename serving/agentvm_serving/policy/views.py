@@ -86,6 +86,8 @@ class EngineView:
     """Unix seconds."""
     requests: int = 0
     """Requests that there are. A plan for fewer is for new or changed ones alone."""
+    last_tier: int = 0
+    """The first part of the last rank of those that wait."""
     slots: int = 1
     """Requests that may run at once."""
     step: float = 0.05

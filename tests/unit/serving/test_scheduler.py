@@ -227,6 +227,24 @@ def test_fcfs_policy_is_chosen_by_the_environment(engine, monkeypatch):
     assert one.run() == ["late", "soon"]
 
 
+@pytest.mark.parametrize("policy", ["fcfs", "edf", "jit"])
+def test_who_has_no_objective_does_not_overtake_its_like(engine, monkeypatch, policy):
+    """Though a plan keeps those outside that came before: the new one was not there."""
+    monkeypatch.setenv(POLICY_VARIABLE, policy)
+    from vllm.v1.request import RequestStatus
+
+    one = engine()
+    one.scheduler.clock = lambda: EPOCH + 100
+    one.add("running", tokens=100, hints=due(1_000_000.0))
+    one.step()
+    one.add("early", arrival=101.0)
+    for _ in range(25):  # there is a plan
+        one.step()
+    one.add("late", arrival=102.0)
+    one.scheduler.finish_requests(["running"], RequestStatus.FINISHED_ABORTED)
+    assert one.run() == ["running", "early", "late"]
+
+
 def test_malformed_hints_are_served_best_effort(engine, monkeypatch, caplog):
     """A broken client is served, after a warning that names its request."""
     one = engine()
