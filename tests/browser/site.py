@@ -134,6 +134,14 @@ class Speaking(ScriptedLLM):
         return await super().complete(call, None if count else progress)
 
 
+def _bound(port: int) -> socket.socket:
+    """A socket with that port of this machine, which may have others of this process."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind(("127.0.0.1", port))
+    return made
+
+
 class Site:
     """A server with the agents of these tests. The port stays the same when it is started again."""
 
@@ -144,9 +152,8 @@ class Site:
         self._agents = agents
         self._settings = Settings(token=token)
         self._store = store
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self._kept = _bound(0)  # nobody else gets the port, also while the server is stopped
+        self.port: int = self._kept.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()
 
@@ -188,7 +195,7 @@ class Site:
                 app, host="127.0.0.1", port=self.port, log_level="error", timeout_graceful_shutdown=1
             )
             self._server = _Server(config, up)
-            await self._server.serve()
+            await self._server.serve(sockets=[_bound(self.port)])
 
 
 class _Server(uvicorn.Server):
