@@ -129,9 +129,8 @@ class Lowering:
         code = written(without_docstrings(tree))
         operands = tuple(value for each in params if (value := block.read(each)))
         result = block.write(self.own("value"))
-        changes = any(
-            map(self.analysis.parameter_mutated, params)
-        )  # which its result alone would not do again
+        # Its result alone would not change them again.
+        changes = any(map(self.analysis.parameter_mutated, params))
         block.add(
             Node(
                 Kind.TRACED,
