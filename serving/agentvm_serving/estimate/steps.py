@@ -87,19 +87,21 @@ class StepTimes:
         per_decode: float = 0.5,
         per_context: float = 0.002,
     ) -> None:
-        self._prior = (base, per_prefill, per_decode, per_context)
-        self._weights = tuple(0.02 * typical**2 for typical in TYPICAL)
-        one, two, three, four = self._weights
+        prior = (base, per_prefill, per_decode, per_context)
+        weights = one, two, three, four = [0.02 * typical**2 for typical in TYPICAL]
+        # What the prior loses of its weight with each step, and is given back.
+        self._lost = tuple((1 - DECAY) * weight for weight in weights)
+        self._lost_target = tuple(lost * each for lost, each in zip(self._lost, prior, strict=True))
         # The normal equations, of which the left side is symmetric: its upper triangle, row by row.
         self._square = (one, 0.0, 0.0, 0.0, two, 0.0, 0.0, three, 0.0, four)
-        self._target = tuple(weight * prior for weight, prior in zip(self._weights, self._prior, strict=True))
+        self._target = tuple(weight * each for weight, each in zip(weights, prior, strict=True))
         self._solved: tuple[float, ...] | None = None
 
     def measured(self, batch: Batch, seconds: float) -> None:
         """Learn from one step."""
         # Written out, since it is done with nearly every step.
         p, d, c = float(batch.prefill), float(batch.decodes), float(batch.context)
-        one, two, three, four = [(1 - DECAY) * weight for weight in self._weights]  # the prior does not fade
+        one, two, three, four = self._lost
         s = self._square
         self._square = (
             DECAY * s[0] + 1.0 + one,
@@ -113,12 +115,13 @@ class StepTimes:
             DECAY * s[8] + d * c,
             DECAY * s[9] + c * c + four,
         )
-        t, prior = self._target, self._prior
+        one, two, three, four = self._lost_target
+        t = self._target
         self._target = (
-            DECAY * t[0] + seconds * 1000 + one * prior[0],
-            DECAY * t[1] + p * seconds * 1000 + two * prior[1],
-            DECAY * t[2] + d * seconds * 1000 + three * prior[2],
-            DECAY * t[3] + c * seconds * 1000 + four * prior[3],
+            DECAY * t[0] + seconds * 1000 + one,
+            DECAY * t[1] + p * seconds * 1000 + two,
+            DECAY * t[2] + d * seconds * 1000 + three,
+            DECAY * t[3] + c * seconds * 1000 + four,
         )
         self._solved = None
 
