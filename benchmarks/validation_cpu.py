@@ -26,7 +26,6 @@ from statistics import fmean
 from typing import Any, Final
 
 from agentvm_serving.bench.engines import engine_named
-from agentvm_serving.bench.serving import interval
 from agentvm_serving.bench.sources import Source
 from agentvm_serving.bench.specs import virtual
 from agentvm_serving.goodput import ServedCall, ServedRequest, goodput_of
@@ -147,7 +146,7 @@ def simulated(run: Run, engine: Engine) -> list[ServedRequest]:
 
 
 def predicted(runs: Sequence[Run]) -> dict[str, Any]:
-    """The factors by the first seed's runs, what they predict of the others, and the policies' order."""
+    """The factors by the first seed's runs, and what they predict of the others."""
     first = [run for run in runs if run.seed == SEEDS[0]]
     others = [run for run in runs if run.seed != SEEDS[0]]
     if not others:
@@ -171,7 +170,7 @@ def predicted(runs: Sequence[Run]) -> dict[str, Any]:
         for run, row in zip(others, rows, strict=True)
     ]
     factors = tuple(round(each, 3) for each in factors)
-    return {"factors": factors, "errors": means, "order": list(order(pairs)), "predicted": named}
+    return {"factors": factors, "errors": means, "predicted": named}
 
 
 def _off(real: Sequence[ServedRequest], found: Sequence[ServedRequest]) -> float:
@@ -210,46 +209,6 @@ def compared(real: Sequence[ServedRequest], found: Sequence[ServedRequest]) -> d
     }
 
 
-Pair = tuple[Run, Sequence[ServedRequest], Sequence[ServedRequest]]
-
-
-def order(pairs: Sequence[Pair]) -> Iterator[dict[str, Any]]:
-    """By load and pair of policies: how many tokens more the one has in time, each request with itself.
-
-    A gap is significant if its 95 % interval over requests is beyond zero.
-    """
-    for load in sorted({run.load for run, _, _ in pairs}):
-        good = {
-            (run.policy, run.seed): [[goodput_of(each).tokens for each in side] for side in (real, found)]
-            for run, real, found in pairs
-            if run.load == load
-        }
-        policies = dict.fromkeys(policy for policy, _ in good)
-        for number, one in enumerate(policies):
-            for other in list(policies)[number + 1 :]:
-                both = [seed for policy, seed in good if policy == one and (other, seed) in good]
-                real, found = (
-                    [
-                        a - b
-                        for seed in both
-                        for a, b in zip(good[one, seed][side], good[other, seed][side], strict=True)
-                    ]
-                    for side in (0, 1)
-                )
-                if not real:
-                    continue
-                gap = interval(real)
-                significant = gap.low > 0 or gap.high < 0
-                yield {
-                    "load": load,
-                    "policies": [one, other],
-                    "real": [gap.mean, gap.half],
-                    "predicted": fmean(found),
-                    "significant": significant,
-                    "agrees": not significant or gap.mean * fmean(found) > 0,
-                }
-
-
 def described() -> dict[str, str]:
     """The machine and the engine."""
     from agentvm_serving.vllm.environment import vllm_version
@@ -270,8 +229,6 @@ def write(path: Path, found: dict[str, Any]) -> None:
     runs = ",\n".join(json.dumps(each, separators=(",", ":")) for each in found["runs"])
     path.write_text("{\n" + ",\n".join([*parts, f'"runs":[\n{runs}\n]']) + "\n}\n", encoding="utf-8")
     print("errors of means: " + ", ".join(f"{name} {error:+.1%}" for name, error in found["errors"].items()))
-    for each in found["order"]:
-        print(each)
 
 
 def _rounded(value: Any) -> Any:

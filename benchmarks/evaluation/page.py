@@ -32,6 +32,7 @@ OTHERS: Final[dict[str, Callable[[Any], Iterable[str]]]] = {
     "recorded": validated.recorded,
     "predicted": validated.predicted,
     "ranked": validated.ranked,
+    "beside": validated.beside,
 }
 """Tables of results that are no studies."""
 

@@ -50,6 +50,7 @@ def targets(results: Path = RESULTS) -> Iterator[str]:
                 what = f"`{program}`: tokens in time with compiled hints {wanted} times those with `{other}`"
                 yield line(what, f"{text(ratio, 2)} at 1.2", _yes(ratio.mean >= wanted))
     yield from _validated(results)
+    yield from _predicted(results)
     yield from _ranked(results)
     yield from _speeds(results)
     yield ""
@@ -125,7 +126,7 @@ def _validated(results: Path) -> Iterator[str]:
         yield line(what, f"at most {100 * max(replays):.1f} %", _yes(max(replays) <= REPLAYED))
 
 
-def _ranked(results: Path) -> Iterator[str]:
+def _predicted(results: Path) -> Iterator[str]:
     path = results / "validation_cpu.json"
     if not path.exists():
         return
@@ -136,10 +137,14 @@ def _ranked(results: Path) -> Iterator[str]:
             f"simulator against real vLLM on a CPU, runs not fitted to: mean {said} within {percent(WITHIN)}"
         )
         yield line(what, f"{100 * error:+.0f} %", _yes(abs(error) <= WITHIN))
-    gaps = [each for each in found["order"] if each["significant"]]
-    agree = sum(each["agrees"] for each in gaps)
-    what = "simulator ranks policies as real vLLM on a CPU wherever the real gap is significant"
-    yield line(what, f"{agree} of {len(gaps)} gaps", _yes(agree == len(gaps)))
+
+
+def _ranked(results: Path) -> Iterator[str]:
+    gaps = [gap for runs in _json(results / "ranking.json") for gap in runs["gaps"]]
+    if gaps:
+        agree = sum(gap["real"][0] * gap["simulated"] > 0 for gap in gaps)
+        what = "simulator ranks policies as real vLLM on a CPU wherever the real gap is significant"
+        yield line(what, f"{agree} of {len(gaps)} gaps", _yes(agree == len(gaps)))
 
 
 def _speeds(results: Path) -> Iterator[str]:

@@ -58,14 +58,23 @@ def predicted(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"Errors of the means of all: {errors}. Fitted factors of each step, prompts, decoding: {factors}."
 
 
-def ranked(found: Mapping[str, Any]) -> Iterator[str]:
+def ranked(found: Results) -> Iterator[str]:
+    yield from head("runs", "load", "in time", "policies", "real gap", "simulated")
+    for runs in found:
+        said = f"`{runs['runs']}`"
+        for each in runs["gaps"]:
+            mean, half = each["real"]
+            policies = " over ".join(f"`{name}`" for name in each["policies"])
+            cells = (f"{each['load']:g}", each["measure"], policies)
+            yield line(said, *cells, f"{mean:+.2f} ± {half:.2f}", f"{each['simulated']:+.2f}")
+
+
+def beside(found: Results) -> Iterator[str]:
     yield from head(
-        "load", "policies", "real gap, tokens a request", "predicted", "significant", "same order"
+        "runs", "load", "policy", "tokens in time a second: real", "simulated", "requests", "simulated"
     )
-    for each in found["order"]:
-        mean, half = each["real"]
-        cells = (f"{mean:+.1f} ± {half:.1f}", f"{each['predicted']:+.1f}")
-        said = ("yes" if each[name] else "no" for name in ("significant", "agrees"))
-        yield line(
-            f"{each['load']:g}", " over ".join(f"`{name}`" for name in each["policies"]), *cells, *said
-        )
+    for runs in found:
+        for each in runs["means"]:
+            tokens = (f"{value:.0f}" for value in each["tokens"])
+            requests = (f"{value:.2f}" for value in each["requests"])
+            yield line(f"`{runs['runs']}`", f"{each['load']:g}", f"`{each['policy']}`", *tokens, *requests)

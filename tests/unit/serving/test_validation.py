@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 from dataclasses import replace
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from agentvm_serving.bench import serving
+from agentvm_serving.bench.sources import Source
 from agentvm_serving.sim.engine import Engine
 from agentvm_serving.sim.profiles import Options, profiles
-from benchmarks import validation_cpu
+from benchmarks import ranking, validation_cpu
 from benchmarks.validation import gpu
 from benchmarks.validation_runs import Run, Served, compared, fitted, off, read_run, scaled, served_again
 
@@ -78,7 +81,7 @@ def test_runs_are_read_from_tables_and_from_event_logs(tmp_path):
 
 
 def test_runs_of_one_seed_predict_those_of_another(tmp_path):
-    """Fitted to an engine that is made up; the order of policies is that of the runs."""
+    """Fitted to an engine that is made up."""
     engine = scaled(replace(ENGINE, max_num_seqs=validation_cpu.SLOTS), TRUE)
     runs = []
     for seed in validation_cpu.SEEDS[:2]:
@@ -88,6 +91,38 @@ def test_runs_of_one_seed_predict_those_of_another(tmp_path):
             runs.append(made)
     found = validation_cpu.predicted(runs)
     assert all(abs(error) < 0.05 for error in found["errors"].values())
-    assert all(each["agrees"] for each in found["order"]) and len(found["predicted"]) == 2
+    assert len(found["predicted"]) == 2
     validation_cpu.write(path := tmp_path / "found.json", {"machine": {}, **found, "runs": []})
-    assert json.loads(path.read_text())["order"][0]["policies"] == ["fcfs", "edf"]
+    assert [each["policy"] for each in json.loads(path.read_text())["predicted"]] == ["fcfs", "edf"]
+
+
+def test_policies_are_ranked_as_by_an_engine_that_is_slower():
+    """Its saturation says how much slower; only gaps that every seed shows count, with their sign."""
+    source, slower = Source(60, stretch=1.5), 1.6
+    engine = ranking.slowed(slower)
+    rate = serving.saturation(engine, Source(60), [1, 2, 3])
+    rows = []
+    for seed, policy in itertools.product((1, 2, 3), ("edf", "stock")):
+        items = source.draw(2 * rate, seed)
+        made = serving.row(policy, 2.0, seed, items, engine.serve(items, policy))
+        rows.append(replace(made, rate=2 * rate, stretch=1.5))
+    found = ranking.compared("made up", rows, 60)
+    assert found["slower"] == pytest.approx(slower, rel=0.01)
+    assert [each["policy"] for each in found["means"]] == ["edf", "stock"]
+    better = {
+        (each.policy, 2.0, each.seed): replace(each, token_goodput=each.seed, request_goodput=1.0)
+        for each in rows
+    }
+    worse = {
+        key: replace(each, token_goodput=(2 if each.policy == "edf" else 1) * each.seed)
+        for key, each in better.items()
+    }
+    assert list(ranking.gaps(better, better)) == []
+    (gap,) = ranking.gaps(worse, better)
+    assert gap == {
+        "load": 2.0,
+        "policies": ["edf", "stock"],
+        "measure": "tokens",
+        "real": [1.0, 0.0],
+        "simulated": 0.0,
+    }
