@@ -23,6 +23,10 @@ settings.register_profile(
 )
 settings.load_profile("agentvm")
 
+# Nor must the telemetry that a developer's shell configures.
+for _name in [name for name in os.environ if name.startswith("OTEL_")]:
+    del os.environ[_name]
+
 
 @pytest.fixture
 def anyio_backend() -> str:

@@ -19,6 +19,8 @@ COLOURS: Final = (
     *("#7f7f7f", "#8c564b", "#17becf", "#bcbd22", "#9467bd", "#2ca02c", "#d62728"),
 )
 """The first seven can be told apart by everybody (Okabe and Ito)."""
+ROUND: Final = (1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 7.5)
+"""What an axis may end at, times a power of ten: fifths of these are round, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Panel:
     """Where the horizontal axis has numbers; by default five round steps."""
     low: float = 0.0
     """Where the vertical axis begins."""
+    high: float | None = None
+    """Where it ends; by default at a round number above all points and their intervals."""
     dots: bool = True
     span: tuple[float, float] = field(init=False)
     top: float = field(init=False)
@@ -58,14 +62,14 @@ class Panel:
         xs = [point.x for line in self.lines for point in line.points] or [0.0, 1.0]
         ys = [point.y + point.half for line in self.lines for point in line.points]
         object.__setattr__(self, "span", (min(xs), max(xs)))
-        object.__setattr__(self, "top", nice(max(ys, default=1.0) or 1.0))
+        object.__setattr__(self, "top", self.high or nice(max(ys, default=1.0) or 1.0))
 
     def x(self, value: float) -> float:
         low, high = self.span
         return LEFT + WIDTH * ((value - low) / (high - low) if high > low else 0.5)
 
     def y(self, value: float) -> float:
-        share = (max(self.low, value) - self.low) / (self.top - self.low)
+        share = (min(max(self.low, value), self.top) - self.low) / (self.top - self.low)
         return TOP + HEIGHT * (1 - share)
 
 
@@ -97,7 +101,7 @@ def svg(panels: Sequence[Panel]) -> str:
 def nice(value: float) -> float:
     """The next round number: an axis that ends there has round marks."""
     unit = 10.0 ** floor(log10(value))
-    return next((unit * step for step in (1, 2, 2.5, 5) if unit * step >= value), unit * 10)
+    return next((unit * step for step in ROUND if unit * step >= value), unit * 10)
 
 
 def _axes(panel: Panel) -> list[str]:

@@ -24,7 +24,7 @@ def panels(rows: Sequence[Row]) -> Iterator[Panel]:
     yield _by_load(rows, "requests in time, 1/s", lambda row: row.request_goodput)
     for slo in sorted({name for row in rows for name in row.attainment} - {"all"}):
         at = [row for row in rows if slo in row.attainment]
-        yield _by_load(at, f"share of {slo} requests in time", partial(_attainment, slo))
+        yield _by_load(at, f"share of {slo} requests in time", partial(_attainment, slo), high=1.0)
     if any(row.policy == ORACLE for row in rows):
         yield _gap(rows)
     if any(row.slack for row in rows):
@@ -38,7 +38,9 @@ def _attainment(slo: str, row: Row) -> float:
     return row.attainment[slo]
 
 
-def _by_load(rows: Sequence[Row], title: str, measure: Callable[[Row], float]) -> Panel:
+def _by_load(
+    rows: Sequence[Row], title: str, measure: Callable[[Row], float], high: float | None = None
+) -> Panel:
     loads = sorted({row.load for row in rows})
     lines = []
     for policy in dict.fromkeys(row.policy for row in rows):
@@ -48,7 +50,7 @@ def _by_load(rows: Sequence[Row], title: str, measure: Callable[[Row], float]) -
                 found = interval(values)
                 points.append(Point(load, found.mean, found.half))
         lines.append(Line(policy, points))
-    return Panel(title, BELOW, lines, loads)
+    return Panel(title, BELOW, lines, loads, high=high)
 
 
 def _gap(rows: Sequence[Row]) -> Panel:
@@ -68,7 +70,12 @@ def _slack(rows: Sequence[Row]) -> Panel:
         lines.append(Line(policy, [Point(x, n / SLACK_STEPS) for n, x in enumerate(means)]))
     below = "time left at the end, as a share of the time allowed"
     return Panel(
-        f"share of requests with less, load {load:g}", below, lines, (-1, -0.5, 0, 0.5, 1), dots=False
+        f"share of requests with less, load {load:g}",
+        below,
+        lines,
+        (-1, -0.5, 0, 0.5, 1),
+        high=1.0,
+        dots=False,
     )
 
 

@@ -345,7 +345,7 @@ def test_a_source_says_what_it_is():
 
 
 @pytest.mark.parametrize(
-    ("value", "top"), [(0.9, 1.0), (1.0, 1.0), (11.0, 20.0), (23.0, 25.0), (260.0, 500.0), (0.06, 0.1)]
+    ("value", "top"), [(0.9, 1.0), (1.0, 1.0), (11.0, 12.5), (23.0, 25.0), (260.0, 300.0), (0.09, 0.1)]
 )
 def test_an_axis_ends_at_a_round_number(value, top):
     """At or above the largest value."""
