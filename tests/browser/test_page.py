@@ -55,7 +55,7 @@ def test_a_run_is_started_and_its_nodes_are_seen_to_finish(page: Page, site: Sit
     node(page, "llm#1", "done").wait_for()
     node(page, DRAFT, "running").wait_for()
     node(page, "llm#3", "pending").wait_for()
-    assert page.locator(".graph .cell.s-done").count() == 2  # both iterations of the map
+    expect(page.locator(".graph .cell.s-done")).to_have_count(2)  # both iterations of the map
     status(page, "running").wait_for()
     assert any("draft florid of" in each for each in model.prompts)
 
@@ -84,7 +84,7 @@ def test_a_fork_with_an_edited_value_is_compared_with_its_parent(page: Page, sit
     node(page, "llm#3", "done").wait_for()
     status(page, "completed").wait_for()
     page.get_by_role("region", name="result").get_by_text("<polish my own draft>").wait_for()
-    assert page.locator(".tree-row").count() == 2
+    expect(page.locator(".tree-row")).to_have_count(2)
 
     page.get_by_role("link", name=f"Compare with {parent}").click()
     parted = page.locator("section.parted").get_by_role("article", name=DRAFT)
@@ -231,7 +231,7 @@ def test_the_schedulers_account_is_shown_with_each_call(open_page: Callable[...,
     option = page.get_by_role("option", name=words)
     option.wait_for()
     for part in ("waiting", "held", "served"):
-        assert option.locator(f".part.{part}").count() == 1
+        expect(option.locator(f".part.{part}")).to_have_count(1)
     release()
     status(page, "completed").wait_for()
     page.reload()
@@ -250,12 +250,12 @@ def test_a_run_of_a_thousand_nodes_is_drawn_in_part(page: Page, site: Site) -> N
     page.get_by_text("Timeline", exact=True).click()
     rows = page.get_by_role("listbox", name="Nodes")
     rows.locator("[role=option]").first.wait_for()
-    assert rows.locator("[role=option]").first.get_attribute("aria-setsize") == "1500"
+    expect(rows.locator("[role=option]").first).to_have_attribute("aria-setsize", "1500")
     assert rows.locator("[role=option]").count() < 100
     rows.press("End")
     last = rows.locator("[role=option][aria-selected=true]")
     last.wait_for()
-    assert last.get_attribute("aria-posinset") == "1500"
+    expect(last).to_have_attribute("aria-posinset", "1500")
     page.keyboard.press("/")
     page.keyboard.type("[321]")
     rows.locator("[role=option][aria-setsize='3']").first.wait_for()
