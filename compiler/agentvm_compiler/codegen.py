@@ -26,7 +26,21 @@ Kept = dict[str, Any]
 
 Evaluate = Callable[[Sequence[Any], Kept], Any]
 """Takes the operands' values, and where to put the variables of statements. For a call node it returns
-`(callee, args, kwargs)`, otherwise a tuple of the results, or an awaitable of it (`traced`)."""
+`(callee, args, kwargs)`, otherwise a tuple of the results, or an awaitable of it (`traced`), which raises
+a StopIteration as `Stopped`."""
+
+
+class Stopped(Exception):
+    """A `StopIteration` of an agent's on its way: as it is, no coroutine lets it through."""
+
+    def __init__(self, error: StopIteration) -> None:
+        super().__init__()
+        self.error = error
+
+
+def raised(error: BaseException) -> BaseException:
+    """What the program raised."""
+    return error.error if isinstance(error, Stopped) else error
 
 
 @dataclass(slots=True)
@@ -111,6 +125,9 @@ def call_by_name(fn: Callable[..., Any], values: Mapping[str, Any]) -> Any:
 _KEPT = "__avm_kept__"
 _LOCALS = "__avm_locals__"
 _CALL = "__avm_call__"
+_STOP = "__avm_stop__"
+_STOPPED = "__avm_stopped__"
+_END = "__avm_end__"
 
 
 def _build(node: Node, namespace: Namespace, missing: frozenset[str]) -> Callable[..., Any]:
@@ -119,7 +136,8 @@ def _build(node: Node, namespace: Namespace, missing: frozenset[str]) -> Callabl
     if node.kind not in (Kind.PYTHON, Kind.TRACED):
         parts = _function(names, [_call(parsed.body[0])], node, namespace, missing)
         return lambda kept, *values: parts(*values)
-    function = _function([_KEPT, *names], _statements(parsed.body), node, namespace, missing)
+    statements = _statements(parsed.body, stops=node.kind is Kind.TRACED)
+    function = _function([_KEPT, *names], statements, node, namespace, missing)
     exits = bool(node.attrs.get("exits"))
     wanted = [base(each) for each in node.results[2 if exits else 0 :]]
 
@@ -145,7 +163,7 @@ def _function(
     maker = ast.AsyncFunctionDef if node.kind is Kind.TRACED else ast.FunctionDef
     # Not under the agent's own name: that would hide the agent from its code.
     inner = maker(name="__avm_block__", args=_arguments(params), body=[*local, *body], decorator_list=[])
-    closure = {**namespace.cells, _LOCALS: locals, _CALL: _as_parts}
+    closure = {**namespace.cells, _LOCALS: locals, _CALL: _as_parts, _STOP: StopIteration, _STOPPED: Stopped}
     outer = ast.FunctionDef(
         name="__avm_outer__",
         args=_arguments(list(closure)),
@@ -199,15 +217,22 @@ def _as_parts(callee: Any, /, *args: Any, **kwargs: Any) -> tuple[Any, tuple[Any
     return callee, args, kwargs
 
 
-def _statements(statements: list[ast.stmt]) -> list[ast.stmt]:
+def _statements(statements: list[ast.stmt], *, stops: bool) -> list[ast.stmt]:
     """The statements with their exits as `return (REASON, VALUE)`, and the variables kept at the end.
 
     They are kept in an outermost `finally`, after any of the user's own has run. The mapping is
     not kept in itself: what it refers to goes when it does, not when the cycle is found.
+
+    Args:
+        stops: it will be a coroutine's body, which a StopIteration has to leave as `Stopped`.
     """
     rewritten = [part for each in statements for part in _listed(_Exits().visit(each))]
     keep = parse(f"{_KEPT}.update({_LOCALS}()); {_KEPT}[{_KEPT!r}] = None").body
-    return [ast.Try([*rewritten, _leave(None)], [], [], keep)]
+    handlers = []
+    if stops:
+        error = ast.Call(ast.Name(_STOPPED, ast.Load()), [ast.Name(_END, ast.Load())], [])
+        handlers = [ast.ExceptHandler(ast.Name(_STOP, ast.Load()), _END, [ast.Raise(error)])]
+    return [ast.Try([*rewritten, _leave(None)], handlers, [], keep)]
 
 
 class _Exits(ast.NodeTransformer):

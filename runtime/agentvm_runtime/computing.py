@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentvm_compiler.calls import Effect
-from agentvm_compiler.codegen import Kept
+from agentvm_compiler.codegen import Kept, Stopped, raised
 from agentvm_compiler.ir import UNBOUND, Node, base
 
-from .errors import Stopped, UnstorableValue, is_failure
+from .errors import UnstorableValue, is_failure
 from .folding import fold_key
 from .foresight import seen
 from .frames import Frame
@@ -75,7 +75,10 @@ async def traced(frame: Frame, index: int, node: Node) -> None:
     work = code_work(frame, node)
     if frame.session.rehearsing:
         await frame.session.admit(work)
-    found = _replayed(frame, index, node, work)
+    try:
+        found = _replayed(frame, index, node, work)
+    except StopIteration as error:
+        raise Stopped(error) from None
     if found is None:
         started = time.time()
         tracer = frame.tracer(node)
@@ -85,7 +88,7 @@ async def traced(frame: Frame, index: int, node: Node) -> None:
                 found = await evaluate(inputs, kept)
         except BaseException as error:
             frame.halfway[index] = _changed(node, kept)
-            _keep_failure(frame, index, node, work, error, started)
+            _keep_failure(frame, index, node, work, raised(error), started)
             raise
         frame.session.failures.handled_within(work.path)
         seen(frame, node).times.append(tracer.calls)

@@ -68,14 +68,6 @@ class Halt(BaseException):
         self.error = error
 
 
-class Stopped(Exception):
-    """A `StopIteration` of an agent's on its way: as it is, no coroutine lets it through."""
-
-    def __init__(self, error: StopIteration) -> None:
-        super().__init__()
-        self.error = error
-
-
 def is_failure(error: BaseException) -> bool:
     """Whether an exception is the program's own, not a signal to stop."""
     if isinstance(error, asyncio.CancelledError):

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from agentvm_compiler.calls import Agent, Effect, Tool
-from agentvm_compiler.codegen import Kept
+from agentvm_compiler.codegen import Kept, Stopped
 from agentvm_compiler.compile import Compiled, called_from_traced, compile_agent
 from agentvm_compiler.errors import InternalError
 from agentvm_compiler.frontend.callees import agent_of
@@ -20,7 +20,7 @@ from agentvm_compiler.ir import Kind, Node
 from . import computing, regions
 from .asking import Place, ask_model
 from .deadlines import agent_limit
-from .errors import Stopped, UnstorableValue
+from .errors import UnstorableValue
 from .foresight import remaining
 from .frames import Frame
 from .humans import ask_person

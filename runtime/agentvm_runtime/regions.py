@@ -10,10 +10,11 @@ from typing import Any
 
 import anyio
 
+from agentvm_compiler.codegen import raised
 from agentvm_compiler.ir import Node, base
 from agentvm_compiler.passes.stages import SiteProfile
 
-from .errors import Stopped, is_failure
+from .errors import is_failure
 from .foresight import seen, unfold
 from .frames import LITERAL_SLOTS, Frame
 from .ordered import AT_ONCE, OrderedGroup
@@ -50,35 +51,30 @@ async def attempt(frame: Frame, index: int, node: Node) -> None:
     handler: int | None = 0
     try:
         await frame.within(index, body)
-    except BaseException as error:
-        handler = _handler(frame, node, _raised(error))
+    except BaseException as caught:
+        handler = _handler(frame, node, raised(caught))
         if handler is None:
             raise
-        failed = error
+        failed = caught
     # Outside the `except`, which would become the context of what a handler raises.
     if failed is not None:
-        raised = _raised(failed)
+        error = raised(failed)
         names = frame.halfway.pop(index)
         seen = [names.get(name, fallback) for name, fallback in zip(kept, fallbacks, strict=True)]
-        first = [LITERAL_SLOTS["$none"], LITERAL_SLOTS["$none"]] if final else [Slot(raised)]
+        first = [LITERAL_SLOTS["$none"], LITERAL_SLOTS["$none"]] if final else [Slot(error)]
         assert handler is not None
         inner = frame.inner(node.regions[1 + handler], [*first, *seen, *captures], owner, frame.path)
         name = "" if final else node.attrs["names"][handler]
-        await _handling(raised, frame.within(index, inner, name))
+        await _handling(error, frame.within(index, inner, name))
         if final and inner.results[0].value is None:
             frame.halfway[index] = _named(node.results[2:], inner.results[2:])
             raise failed
-        frame.session.failures.handled(raised)
+        frame.session.failures.handled(error)
     elif final:
         inner = frame.inner(node.regions[1], [*body.results, *captures], owner, frame.path)
         await frame.within(index, inner)
     for result, wanted in zip(inner.results, node.results, strict=True):
         result.feed(frame.env[wanted])  # what it only passes on may still be on its way
-
-
-def _raised(error: BaseException) -> BaseException:
-    """What the program raised."""
-    return error.error if isinstance(error, Stopped) else error
 
 
 def _handler(frame: Frame, node: Node, error: BaseException) -> int | None:

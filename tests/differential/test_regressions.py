@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -484,6 +484,54 @@ async def test_an_iterator_may_end_where_something_is_awaited():
 @agent
 async def ends_an_iterator_alone() -> str:
     return await ends_an_iterator("end")
+
+
+async def next_of(words: Iterator[str]) -> str:
+    return next(words)
+
+
+@agent
+async def ends_within_a_context(words: list[str]) -> list[str]:
+    found: list[str] = []
+    rest = iter(words)
+    try:
+        with StringIO() as page:
+            page.write(next(rest))
+            await write(page.getvalue())
+            page.write(next(rest))
+            found.append(await llm(page.getvalue()))
+    except StopIteration as error:
+        found.append(repr(error))
+    return found
+
+
+@agent
+async def ends_in_a_coroutine_within_a_context(words: list[str]) -> list[str]:
+    found: list[str] = []
+    rest = iter(words)
+    try:
+        with StringIO() as page:
+            page.write(await next_of(rest))
+            found.append(await llm(page.getvalue()))
+    except (StopIteration, RuntimeError) as error:
+        found += [repr(error), repr(error.__cause__)]
+    return found
+
+
+@agent
+async def ends_within_a_context_alone() -> None:
+    with StringIO() as page:
+        page.write(await llm("first"))
+        page.write(next(iter([])))
+
+
+async def test_an_iterator_may_end_in_code_that_runs_as_it_is():
+    """Its `StopIteration` comes to the handler around it, a coroutine's as a `RuntimeError`."""
+    for words in (["a", "b", "c"], ["a", "b"], ["a"], []):
+        for program in (ends_within_a_context, ends_in_a_coroutine_within_a_context):
+            await assert_as_plain(program, words)
+            await assert_resumes_anywhere(program, words)
+    await assert_as_plain(ends_within_a_context_alone)
 
 
 @agent
