@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import fmean
+from typing import Final
 
 from agentvm_serving.bench.claims import Claim, claims
 from agentvm_serving.bench.serving import Interval, Row, interval
+from agentvm_serving.sim.routers import ROUTERS
 
 from .capacity import BESIDE, IN_TIME, REQUESTS, Carried
 from .studies import ABLATED, SUBJECT
+
+CLASSES: Final = {"latency": "chats", "deadline": "deadlines", "compound": "programs"}
+"""What tables call requests of each class."""
 
 
 def whole(rows: Sequence[Row]) -> list[Row]:
@@ -32,9 +37,9 @@ def comparison(rows: Sequence[Row]) -> Iterator[str]:
         yield f"Load {load:g} ({fmean(row.rate for row in at):.2f} requests/s, {seeds(at)}):"
         yield ""
         measures = ("tokens in time", "weighted", "requests in time", "all tokens")
-        yield from head("policy", *measures[:3], "chats", "deadlines", "programs", measures[3])
+        yield from head("policy", *measures[:3], *CLASSES.values(), measures[3])
         for policy in sorted({row.policy for row in at}, key=lambda each: -mean(at, each, tokens)):
-            shares = (percent(mean(at, policy, share(each))) for each in ("latency", "deadline", "compound"))
+            shares = (percent(mean(at, policy, share(each))) for each in CLASSES)
             cells = [
                 f"**`{policy}`**" if policy == best else f"`{policy}`",
                 shown(at, policy, tokens, 0),
@@ -74,13 +79,14 @@ def ablation(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def routed(rows: Sequence[Row]) -> Iterator[str]:
-    """By router."""
+    """By router; of the classes that there are."""
     measures = ("tokens in time", "over `round`", "requests in time")
-    yield from head("load", "router", *measures, "chats", "deadlines", "programs")
+    classes = [each for each in CLASSES if any(each in row.attainment for row in rows)]
+    yield from head("load", "router", *measures, *(CLASSES[each] for each in classes))
     for load, at in _loads(rows):
-        for router in dict.fromkeys(map(router_of, at)):
+        for router in sorted(set(map(router_of, at)), key=list(ROUTERS).index):
             of = [row for row in at if router_of(row) == router]
-            shares = (fmean(share(each)(row) for row in of) for each in ("latency", "deadline", "compound"))
+            shares = (fmean(share(each)(row) for row in of) for each in classes)
             cells = [
                 f"{load:g}",
                 f"`{router}`",

@@ -79,9 +79,9 @@ class Replica:
         """Requests that it has."""
         return len(self.running) + len(self.order) + len(self._inbox)
 
-    def owed_by(self, due: float) -> int:
-        """Of those, what belongs to requests that are due by a moment."""
-        return sum(each.prompt for each in self._unread if each.asked.due <= due)
+    def owed_between(self, now: float, due: float) -> int:
+        """Of those, what belongs to requests that are due between two moments."""
+        return sum(each.prompt for each in self._unread if now <= each.asked.due <= due)
 
     def cached(self, call: Call) -> int:
         """Tokens of a prompt that are in its cache."""

@@ -26,6 +26,10 @@ CHUNK: Final = 1024
 """Prompt tokens by which an engine's speed of reading is told."""
 
 
+ANSWER: Final = 256
+"""Output tokens that a router expects of a call."""
+
+
 class Router(Protocol):
     """Chooses a replica for each call."""
 
@@ -89,22 +93,28 @@ class DualMap:
 
 
 class SloAware:
-    """Where it would have its first token first, if all are served by their deadlines.
+    """Where it would end first, if all are served by their deadlines.
 
-    Prompts of calls that are due later do not delay it; those due before it do, and so does
-    reading its own as far as it is not in the cache; and so does waiting for a slot.
+    Until its first token it waits for prompts of calls that are due before it, for its own as far as it is
+    not in the cache, and for a slot. Those due later do not delay it, nor those that are late already, which
+    are served when there is nothing better to do. Then each token takes a step with all that are there.
     """
 
     def choose(self, asked: Asked, replicas: Sequence[Replica]) -> int:
-        def key(number: int) -> tuple[float, tuple[int, int], int]:
-            replica = replicas[number]
-            due = replica.owed_by(asked.due)
-            rate = per_token(replica.engine)
-            wait = (due + asked.call.input_tokens - replica.cached(asked.call)) * rate
-            crowd = max(0, replica.open + 1 - replica.engine.max_num_seqs)
-            return wait + crowd * asked.call.input_tokens * rate, load(replica), number
+        return min(range(len(replicas)), key=lambda number: (_ends(replicas[number], asked), number))
 
-        return min(range(len(replicas)), key=key)
+
+def _ends(replica: Replica, asked: Asked) -> float:
+    """Seconds until the call would end there."""
+    engine, prompt = replica.engine, asked.call.input_tokens
+    rate = per_token(engine)
+    crowd = max(0, replica.open + 1 - engine.max_num_seqs)
+    first = (
+        replica.owed_between(asked.at, asked.due) + prompt - replica.cached(asked.call) + crowd * prompt
+    ) * rate
+    decodes = min(replica.open + 1, engine.max_num_seqs)
+    step = engine.seconds(Batch(decodes=decodes, context=replica.used + prompt))
+    return first + min(ANSWER, asked.limit) * step
 
 
 def _two_places(name: str, replicas: int) -> list[int]:

@@ -79,6 +79,19 @@ def test_what_is_due_later_does_not_delay():
     assert where(items, "least") == [0, 1, 1]
 
 
+def test_what_is_late_already_does_not_delay():
+    """A call goes where more wait, if they cannot be in time any more; if they can, it goes elsewhere."""
+    late, own = (0.0, 2000, 2, 0.2), [(0.1, 1900, 2, 50.0), (0.3, 100, 2, 60.0)]
+    assert where(calls(late, *own), "slo") == [0, 1, 0]
+    assert where(calls((0.0, 2000, 2, 40.0), *own), "slo") == [0, 1, 1]
+
+
+def test_answers_take_longer_in_company():
+    """Nothing is left to be read at either, and the call goes where fewer answers are being made."""
+    items = calls((0.0, 9, 900, 60.0), (0.1, 9, 900, 60.0), (0.2, 9, 900, 60.0), (9.0, 9, 9, 60.0))
+    assert where(items, "slo") == [0, 1, 0, 1]
+
+
 @pytest.mark.parametrize("router", sorted(ROUTERS))
 def test_every_router_serves_everything(router):
     """Whole workloads, and the same again is the same."""
