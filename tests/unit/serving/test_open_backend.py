@@ -165,7 +165,7 @@ def test_last_words_fall_back_to_the_end_of_the_log(tmp_path):
 @pytest.fixture
 def failing_server(model, tmp_path, monkeypatch):
     """A backend whose server ends at once with an error."""
-    monkeypatch.setattr(engine, "SERVER_MODULE", "this.module.is.not.there")
+    monkeypatch.setattr(engine, "SERVER_MODULE", "no_such_module")
     monkeypatch.setattr("agentvm_serving.backends.vllm.require_vllm", lambda: None)
     return VllmBackend(str(model), dtype="auto", log_folder=tmp_path / "logs")
 
@@ -176,7 +176,7 @@ async def test_failed_start_quotes_the_log(failing_server, tmp_path):
         await failing_server.start()
     [log] = (tmp_path / "logs").glob("*.log")
     message = str(caught.value)
-    assert "this.module" in message
+    assert "no_such_module" in message
     assert str(log) in message
     assert not caught.value.transient
     assert failing_server.engine is None
