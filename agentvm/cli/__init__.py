@@ -39,7 +39,17 @@ from . import (
     ui,
     worker,
 )
-from .exits import Exit, begin, code_of, fail, internal, of_the_system, tell_failure
+from .exits import (
+    Exit,
+    begin,
+    code_of,
+    fail,
+    flush_or_drop,
+    heard,
+    internal,
+    of_the_system,
+    tell_failure,
+)
 
 TRACEBACK = "AGENTVM_TRACEBACK"
 
@@ -114,7 +124,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             from agentvm.telemetry.logs import configure
 
             configure(os.environ)
-        app(arguments, prog_name="agentvm")
+        try:
+            app(arguments, prog_name="agentvm")
+        finally:
+            with heard(sys.stdout):
+                sys.stdout.flush()
     except SystemExit as end:
         if end.code == Exit.USAGE:
             tell_failure(arguments, "Wrong usage; standard error says what.", Exit.USAGE)
@@ -129,6 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if wanted or os.environ.get(TRACEBACK, "") not in ("", "0"):
             import traceback
 
+            flush_or_drop(sys.stdout)
             traceback.print_exception(raised)
         else:
             fail(message)

@@ -61,9 +61,10 @@ def code_of(error: Exception) -> Exit:
 
 def fail(message: str) -> None:
     """Tell the user what went wrong, on standard error."""
+    flush_or_drop(sys.stdout)
     with suppress(OSError):  # what cannot be written may be what went wrong
-        sys.stdout.flush()
-    typer.echo(f"{typer.style('error:', fg='red', bold=True)} {message}", err=True)
+        typer.echo(f"{typer.style('error:', fg='red', bold=True)} {message}", err=True)
+    flush_or_drop(sys.stderr)
 
 
 _FILE_COMMANDS = ("bench", "plan")
@@ -83,6 +84,7 @@ def tell_failure(arguments: Sequence[str], error: str, code: int) -> None:
         return
     with suppress(OSError):
         tell({"status": "interrupted" if code == Exit.INTERRUPTED else "error", "error": error}, sys.stdout)
+    flush_or_drop(sys.stdout)
 
 
 @contextmanager
@@ -92,10 +94,15 @@ def heard(out: TextIO) -> Iterator[None]:
         yield
     except BrokenPipeError:
         for stream in (out, sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except BrokenPipeError:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            flush_or_drop(stream)
+
+
+def flush_or_drop(stream: TextIO) -> None:
+    """Write what is buffered. What cannot be is not tried again at the exit, whose code would be another."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def begin() -> None:

@@ -354,19 +354,22 @@ def test_output_that_nobody_reads_changes_nothing(cli):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
-def test_a_full_disk_is_no_bug_of_ours(cli):
-    """What the operating system refuses is told as that."""
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", [["runs", "--json"], ["--help"]], ids=["json", "text"])
+def test_a_full_disk_is_no_bug_of_ours(cli, command, unbuffered):
+    """What the operating system refuses is told as that, whether or not output is buffered until the end."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [*cli.command, "runs", "--json"],
+            [*cli.command, *command],
             cwd=cli.folder,
-            env=cli.environment,
+            env={**cli.environment, "PYTHONUNBUFFERED": unbuffered},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
         )
     assert done.returncode == 1
-    assert "No space left on device. Make room" in done.stderr and "bug" not in done.stderr
+    assert "No space left on device. Make room" in done.stderr
+    assert not {"bug", "ignored"} & set(done.stderr.split())
 
 
 @pytest.mark.parametrize("asked", ["option", "variable"])
