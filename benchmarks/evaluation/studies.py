@@ -152,8 +152,8 @@ STUDIES: Final = {
     "hints-plans": Study([A100], [SUBJECT], [1.2], THREE, TOLD, WITH_PLANS, "plans"),
     "ablation": Study([A100], [SUBJECT, *ABLATED], [1.0, 1.2, 1.5], THREE),
     "h100": Study([H100], ALL),
-    "a100-azure": Study([A100], FEW, azure=True, seeds=THREE),
-    "h100-azure": Study([H100], FEW, azure=True, seeds=THREE),
+    "a100-azure": Study([A100], ALL, azure=True),
+    "h100-azure": Study([H100], ALL, azure=True),
     "plan": Study([A100], [SUBJECT, "fcfs", "edf", "sjf", "plas", "slos_serve"], [], THREE, capacity=True),
     "sensitivity": Study(sensitive(A100), [SUBJECT, "fcfs", "edf", "sjf", "slos_serve"], [1.2], THREE),
     "routers": Study(
