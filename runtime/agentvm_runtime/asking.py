@@ -21,6 +21,7 @@ from .keys import model_key
 from .limits import due
 from .profiling import place as place_name
 from .retrying import Attempts, attempt
+from .sequencing import Ticket
 from .session import Session
 from .siblings import Siblings
 from .streams import Text
@@ -48,6 +49,8 @@ class Place:
     prefix_group: str = ""
     within: str = ""
     """Site of the traced part that makes the call, if one does."""
+    ticket: Ticket | None = None
+    """Among the calls of that part."""
     remaining: Callable[[], tuple[Stage, ...]] = tuple
     """Forecasts the stages of the run that wait for the call."""
 
@@ -57,13 +60,13 @@ async def ask_model(session: Session, place: Place, args: tuple[Any, ...], kwarg
     return await ask_request(session, place, llm_request(*args, **kwargs))
 
 
-async def ask_request(session: Session, place: Place, request: LlmRequest, *, traced: bool = False) -> Any:
+async def ask_request(session: Session, place: Place, request: LlmRequest) -> Any:
     """The same for a request that was checked already."""
     key = model_key(request, session.backend.identity(request.model), place.path)
     may_share = request.sampling.deterministic or request.share
     shared = shared_key(key, request.returns) if may_share else ""
     usage = Usage()
-    work = Work(place.path, place.site, "llm", key, shared=shared, traced=traced, usage=usage)
+    work = Work(place.path, place.site, "llm", key, shared=shared, ticket=place.ticket, usage=usage)
 
     async def execute() -> Outcome:
         model = request.model or ""

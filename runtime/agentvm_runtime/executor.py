@@ -12,25 +12,24 @@ from typing import Any
 
 from agentvm_compiler.calls import Agent, Effect, Tool
 from agentvm_compiler.codegen import Kept, Stopped
-from agentvm_compiler.compile import Compiled, called_from_traced, compile_agent
+from agentvm_compiler.compile import Compiled, compile_agent
 from agentvm_compiler.errors import InternalError
 from agentvm_compiler.frontend.callees import agent_of
 from agentvm_compiler.ir import Kind, Node
 
 from . import computing, regions
 from .asking import Place, ask_model
+from .callees import bind, called
 from .deadlines import agent_limit
-from .errors import UnstorableValue
 from .foresight import remaining
 from .frames import Frame
 from .humans import ask_person
-from .keys import agent_key, python_key
+from .keys import python_key
 from .owners import Owner
-from .restoring import objects
 from .session import Session
 from .siblings import Siblings
 from .slots import Slot
-from .tools import bind, call_tool
+from .tools import call_tool
 from .tracing import Tracer, tracing
 from .values import copy_value
 from .work import Outcome, Work
@@ -197,22 +196,16 @@ async def run_agent(
     *,
     owner: Owner | None = None,
     siblings: Siblings | None = None,
-    traced: bool = False,
 ) -> Any:
     """Call an agent from within a run: its program in a frame of its own."""
-    values = bind(agent, args, kwargs)
-    arguments = (tuple(args), kwargs) if traced else None
-    compiled = called_from_traced(agent) if arguments and objects(arguments) else compile_agent(agent)
-    try:
-        key = agent_key(compiled.hash, values)
-    except UnstorableValue:
-        if traced:
-            raise
-        key = ""  # what it does is recorded; that it was called with a lock, say, cannot be
+    arguments = None if place.ticket is None else (tuple(args), kwargs)
+    compiled, values, key = called(agent, args, kwargs, traced=arguments is not None)
     looks = compiled.effect is not Effect.PURE
-    work = Work(place.path, place.site, "agent", key, traced=traced, arguments=arguments, looks=looks)
+    work = Work(place.path, place.site, "agent", key, ticket=place.ticket, arguments=arguments, looks=looks)
 
     async def execute() -> Outcome:
+        if work.ticket is not None and work.ticket.begins_task:
+            session.begin(work)
         body = partial(run_program, session, compiled, values, place.path, owner, siblings)
         return Outcome(await agent_limit(session, work, agent, body))
 

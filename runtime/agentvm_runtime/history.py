@@ -6,22 +6,32 @@ is there a result, was a write started, was the question put already.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from functools import cached_property
 
 from .records import DEADLINE, Event, EventKind
 
+_OF_CALLS = (
+    EventKind.DONE,
+    EventKind.FAILED,
+    EventKind.INTENT,
+    EventKind.RELEASED,
+    EventKind.ASKED,
+    EventKind.BEGUN,
+)
 _DONE = EventKind.DONE  # bound once: to look a member of an enum up takes as long as to call a function
 
 
 class History:
     """A journal, indexed. Later events count over earlier ones."""
 
-    def __init__(self, journal: Iterable[Event]) -> None:
+    def __init__(self, journal: Sequence[Event]) -> None:
+        self._journal = journal
         self.results: dict[str, Event] = {}
         self.intents: dict[str, Event] = {}
         """Writes that were started, whether or not a result is there."""
-        self.released: dict[str, str] = {}
-        """Writes in doubt that may be started again: keys by path."""
+        self.released: dict[str, Event] = {}
+        """Writes in doubt that may be started again."""
         self.begun: dict[str, Event] = {}
         """Calls of agents that have a deadline of their own, by path."""
         self.attempts: dict[str, Event] = {}
@@ -47,9 +57,9 @@ class History:
                 self.wrote = True
             case EventKind.RELEASED:
                 self.intents.pop(event.path, None)
-                self.released[event.path] = event.key
+                self.released[event.path] = event
                 self.wrote = True
-            case EventKind.BEGUN:
+            case EventKind.BEGUN if DEADLINE in event.detail:
                 self.begun[event.path] = event
             case EventKind.ATTEMPT:
                 self.attempts[event.path] = event
@@ -57,6 +67,18 @@ class History:
                 self.asked[event.path] = event
             case EventKind.TIGHTENED:
                 self.deadline_at = event.detail[DEADLINE]
+
+    def within(self, path: str) -> Sequence[Event]:
+        """What the journal had, as it was opened, of the calls directly within other work."""
+        return self._parts.get(path, ())
+
+    @cached_property
+    def _parts(self) -> dict[str, list[Event]]:
+        parts: dict[str, list[Event]] = {}
+        for each in self._journal:
+            if each.kind in _OF_CALLS:
+                parts.setdefault(each.path.rpartition("/")[0], []).append(each)
+        return parts
 
     def in_doubt(self) -> list[Event]:
         """Writes that were started and have no result, in the order they were started."""

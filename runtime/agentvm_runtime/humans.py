@@ -25,14 +25,18 @@ if TYPE_CHECKING:
     from .asking import Place
 
 
-async def ask_person(
-    session: Session, place: Place, args: tuple[Any, ...], kwargs: dict[str, Any], *, traced: bool = False
-) -> Any:
-    """Carry out an `ask_human(*args, **kwargs)` call, or use what is recorded of it."""
+def human_key(args: tuple[Any, ...], kwargs: dict[str, Any], path: str) -> str:
+    """Execution key of a question: each is put once in a run."""
     request = human_request(*args, **kwargs)
     wanted = (type_name(request.returns), schema_of(request.returns))
-    key = key_digest(("human", request.question, wanted, place.path))
-    work = Work(place.path, place.site, "human", key, traced=traced)
+    return key_digest(("human", request.question, wanted, path))
+
+
+async def ask_person(session: Session, place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Carry out an `ask_human(*args, **kwargs)` call, or use what is recorded of it."""
+    request = human_request(*args, **kwargs)
+    key = human_key(args, kwargs, place.path)
+    work = Work(place.path, place.site, "human", key, ticket=place.ticket)
 
     async def execute() -> Outcome:
         if session.human is not None:

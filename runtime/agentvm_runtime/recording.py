@@ -16,7 +16,7 @@ from .limits import due
 from .observing import UNOBSERVED, RunObserver
 from .ports import Commit
 from .reasons import CHANGED_KEY, MISS, STALE, WHY
-from .records import CHANGED, HALFWAY, Digest, Event, EventKind, MemoEntry, Source
+from .records import CHANGED, HALFWAY, SINCE, Digest, Event, EventKind, MemoEntry, Source
 from .restoring import Before, before, change, held_by
 from .secret import redact
 from .sharing import unshared
@@ -41,12 +41,20 @@ class Recorder(Journal):
         detail: dict[str, Any] = {"idempotency_key": self.context(work).idempotency_key}
         if self.lineage is not None and not self.history.wrote:
             detail[USED] = list(self.lineage.used)
+        if work.ticket is not None:
+            detail = _with_since(work.ticket.begun(), detail)
         now = time.time()
         event = Event(
             EventKind.INTENT, work.path, work.site, work.node, work.key, None, started_at=now, detail=detail
         )
         self.history.add(event)
         return self.append(event)
+
+    def begin(self, work: Work) -> None:
+        """Journal that a task of traced code begins with this work: by its key the task is known again."""
+        now = time.time()
+        begun = EventKind.BEGUN
+        self.append(Event(begun, work.path, work.site, work.node, work.key, started_at=now, finished_at=now))
 
     def context(self, work: Work) -> CallContext:
         """What a tool that is called for this work is told.
@@ -137,6 +145,8 @@ class Recorder(Journal):
         values: Mapping[Digest, bytes],
     ) -> Commit:
         """Journal an exception, encoded, with what else is to be known of it."""
+        if work.ticket is not None:
+            detail = _with_since(work.ticket.done(), detail)
         event = Event(
             EventKind.FAILED,
             work.path,
@@ -179,6 +189,8 @@ class Recorder(Journal):
             self.observer.reused(work, source)
         else:
             self.progress.executed += 1
+        if work.ticket is not None:
+            detail = _with_since(work.ticket.done(), detail)
         event = Event(
             _DONE,
             work.path,
@@ -192,6 +204,10 @@ class Recorder(Journal):
             detail,
         )
         return self.append(event, values, memo)
+
+
+def _with_since(since: str | None, detail: dict[str, Any]) -> dict[str, Any]:
+    return detail if since is None else {**detail, SINCE: since}
 
 
 def encoded_error(error: BaseException) -> bytes:

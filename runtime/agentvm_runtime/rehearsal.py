@@ -131,8 +131,8 @@ class Rehearsal(Session):
         except Halt:
             found, self._halted = None, None
         if found is not None:
-            return self.replay(found, work)
-        if work.node == "agent" and not work.traced:
+            return await self.replay_when_due(found, work)
+        if work.node == "agent" and work.ticket is None:
             self.missed.add(work.path)
             return (await execute()).value
         return await self._stop(work)

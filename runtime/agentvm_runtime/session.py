@@ -23,7 +23,7 @@ from agentvm_compiler.passes.stages import Forecaster
 
 from .budgets import Account
 from .drafts import Drafts
-from .errors import ReplayMismatch, UncertainWrite, is_failure
+from .errors import Halt, ReplayMismatch, UncertainWrite, is_failure
 from .flights import Flights
 from .limits import Limit
 from .lineage import Lineage
@@ -110,7 +110,7 @@ class Session(Recorder):
         """
         found = self.look_up(work)
         if found is not None:
-            return self.replay(found, work)
+            return await self.replay_when_due(found, work)
         if work.node in WAITING:
             return await self.execute(work, execute)
         activity = self.activity
@@ -127,6 +127,13 @@ class Session(Recorder):
             activity.under_way -= 1
             if activity.waiting:
                 activity.settle()
+
+    async def replay_when_due(self, found: Event, work: Work) -> Any:
+        """The recorded result, to traced code when it is due. Raises what the work raised."""
+        if work.ticket is not None:
+            with self.activity:
+                await work.ticket.due()
+        return self.replay(found, work)
 
     async def _begin(self, work: Work, execute: Callable[[], Awaitable[Outcome]]) -> Any:
         if self.store.full:
@@ -154,9 +161,9 @@ class Session(Recorder):
         if found is None and self.lineage is None and work.path not in self.history.intents:
             return None
         other = found is not None and found.key != work.key
-        if other and work.traced:
+        if other and work.ticket is not None:
             assert found is not None
-            raise self.halt(_mismatch(self.record.id, work, found, self.line_of(work.path)))
+            raise self.mismatch(work.site, found)
         if found is not None and found.value is not None and not other:
             return found
         intent = self.history.intents.get(work.path)
@@ -170,10 +177,14 @@ class Session(Recorder):
         if intent is not None and not (work.idempotent and intent.key == work.key):
             raise self.halt(_uncertain(self.record.id, work, self.line_of(work.path)))
         if self.lineage is not None and work.write and not work.idempotent:
-            released = self.history.released.get(work.path) == work.key
-            if not released and self.lineage.unsettled(work) is not None:
+            released = self.history.released.get(work.path)
+            if (released is None or released.key != work.key) and self.lineage.unsettled(work) is not None:
                 raise self.halt(_uncertain(self.record.id, work, self.line_of(work.path)))
         return None
+
+    def mismatch(self, site: str, found: Event) -> Halt:
+        """What a run ends with whose traced code makes a call at `site` where the journal has another."""
+        return self.halt(_mismatch(self.record.id, site, found, self.line_of(found.path)))
 
     def line_of(self, path: str) -> str:
         """For messages, where the call at a path is in the source; empty if that is not known."""
@@ -221,11 +232,11 @@ def _uncertain(run_id: str, work: Work, line: str) -> UncertainWrite:
     )
 
 
-def _mismatch(run_id: str, work: Work, found: Event, line: str) -> ReplayMismatch:
-    what = "other arguments" if found.site == work.site else f"'{found.site}'"
+def _mismatch(run_id: str, site: str, found: Event, line: str) -> ReplayMismatch:
+    what = "other arguments" if found.site == site else f"'{found.site}'"
     return ReplayMismatch(
-        f"At {work.path}{line} the program asked for '{work.site}', the journal has {what} there. "
+        f"At {found.path}{line} the program asked for '{site}', the journal has {what} there. "
         "The traced part of the program changed, or does not do the same each time (it may look at the clock "
         "or at random numbers: use agentvm.now() and agentvm.random()). Keep the results up to there in "
-        f"a run of its own: agentvm fork {run_id} --at {work.path}"
+        f"a run of its own: agentvm fork {run_id} --at {found.path}"
     )

@@ -78,7 +78,7 @@ async def perform_shared(session: Session, work: Work, execute: Callable[[], Awa
 
 async def _memoised(session: Session, work: Work) -> Landed | None:
     """The result that some run left in the memo."""
-    found = await session.answered(session.store.shared_result(work.shared, ahead=not work.traced))
+    found = await session.answered(session.store.shared_result(work.shared, ahead=work.ticket is None))
     if found is None:
         return None
     entry, data = found

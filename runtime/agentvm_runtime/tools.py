@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any
@@ -34,11 +34,9 @@ def call_tool(
     tool: Tool,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    *,
-    traced: bool = False,
 ) -> Awaitable[Any]:
     """Call a tool from within a run, or use what is recorded of the call."""
-    work = tool_work(place, tool, args, kwargs, traced=traced)
+    work = tool_work(place, tool, args, kwargs)
     turn = turn_of(tool)
     work.rooms = rooms_of(tool)
     if turn is not None:
@@ -58,9 +56,7 @@ def call_tool(
     return session.perform(work, execute)
 
 
-def tool_work(
-    place: Place, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any], *, traced: bool = False
-) -> Work:
+def tool_work(place: Place, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Work:
     """The work of a tool call, as the session sees it."""
     key, effect, ttl = tool_key(tool, args, kwargs), tool.effect, tool.ttl
     return Work(
@@ -72,21 +68,10 @@ def tool_work(
         ttl,
         effect is WRITE,
         tool.idempotent,
-        traced,
+        place.ticket,
         effect is READ,
-        (args, kwargs) if traced else None,
+        None if place.ticket is None else (args, kwargs),
     )
-
-
-def bind(agent: Agent, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """All parameters of an agent by name, defaults applied; raises TypeError as a call would."""
-    try:
-        bound = agent.signature.bind(*args, **kwargs)
-    except TypeError:
-        agent.fn(*args, **kwargs).close()  # type: ignore[attr-defined]  # Python says it in its own words
-        raise
-    bound.apply_defaults()
-    return dict(bound.arguments)
 
 
 def attempts_of(session: Session, work: Work, tool: Tool) -> Attempts:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
-from agentvm_compiler.calls import Agent, LlmRequest, Tool, serving
+from agentvm_compiler.calls import Agent, Effect, LlmRequest, Tool, serving
 from agentvm_compiler.compile import Compiled
 from agentvm_compiler.errors import InternalError
 from agentvm_compiler.human import is_human
@@ -22,8 +23,13 @@ from agentvm_compiler.ir import Node
 from agentvm_compiler.wire import Stage
 
 from .asking import Place, ask_request
-from .errors import is_failure
-from .humans import ask_person
+from .callees import called
+from .errors import Halt, is_failure
+from .humans import ask_person, human_key
+from .keys import model_key, tool_key
+from .numbering import Identify, Tasks
+from .records import Event
+from .sequencing import Sequencer, Ticket
 from .session import Session
 from .tools import attempts_of, call_here, call_tool, tool_work, within_tool
 from .work import Outcome, Work
@@ -35,20 +41,15 @@ class _Scope:
     """The calls of one task within a traced region."""
 
     def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
         self.task = _task()
         self.failed: BaseException | None = None
         """What the last call raised, until the task makes another: then it has handled that."""
-        self._prefix = prefix
         self._calls = 0
-        self._tasks = 0
 
     def next_call(self) -> str:
         self._calls += 1
-        return f"{self._prefix}{self._calls}"
-
-    def child(self) -> _Scope:
-        self._tasks += 1
-        return _Scope(f"{self._prefix}t{self._tasks}.")
+        return f"{self.prefix}{self._calls}"
 
     def __enter__(self) -> None:
         """Around a call: notes what it raises."""
@@ -78,35 +79,79 @@ class Tracer:
         self._path = path
         self._run_agent = run_agent
         self._remaining = remaining
+        recorded = () if session.revision.edited else session.history.within(path)
+        self._sequencer = Sequencer(path, recorded)
+        self._tasks = Tasks(path, recorded)
         self.calls = 0
         """Calls made so far, in all tasks."""
 
     async def llm(self, request: LlmRequest) -> Any:
-        place = self._place("llm")
-        with _scope.get():
-            return await ask_request(self._session, place, request, traced=True)
+        backend = self._session.backend
+        place, ticket = self._place(
+            "llm", lambda path: model_key(request, backend.identity(request.model), path)
+        )
+        return await self._made(place, ticket, partial(ask_request, self._session, place, request))
 
     async def tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        place = self._place(tool.name)
-        with _scope.get():
-            if is_human(tool):
-                return await ask_person(self._session, place, args, kwargs, traced=True)
-            return await call_tool(self._session, place, tool, args, kwargs, traced=True)
+        if is_human(tool):
+            place, ticket = self._place(tool.name, lambda path: human_key(args, kwargs, path))
+            return await self._made(place, ticket, partial(ask_person, self._session, place, args, kwargs))
+        place, ticket = self._place(tool.name, lambda _: tool_key(tool, args, kwargs))
+        return await self._made(place, ticket, partial(call_tool, self._session, place, tool, args, kwargs))
 
     async def agent(self, agent: Agent, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        place = self._place(agent.name)
-        with _scope.get():
-            return await self._run_agent(self._session, place, agent, args, kwargs, traced=True)
+        place, ticket = self._place(agent.name, lambda _: called(agent, args, kwargs, traced=True)[2])
+        return await self._made(
+            place, ticket, partial(self._run_agent, self._session, place, agent, args, kwargs)
+        )
 
     def sync_tool(self, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a synchronous tool where it stands; a write blocks until it is durable."""
-        place = self._place(tool.name)
-        with _scope.get():
+        place, ticket = self._place(tool.name, lambda _: tool_key(tool, args, kwargs))
+        ticket.blocks = True
+        with _scope.get(), ticket:
+            if tool.effect is Effect.WRITE:
+                self._check(place, ticket)
             return self._sync_tool(place, tool, args, kwargs)
+
+    async def _made(self, place: Place, ticket: Ticket, call: Callable[[], Awaitable[Any]]) -> Any:
+        """What comes of a call, when it is due."""
+        session = self._session
+        with _scope.get(), ticket:
+            try:
+                if ticket.skipped:
+                    with session.activity:
+                        await ticket.after_skipped()
+                    self._check(place, ticket)
+                result = await call()
+            except Exception:
+                await self._behind(ticket)
+                raise
+            except Halt as halt:
+                _quiet()
+                if session.halted and not ticket.name.isdecimal():
+                    session.stop(halt.error)  # who waits for this task may not hear of it
+                raise
+            await self._behind(ticket)
+            return result
+
+    def _check(self, place: Place, ticket: Ticket) -> None:
+        """Raises Halt if the journal has calls that the program does not make."""
+        skipped = ticket.skipped
+        if skipped:
+            raise self._session.mismatch(place.site, skipped[0])
+
+    async def _behind(self, ticket: Ticket) -> None:
+        """Let recorded results come before new ones, and one new one after the other."""
+        if ticket.noted:
+            with self._session.activity:
+                if self._sequencer.owes:
+                    await ticket.behind()
+                await ticket.apart()
 
     def _sync_tool(self, place: Place, tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         session = self._session
-        work = tool_work(place, tool, args, kwargs, traced=True)
+        work = tool_work(place, tool, args, kwargs)
         found = session.look_up(work)
         if found is not None:
             return session.replay(found, work)
@@ -128,23 +173,29 @@ class Tracer:
         session.block(commit, accepted=not work.write)
         return value
 
-    def _place(self, site: str) -> Place:
+    def _place(self, site: str, identify: Identify) -> tuple[Place, Ticket]:
         scope = _scope.get()
+        skipped: Sequence[Event] = ()
         if scope.task is not _task():
-            scope = scope.child()
+            number, skipped = self._tasks.number(scope.prefix, identify)
+            scope = _Scope(f"{scope.prefix}t{number}.")
             _scope.set(scope)
         self.calls += 1
         if scope.failed is not None:
             self._session.failures.handled(scope.failed)
             scope.failed = None
-        return Place(
-            path=f"{self._path}/{scope.next_call()}",
+        name = scope.next_call()
+        ticket = self._sequencer.call(name, skipped)
+        place = Place(
+            path=f"{self._path}/{name}",
             site=site,
             program=self._program.hash,
             name=self._program.program.name,
             within=self._site,
             remaining=self._remaining,
+            ticket=ticket,
         )
+        return place, ticket
 
 
 def _attempt_here(
@@ -209,6 +260,13 @@ class tracing:
 def pure(site: str) -> serving:
     """Within it, no call of ours may happen."""
     return serving(Forbidden(site))
+
+
+def _quiet() -> None:
+    """Let the current task end with what stops the run though nobody waits for it: that is told elsewhere."""
+    task = _task()
+    if task is not None:
+        task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
 
 
 def _task() -> asyncio.Task[Any] | None:

@@ -8,6 +8,7 @@ from typing import Any
 from .budgets import Usage
 from .records import Source
 from .rooms import Room
+from .sequencing import Ticket
 
 
 @dataclass(slots=True)
@@ -35,8 +36,8 @@ class Work:
     """Seconds for which others may use the result, if not for ever."""
     write: bool = False
     idempotent: bool = False
-    traced: bool = False
-    """Whether it was asked for by a traced region, which must ask for the same again on resume."""
+    ticket: Ticket | None = None
+    """Its place among the calls of a traced region, which must ask for the same again on resume."""
     looks: bool = False
     """Whether the result may depend on what was written before."""
     arguments: Any = None
