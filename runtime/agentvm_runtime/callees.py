@@ -10,7 +10,6 @@ from agentvm_compiler.compile import Compiled, called_from_traced, compile_agent
 
 from .errors import UnstorableValue
 from .keys import agent_key
-from .restoring import objects
 
 
 def bind(agent: Agent, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -38,9 +37,7 @@ def called(
         TypeError: as a call of a function, for arguments that do not fit.
     """
     values = bind(agent, args, kwargs)
-    compiled = (
-        called_from_traced(agent) if traced and objects((*args, *kwargs.values())) else compile_agent(agent)
-    )
+    compiled = called_from_traced(agent) if traced else compile_agent(agent)
     try:
         return compiled, values, agent_key(compiled.hash, values)
     except UnstorableValue:

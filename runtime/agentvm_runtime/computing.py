@@ -90,6 +90,7 @@ async def traced(frame: Frame, index: int, node: Node) -> None:
             frame.halfway[index] = _changed(node, kept)
             _keep_failure(frame, index, node, work, raised(error), started)
             raise
+        tracer.conclude()
         frame.session.failures.handled_within(work.path)
         seen(frame, node).times.append(tracer.calls)
         await frame.session.accepted(_keep(frame, node, work, found, started))

@@ -14,19 +14,21 @@ code of another program, puts off.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from .errors import is_failure
 from .records import SINCE, Event, EventKind
 
-_SETTLED = 10
-"""Turns of the event loop after which what happens has had its effects: so many are counted among tasks."""
+_BEGUN, _SETTLED = 2, 10
+"""Turns of the event loop until tasks have begun, and what happens has had its effects; the most counted."""
 _STILL = 100
 """Turns after which calls that are missing do not follow from results alone: no chain of tasks is so long."""
-_PAUSE, _PATIENCE = 0.05, 1.0
-"""Seconds for which such calls are waited for, each time and in all: they may come from threads."""
+_PAUSE, _PATIENCE = 0.02, 1.0
+"""Seconds for which such calls are waited for, each time and in all: threads may make them, but the program
+may have timeouts."""
 _RESULTS = (EventKind.DONE, EventKind.FAILED)
 
 
@@ -94,7 +96,7 @@ class Ticket:
     async def after_skipped(self) -> None:
         """Return when they are made, or do not come."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_PAUSE):
                 while self.skipped:
                     await self._sequencer.called.wait()
 
@@ -144,6 +146,8 @@ class Sequencer:
         """Wait for all that is recorded to be given."""
         self._waited = 0
         """Turns since anything happened that was waited for."""
+        self._since_when = self._loop.time()
+        """When it did."""
         self._pausing: asyncio.TimerHandle | None = None
         self._patience = _PATIENCE
         if recorded:
@@ -152,6 +156,7 @@ class Sequencer:
     def _read(self, events: Sequence[Event]) -> None:
         calls_at: dict[str, int] = {}
         known = {self._name(each) for each in events if each.kind in _RESULTS}
+        usual = _BEGUN if all(map(str.isdecimal, known)) else _SETTLED
         for each in events:
             for word in each.detail.get(SINCE, self._usual(self._name(each))).split():
                 turns, _, name = word.rpartition("!")
@@ -162,13 +167,13 @@ class Sequencer:
                     self._dropped.add(name)
                 elif name in known:  # and not what was tried again
                     self._told.add(name)
-                    self._due.setdefault(name, _Due(name, self._recorded, int(turns or _SETTLED)))
+                    self._due.setdefault(name, _Due(name, self._recorded, int(turns or usual)))
             self._last = self._name(each)
             if each.kind in _RESULTS:
                 calls_at[self._last] = self._recorded
         for name, calls in calls_at.items():
             if name not in self._dropped:
-                self._due.setdefault(name, _Due(name, calls, _SETTLED))
+                self._due.setdefault(name, _Due(name, calls, usual))
 
     def _name(self, event: Event) -> str:
         return event.path[len(self._path) + 1 :]
@@ -189,7 +194,7 @@ class Sequencer:
         if not self._elsewhere():
             self._called(name)
         elif self._resumed:
-            self._loop.call_soon_threadsafe(self._called, name)
+            self._tell(partial(self._called, name))
         return Ticket(self, name, skipped)
 
     def _called(self, name: str) -> None:
@@ -201,8 +206,17 @@ class Sequencer:
             first = self._first()
             wanted = self._recorded if first is None else first.calls
             if self._calls + self._excused <= wanted:
-                self._waited = 0
+                self._progress()
             self._look()
+
+    def _progress(self) -> None:
+        """Something has happened that was waited for."""
+        self._waited, self._since_when = 0, self._loop.time()
+
+    def _tell(self, what: Callable[[], None]) -> None:
+        """Have something done by the event loop's thread, if that is still there."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(what)
 
     def _step(self, name: str) -> int:
         """Take note that something happens with a call. Gives the turns since the last time."""
@@ -251,8 +265,11 @@ class Sequencer:
             self._since = [*self._words(), f"{how}{name}"]
             self._new = 0
         if recorded is not None:
-            self._waited = 0
-            self._look()
+            self._progress()
+            if self._elsewhere():
+                self._tell(self._look)
+            else:
+                self._look()
 
     # -- what is waited for ------------------------------------------------------------
 
@@ -319,20 +336,30 @@ class Sequencer:
             # It goes on in the next turn. Code that never rests does not keep it waiting.
             if self._turns + 1 >= first.turns or self._waited > _SETTLED:
                 _let_go(self._held[first.name])
-        elif self._waited > _STILL and self._pausing is None:
-            pause = min(_PAUSE, self._patience)
-            self._patience -= pause
-            self._pausing = self._loop.call_later(pause, self._excuse, first)
+        elif self._pausing is None:
+            left = _PAUSE - (self._loop.time() - self._since_when)
+            if self._waited > _STILL or left <= 0:
+                pause = max(0.0, min(left, self._patience))
+                self._patience -= pause
+                self._pausing = self._loop.call_later(pause, self._excuse, first)
 
     def _excuse(self, first: _Due | None) -> None:
         """Do without calls that do not come."""
         self._pausing = None
         if self._first() is first and (first is None or not self._is_ready(first)):
-            while self._due and next(iter(self._due)) not in self._held:
-                del self._due[next(iter(self._due))]
+            if self._held:
+                while next(iter(self._due)) not in self._held:
+                    del self._due[next(iter(self._due))]
             following = self._first()
-            wanted = self._recorded if following is None else following.calls
-            self._excused = max(self._excused, wanted - self._calls)
+            if following is None:
+                self._excused = max(self._excused, self._recorded - self._calls)
+            elif following.name in self._held:
+                self._excused = max(self._excused, following.calls - self._calls)
+            else:  # nobody waits for what is recorded
+                for each in self._new_ones:
+                    _let_go(each)
+                self._new_ones.clear()
+            self._progress()
         self._tick_soon()
 
     def _elsewhere(self) -> bool:

@@ -82,6 +82,8 @@ class Tracer:
         recorded = () if session.revision.edited else session.history.within(path)
         self._sequencer = Sequencer(path, recorded)
         self._tasks = Tasks(path, recorded)
+        self._doubtful: list[tuple[str, Ticket]] = []
+        """Calls made, with their sites, that fit nothing recorded."""
         self.calls = 0
         """Calls made so far, in all tasks."""
 
@@ -97,7 +99,8 @@ class Tracer:
             place, ticket = self._place(tool.name, lambda path: human_key(args, kwargs, path))
             return await self._made(place, ticket, partial(ask_person, self._session, place, args, kwargs))
         place, ticket = self._place(tool.name, lambda _: tool_key(tool, args, kwargs))
-        return await self._made(place, ticket, partial(call_tool, self._session, place, tool, args, kwargs))
+        call = partial(call_tool, self._session, place, tool, args, kwargs)
+        return await self._made(place, ticket, call, writes=tool.effect is Effect.WRITE)
 
     async def agent(self, agent: Agent, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         place, ticket = self._place(agent.name, lambda _: called(agent, args, kwargs, traced=True)[2])
@@ -110,11 +113,12 @@ class Tracer:
         place, ticket = self._place(tool.name, lambda _: tool_key(tool, args, kwargs))
         ticket.blocks = True
         with _scope.get(), ticket:
-            if tool.effect is Effect.WRITE:
-                self._check(place, ticket)
+            self._check(place, ticket, writes=tool.effect is Effect.WRITE)
             return self._sync_tool(place, tool, args, kwargs)
 
-    async def _made(self, place: Place, ticket: Ticket, call: Callable[[], Awaitable[Any]]) -> Any:
+    async def _made(
+        self, place: Place, ticket: Ticket, call: Callable[[], Awaitable[Any]], *, writes: bool = False
+    ) -> Any:
         """What comes of a call, when it is due."""
         session = self._session
         with _scope.get(), ticket:
@@ -122,7 +126,7 @@ class Tracer:
                 if ticket.skipped:
                     with session.activity:
                         await ticket.after_skipped()
-                    self._check(place, ticket)
+                    self._check(place, ticket, writes=writes)
                 result = await call()
             except Exception:
                 await self._behind(ticket)
@@ -135,11 +139,23 @@ class Tracer:
             await self._behind(ticket)
             return result
 
-    def _check(self, place: Place, ticket: Ticket) -> None:
-        """Raises Halt if the journal has calls that the program does not make."""
+    def _check(self, place: Place, ticket: Ticket, *, writes: bool) -> None:
+        """Before a call that fits nothing recorded: the program may be another than it was.
+
+        Raises:
+            Halt: it writes, and recorded calls have not been made, which may be the same.
+        """
         skipped = ticket.skipped
-        if skipped:
+        if skipped and writes:
             raise self._session.mismatch(place.site, skipped[0])
+        if skipped:
+            self._doubtful.append((place.site, ticket))
+
+    def conclude(self) -> None:
+        """At the region's end. Raises Halt if it made other calls than those that are recorded."""
+        for site, ticket in self._doubtful:
+            if ticket.skipped:
+                raise self._session.mismatch(site, ticket.skipped[0])
 
     async def _behind(self, ticket: Ticket) -> None:
         """Let recorded results come before new ones, and one new one after the other."""

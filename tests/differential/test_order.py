@@ -141,6 +141,36 @@ async def as_they_come(count: int) -> list[int]:
 
 
 @agent
+async def two_at_a_time(count: int) -> list[int]:
+    """Tasks that start in any order, and wait for each other before their first calls."""
+    gate = asyncio.Semaphore(2)
+
+    async def one(number: int) -> int:
+        async with gate:
+            return await fetch(number)
+
+    return [await each for each in asyncio.as_completed([one(number) for number in range(count)])]
+
+
+@agent
+async def with_timeouts(count: int) -> list[int]:
+    """Which none of the calls reaches, beside code with a pause of its own."""
+    out: list[int] = []
+
+    async def late() -> None:
+        await asyncio.sleep(0.02)
+        out.append(await fetch(0))
+
+    async def each() -> None:
+        for number in range(1, count):
+            async with asyncio.timeout(0.1):
+                out.append(await fetch(number))
+
+    await asyncio.gather(late(), each())
+    return out
+
+
+@agent
 async def first_of_all(count: int) -> list[int]:
     out: list[int] = []
     left = list(range(3, count))
@@ -289,7 +319,7 @@ def results(journal: list[Event]) -> list[str]:
     return [each.path for each in journal if each.kind in kinds and each.node in ("tool", "agent")]
 
 
-FIXED = [pool, failing_pool, writing_pool, first_of_all]
+FIXED = [pool, failing_pool, writing_pool, two_at_a_time, with_timeouts, first_of_all]
 """Do each of their calls once, in whatever order."""
 PROGRAMS = [*FIXED, as_they_come, pipeline, blackboard, streamed]
 
