@@ -6,9 +6,10 @@ journal says of each result what the code had done since the one before: how man
 calls it had made, and which results it had been given. On resume recorded results are
 given in that order, each when as many calls have been made; new ones come behind them.
 
-Nothing is held back at first. On resume a result waits for calls only as long as they
-can follow from the results before: not for those that a pause of the code's own, or
-code of another program, puts off.
+At first nothing is held back, but that a result which comes in one turn of the event
+loop with another waits for the next. On resume a result waits for calls only as long as
+they can follow from the results before: not for those that a pause of the code's own,
+or code of another program, puts off.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .errors import is_failure
 from .records import SINCE, Event, EventKind
 
 _BEGUN, _SETTLED = 2, 10
-"""Turns of the event loop until tasks have begun, and what happens has had its effects; the most counted."""
+"""Turns of the event loop in which tasks begin, and in which what happens has its effects: no more count."""
 _STILL = 100
 """Turns after which calls that are missing do not follow from results alone: no chain of tasks is so long."""
 _PAUSE, _PATIENCE = 0.02, 1.0
@@ -119,17 +120,17 @@ class Sequencer:
         """Set at the next one."""
         self._calls = 0
         self._since: list[str] = []
-        """What was done since the last result that was journaled."""
+        """What was done since the last intent or result that was journaled."""
         self._new = 0
         """Calls at the end of that."""
         self._last = ""
         """The call that was journaled last."""
         self._turns = 0
-        """Turns of the event loop since anything happened."""
+        """Turns of the event loop since anything happened, as far as they are counted."""
         self._latest = ""
         """The call that it happened with."""
         self._counted = 1
-        """So many are counted."""
+        """So many are: one tells what comes at once from what does not; tasks side by side take more."""
         self._ticking = False
         self._due: dict[str, _Due] = {}
         """Recorded results that were not given yet, in order."""
@@ -140,7 +141,7 @@ class Sequencer:
         self._recorded = 0
         """Recorded calls."""
         self._excused = 0
-        """Recorded calls that results do not wait for any longer."""
+        """How many of them results do not wait for any longer."""
         self._held: dict[str, asyncio.Future[None]] = {}
         self._new_ones: list[asyncio.Future[None]] = []
         """Wait for all that is recorded to be given."""
